@@ -1,0 +1,95 @@
+"""The command ``mtad``: a table of names, each imported only when it is called."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+from mtad.cli_options import config_option
+from mtad.errors import Exit, MtadError
+
+COMMANDS = {
+    "quickstart": ("mtad.setup.cli:quickstart", "make everything a server needs"),
+    "serve": ("mtad.daemon:serve", "run the server"),
+    "demo": ("mtad.setup.cli:demo", "tell the whole story on a running local server"),
+    "status": ("mtad.setup.cli:status", "is it running, and how is it"),
+    "config": ("mtad.setup.cli:config", "check or show the settings"),
+    "domain": ("mtad.directory.cli:domain", "the domains mail is taken for"),
+    "box": ("mtad.directory.cli:box", "the accounts that receive mail"),
+    "alias": ("mtad.directory.cli:alias", "addresses that lead to other addresses"),
+    "mail": ("mtad.store.cli:mail", "list, delete, move and flag stored messages"),
+    "trace": ("tracing.cli:trace", "what happened to a message"),
+    "tail": ("tracing.cli:tail", "follow events as they happen"),
+    "audit": ("mtad.books:audit", "prove that the books balance"),
+    "snapshot": ("backup.cli:snapshot", "take, list and verify snapshots"),
+    "restore": ("backup.cli:restore", "put messages back with their dates"),
+    "tui": ("tui.cli:tui", "the dashboard"),
+}
+
+
+class Commands(click.Group):
+    """Looks a command up in the table when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"mtad {version('mtad')}")
+        context.exit()
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+@config_option
+@click.pass_context
+def root(context: click.Context) -> None:
+    """The mail server whose books always balance."""
+    context.ensure_object(dict)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status; every failure is one plain sentence."""
+    try:
+        status = root.main(argv, prog_name="mtad", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("mtad: interrupted", err=True)
+        status = Exit.INTERRUPTED
+    except MtadError as error:
+        click.echo(f"mtad: {error}", err=True)
+        status = error.exit_code
+    except BrokenPipeError:
+        status = Exit.OK
+        sys.stderr.close()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"mtad: {where}{error.strerror or error}", err=True)
+        status = Exit.FAILURE
+    sys.exit(int(status) if isinstance(status, int) else 0)

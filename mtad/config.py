@@ -1,0 +1,206 @@
+"""What the operator decides: one frozen model, every setting with its description.
+
+The settings file is TOML. All of its problems are reported at once, each with the setting's
+dotted name and, for a name that does not exist, the nearest one that does.
+"""
+
+import difflib
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mtad import where
+from mtad.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A table of the settings file; unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
+    for text in given:
+        host, _, port = text.rpartition(":")
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+            good = 0 < int(port) < 65536
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(f"{text!r} is not ADDRESS:PORT, like 0.0.0.0:25 or [::]:25")
+    return given
+
+
+class Listen(Section):
+    """Where each service listens, as ADDRESS:PORT. An empty list switches a service off."""
+
+    smtp: tuple[str, ...] = Field(("0.0.0.0:25",), description="Mail from other servers.")
+    submission: tuple[str, ...] = Field(
+        ("0.0.0.0:587",), description="Mail from our users, STARTTLS. Not served yet."
+    )
+    submissions: tuple[str, ...] = Field(
+        ("0.0.0.0:465",), description="Mail from our users, TLS from the start. Not served yet."
+    )
+    imap: tuple[str, ...] = Field(("0.0.0.0:143",), description="IMAP, STARTTLS. Not served yet.")
+    imaps: tuple[str, ...] = Field(("0.0.0.0:993",), description="IMAP over TLS. Not served yet.")
+    pop3: tuple[str, ...] = Field(("0.0.0.0:110",), description="POP3, STLS. Not served yet.")
+    pop3s: tuple[str, ...] = Field(("0.0.0.0:995",), description="POP3 over TLS. Not served yet.")
+    managesieve: tuple[str, ...] = Field(
+        ("0.0.0.0:4190",), description="ManageSieve. Not served yet."
+    )
+
+    _check = field_validator("*")(_endpoints)
+
+
+class Smtp(Section):
+    """Receiving mail from other servers."""
+
+    max_message_bytes: int = Field(
+        50 * 2**20, ge=65536, description="Largest message, announced as SIZE (RFC 1870)."
+    )
+    max_recipients: int = Field(
+        1000, ge=100, description="Recipients per message (RFC 5321 4.5.3.1.8: at least 100)."
+    )
+    max_connections: int = Field(500, ge=1, description="Connections at the same time.")
+    max_connections_per_ip: int = Field(100, ge=1, description="The same, from one address.")
+    max_messages_per_connection: int = Field(
+        10_000, ge=1, description="Messages on one connection before 421."
+    )
+    max_errors: int = Field(20, ge=1, description="Negative replies before the connection ends.")
+    command_timeout_seconds: int = Field(
+        300, ge=1, description="Silence before the connection ends (RFC 5321 4.5.3.2.7)."
+    )
+
+
+class Tls(Section):
+    """The certificate shown to peers and clients."""
+
+    certificate: str = Field(
+        "tls/certificate.pem", description="Certificate chain, PEM; relative to this file."
+    )
+    key: str = Field("tls/key.pem", description="Private key, PEM; relative to this file.")
+
+
+class Journal(Section):
+    """The append-only journal that makes a message ours before the 250."""
+
+    segment_bytes: int = Field(
+        16 * 2**20, ge=2**20, le=2**30, description="Size of one preallocated segment."
+    )
+    cap_bytes: int = Field(
+        256 * 2**20, ge=4 * 2**20, description="Space for all segments of one process."
+    )
+    keep_seconds: int = Field(
+        45, ge=0, description="Age of a segment before its files are synced and it is reused."
+    )
+
+
+class Store(Section):
+    """Boxes and messages."""
+
+    keep_deleted_days: int = Field(
+        14, ge=0, description="Days for which a deleted message stays recoverable on disk."
+    )
+
+
+class Backup(Section):
+    """Snapshots."""
+
+    repository: str = Field(
+        "repository", description="Folder of the snapshot repository; relative to data_dir."
+    )
+    key_file: str = Field(
+        "repository.key", description="The repository's key; relative to this file. Keep a copy."
+    )
+    daily_at: str = Field(
+        "03:00",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        description="Local time of the daily snapshot, HH:MM.",
+    )
+
+
+class Config(Section):
+    """Everything the operator decides."""
+
+    hostname: str = Field(description="This server's name, in greetings and Received lines.")
+    data_dir: str = Field(
+        where.DEFAULT_DATA_DIR,
+        description="Mail, log, journals and snapshots; relative to this file.",
+    )
+    listen: Listen = Field(default_factory=Listen)
+    smtp: Smtp = Field(default_factory=Smtp)
+    tls: Tls = Field(default_factory=Tls)
+    journal: Journal = Field(default_factory=Journal)
+    store: Store = Field(default_factory=Store)
+    backup: Backup = Field(default_factory=Backup)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings with the file they came from, which relative names start at."""
+
+    path: Path
+    config: Config
+    places: where.Places
+
+    def beside(self, name: str) -> Path:
+        """A file named in the settings, relative to the settings file."""
+        return self.path.resolve().parent / name
+
+    @property
+    def repository(self) -> Path:
+        """The snapshot repository."""
+        return self.places.data / self.config.backup.repository
+
+
+def load(path: Path) -> Loaded:
+    """Read and check a settings file. Raises ConfigError that lists every problem."""
+    table = where.read_toml(path)
+    try:
+        config = Config.model_validate(_tuples(table))
+    except ValidationError as error:
+        lines = "\n".join(f"  {line}" for line in _problems(error, table))
+        raise ConfigError(f"{path} has problems:\n{lines}") from None
+    return Loaded(path, config, where.places(path, table))
+
+
+def _tuples(value: Any) -> Any:
+    """TOML arrays as tuples: the model is strict and frozen."""
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting as (dotted name, pydantic FieldInfo), sections before their settings."""
+    for name, field in model.model_fields.items():
+        yield prefix + name, field
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from settings(field.annotation, f"{prefix}{name}.")
+
+
+def _problems(error: ValidationError, table: Mapping[str, Any]) -> Iterator[str]:
+    known = [name for name, _ in settings()]
+    for problem in error.errors():
+        name = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, known, 1) or [
+                full
+                for last in difflib.get_close_matches(
+                    name.rpartition(".")[2], [full.rpartition(".")[2] for full in known], 1
+                )
+                for full in known
+                if full.rpartition(".")[2] == last
+            ]
+            hint = f"; did you mean {near[0]}?" if near else ""
+            yield f"{name}: no such setting{hint}"
+        elif problem["type"] == "missing":
+            yield f"{name}: required"
+        else:
+            said = problem["msg"].removeprefix("Value error, ")
+            yield f"{name}: {said[:1].lower() + said[1:]}, got {problem['input']!r}"

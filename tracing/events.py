@@ -1,0 +1,551 @@
+"""Every event there is, each declared once.
+
+A declaration is a frozen struct: its tag is the stored name and stable for ever, ``text`` is
+the one line people read, the docstring says when it happens, the fields say what is known.
+Journal frames, rows, CLI lines, the TUI, docs/events.md and the round-trip tests derive from
+it. The fields of ``Event`` itself have columns; a subclass's own fields go to the JSON
+``detail``, so that a further event or field needs no migration. A field is only ever added,
+with a default; a reader skips what it does not know and shows an unknown kind as ``Unknown``.
+
+All times are microseconds since the Unix epoch in UTC; sizes are octets; ``trace``, ``st``
+and ``cn`` are ids of ``tracing.ids``.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, ClassVar, TypeVar, Union
+
+import msgspec
+
+
+class Outcome(StrEnum):
+    """What an event means for the message, at a glance."""
+
+    OK = "ok"
+    INFO = "info"
+    DEFER = "defer"
+    FAIL = "fail"
+    DROP = "drop"
+    HOLD = "hold"
+
+
+class Event(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="kind",
+    tag="event",
+):
+    """What all events have in common; these fields are columns of the log.
+
+    ``trace`` is the message id, or the connection id where no message exists. ``n`` numbers
+    the recipient within the message from 1, 0 means the message as a whole. ``also`` lists
+    further traces the event belongs to (a bulk act names all its messages). ``actor`` is
+    ``remote``, ``system``, ``user:ADDRESS``, ``admin:LOGIN``, ``rule:NAME``, ``backup`` or
+    ``outside`` (a program that is not ours). ``reply`` is verbatim.
+    """
+
+    text: ClassVar[str] = ""
+    outcome: ClassVar[Outcome] = Outcome.INFO
+
+    at: int
+    trace: int
+    n: int = 0
+    addr: str = ""
+    ip: str = ""
+    host: str = ""
+    code: int = 0
+    enh: str = ""
+    reply: str = ""
+    actor: str = "system"
+    also: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The stored name, e.g. ``smtp.accept``."""
+        return kind_of(type(self))
+
+    def __str__(self) -> str:
+        return self.text.format_map(_Fields(self))
+
+
+COLUMNS = Event.__struct_fields__
+"""The fields that have a column of their own, in order."""
+
+
+class _Fields(dict[str, Any]):
+    """Lets ``format_map`` read a struct's fields."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def __missing__(self, name: str) -> Any:
+        value = getattr(self._event, name, "")
+        return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+class Unknown(Event, frozen=True, kw_only=True, tag="unknown"):
+    """An event whose kind this version does not know; kept and shown as it is."""
+
+    text: ClassVar[str] = "{was}: {fields}"
+
+    was: str
+    fields: str
+
+
+REGISTRY: dict[str, type[Event]] = {}
+"""Every declared event by its kind."""
+
+E_ = TypeVar("E_", bound=Event)
+
+
+def declare(text: str, outcome: Outcome = Outcome.INFO) -> Callable[[type[E_]], type[E_]]:
+    """Register an event with the line people read and what it means."""
+
+    def register(cls: type[E_]) -> type[E_]:
+        cls.text = text
+        cls.outcome = outcome
+        kind = kind_of(cls)
+        assert kind not in REGISTRY, f"two events are called {kind}"
+        REGISTRY[kind] = cls
+        return cls
+
+    return register
+
+
+def kind_of(cls: type[Event]) -> str:
+    """The stored name of an event class."""
+    return str(cls.__struct_config__.tag)
+
+
+# ------------------------------------------------------------- connections
+
+
+@declare("connection from {ip} to {listener}")
+class ConnOpen(Event, frozen=True, kw_only=True, tag="conn.open"):
+    """A peer connected; ``trace`` is the connection's id from here on."""
+
+    listener: str
+
+
+@declare("connection from {ip} refused: {why}", Outcome.FAIL)
+class ConnRefused(Event, frozen=True, kw_only=True, tag="conn.refused"):
+    """A peer was turned away before any command (limit, ban, network rule)."""
+
+    why: str
+
+
+@declare("connection closed: {why}, {commands} commands, {messages} messages")
+class ConnClose(Event, frozen=True, kw_only=True, tag="conn.close"):
+    """The connection is over; ``why`` is quit, lost, timeout, errors, shutdown or refused."""
+
+    why: str
+    commands: int = 0
+    messages: int = 0
+    seconds: float = 0.0
+
+
+@declare("TLS {version} {cipher}", Outcome.OK)
+class TlsOk(Event, frozen=True, kw_only=True, tag="tls.ok"):
+    """A TLS handshake succeeded."""
+
+    version: str
+    cipher: str
+
+
+@declare("TLS handshake failed: {why}", Outcome.FAIL)
+class TlsFail(Event, frozen=True, kw_only=True, tag="tls.fail"):
+    """A TLS handshake failed; the connection is over."""
+
+    why: str
+
+
+# -------------------------------------------------------------------- SMTP
+
+
+@declare("{verb} {helo}")
+class SmtpEhlo(Event, frozen=True, kw_only=True, tag="smtp.ehlo"):
+    """The client said who it claims to be; ``verb`` is EHLO, HELO or LHLO."""
+
+    helo: str
+    verb: str = "EHLO"
+
+
+@declare("MAIL FROM:<{addr}>")
+class SmtpMail(Event, frozen=True, kw_only=True, tag="smtp.mail"):
+    """A mail transaction began; ``trace`` is the message id, ``cn`` its connection.
+
+    ``addr`` is the reverse-path, empty for the null sender. ``size`` is what the client
+    declared (RFC 1870), 0 when it did not.
+    """
+
+    cn: int
+    helo: str = ""
+    size: int = 0
+    login: str = ""
+    smtputf8: bool = False
+
+
+@declare("RCPT TO:<{addr}> accepted")
+class SmtpRcpt(Event, frozen=True, kw_only=True, tag="smtp.rcpt"):
+    """A recipient was accepted; ``addr`` is the address as given."""
+
+
+@declare("{original} is an alias of {addr}")
+class RouteAlias(Event, frozen=True, kw_only=True, tag="route.alias"):
+    """An alias led to a final recipient; ``n`` is the final recipient's number."""
+
+    original: str
+
+
+@declare("{addr} was reached already as recipient {first}; one copy is enough")
+class RouteDuplicate(Event, frozen=True, kw_only=True, tag="route.duplicate"):
+    """Two accepted addresses lead to one box; only the first gets a copy."""
+
+    original: str
+    first: int
+
+
+class Recipient(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+    """One accepted final recipient: number, box address, address as given in RCPT."""
+
+    n: int
+    addr: str
+    original: str
+
+
+@declare("accepted {size} octets for {count} recipients: {reply}", Outcome.OK)
+class SmtpAccept(Event, frozen=True, kw_only=True, tag="smtp.accept"):
+    """The message and this event are durable and 250 is about to be sent.
+
+    ``addr`` is the sender. ``size`` and ``sha256`` (hex) are of the stored bytes, our
+    Return-Path and Received lines included, line ends LF.
+    """
+
+    size: int
+    sha256: str
+    count: int
+    recipients: tuple[Recipient, ...]
+    message_id: str = ""
+    subject: str = ""
+    header_from: str = ""
+    ms: float = 0.0
+
+
+@declare("refused at {stage}: {reply}", Outcome.FAIL)
+class SmtpReject(Event, frozen=True, kw_only=True, tag="smtp.reject"):
+    """A permanent negative reply; ``check`` names the check that objected.
+
+    ``stage`` is connect, helo, mail, rcpt, data or dot; ``argument`` is what was said.
+    """
+
+    stage: str
+    argument: str = ""
+    check: str = ""
+
+
+@declare("try later at {stage}: {reply}", Outcome.DEFER)
+class SmtpTempfail(Event, frozen=True, kw_only=True, tag="smtp.tempfail"):
+    """A transient negative reply; fields as in ``smtp.reject``."""
+
+    stage: str
+    argument: str = ""
+    check: str = ""
+
+
+@declare("transaction ended at {stage} without a message: {why}", Outcome.FAIL)
+class SmtpAbort(Event, frozen=True, kw_only=True, tag="smtp.abort"):
+    """The client left or reset after MAIL FROM and before we took responsibility.
+
+    ``why`` is lost, reset, timeout, quit or shutdown; ``received`` counts octets of DATA.
+    """
+
+    stage: str
+    why: str
+    received: int = 0
+
+
+@declare("client gone before it could read: {unsent}", Outcome.INFO)
+class SmtpUnheard(Event, frozen=True, kw_only=True, tag="smtp.unheard"):
+    """The message is ours but the client left before our 250; it may send it again."""
+
+    unsent: str
+
+
+@declare("protocol error: {argument}: {reply}", Outcome.FAIL)
+class SmtpProtocol(Event, frozen=True, kw_only=True, tag="smtp.protocol"):
+    """A command out of sequence, unknown, malformed or too long; ``trace`` as known."""
+
+    stage: str
+    argument: str = ""
+
+
+# ------------------------------------------------------------------- store
+
+
+@declare("delivered to {addr}, mailbox {mailbox}", Outcome.OK)
+class StoreDelivered(Event, frozen=True, kw_only=True, tag="store.delivered"):
+    """The stored copy ``st`` lies in a mailbox; ``base`` is the file's base name."""
+
+    st: int
+    mailbox: str
+    base: str
+    size: int
+
+
+@declare("could not deliver to {addr}: {why}", Outcome.DEFER)
+class StoreFailed(Event, frozen=True, kw_only=True, tag="store.failed"):
+    """A stored copy could not be made yet; the journal keeps the message."""
+
+    why: str
+
+
+class Item(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+    """One message of a box act: stored copy, message id (0 unknown), UID, base name."""
+
+    st: int
+    m: int = 0
+    uid: int = 0
+    base: str = ""
+
+
+class BoxEvent(Event, frozen=True, kw_only=True, tag="box"):
+    """An act on stored messages: ``addr`` is the box, ``items`` are the messages.
+
+    ``trace`` is the message id for one message and the act's own id for several, which are
+    then in ``also``. ``client`` is what the actor used.
+    """
+
+    mailbox: str
+    items: tuple[Item, ...] = ()
+    client: str = ""
+
+
+@declare("numbered in {addr}/{mailbox}")
+class BoxNumbered(BoxEvent, frozen=True, kw_only=True, tag="box.numbered"):
+    """Messages got their UIDs; the items carry them."""
+
+    uidvalidity: int = 0
+
+
+@declare("flags in {addr}/{mailbox}: +{added} -{removed} by {actor}")
+class BoxFlags(BoxEvent, frozen=True, kw_only=True, tag="box.flags"):
+    r"""Flags or keywords changed; ``\Seen`` and the like, keywords as they are."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@declare("moved from {addr}/{mailbox} to {target} by {actor}")
+class BoxMove(BoxEvent, frozen=True, kw_only=True, tag="box.move"):
+    """Messages moved within the box; the items carry their UIDs in ``target``."""
+
+    target: str
+
+
+@declare("deleted from {addr}/{mailbox} by {actor}", Outcome.DROP)
+class BoxExpunge(BoxEvent, frozen=True, kw_only=True, tag="box.expunge"):
+    """Messages were expunged; Message-IDs and subjects as the rows are about to go."""
+
+    subjects: tuple[str, ...] = ()
+
+
+@declare("put into {addr}/{mailbox} by {actor}", Outcome.OK)
+class BoxAppend(BoxEvent, frozen=True, kw_only=True, tag="box.append"):
+    """Messages entered a mailbox otherwise than by delivery or restore."""
+
+
+@declare("file gone from {addr}/{mailbox}, removed by another program", Outcome.DROP)
+class BoxVanished(BoxEvent, frozen=True, kw_only=True, tag="box.vanished"):
+    """A numbered message's file is no longer there and no act of ours explains it."""
+
+
+@declare("file appeared in {addr}/{mailbox}, put there by another program")
+class BoxForeign(BoxEvent, frozen=True, kw_only=True, tag="box.foreign"):
+    """A file came into a mailbox that mtad did not deliver; it got a ``st`` and a UID."""
+
+
+@declare("mailbox {addr}/{mailbox} {what} by {actor}")
+class BoxMailbox(BoxEvent, frozen=True, kw_only=True, tag="box.mailbox"):
+    """A mailbox was created, renamed or deleted; ``what`` says which."""
+
+    what: str
+    target: str = ""
+
+
+# ------------------------------------------------------------------ backup
+
+
+@declare("snapshot {snapshot} began: {scope}")
+class BackupStart(Event, frozen=True, kw_only=True, tag="backup.start"):
+    """A snapshot began; ``trace`` is the run's own id."""
+
+    snapshot: str
+    scope: str
+
+
+@declare("snapshot {snapshot} done: {boxes} boxes, {messages} messages, {added} new", Outcome.OK)
+class BackupDone(Event, frozen=True, kw_only=True, tag="backup.done"):
+    """The snapshot's commit file is durable."""
+
+    snapshot: str
+    boxes: int
+    messages: int
+    added: int
+    stored: int = 0
+    seconds: float = 0.0
+
+
+@declare("snapshot failed: {why}", Outcome.FAIL)
+class BackupFail(Event, frozen=True, kw_only=True, tag="backup.fail"):
+    """A snapshot did not come to its commit; earlier ones are untouched."""
+
+    why: str
+
+
+@declare("repository verified: {objects} objects, {damaged} damaged")
+class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
+    """The repository was checked, with all data read when ``read_data``."""
+
+    objects: int
+    damaged: int
+    read_data: bool = False
+
+
+@declare("restore into {addr} began from snapshot {snapshot} by {actor}")
+class RestoreStart(Event, frozen=True, kw_only=True, tag="restore.start"):
+    """A restore began; ``trace`` is the operation's own id."""
+
+    snapshot: str
+    planned: int
+
+
+@declare("restored to {addr}/{mailbox} from snapshot {snapshot} by {actor}", Outcome.OK)
+class RestoreMessage(BoxEvent, frozen=True, kw_only=True, tag="restore.message"):
+    """Messages were put back: the items carry their new ``st`` and UID, ``was`` the old st."""
+
+    snapshot: str
+    was: tuple[int, ...] = ()
+
+
+@declare("restore into {addr} done: {restored} put back, {skipped} were there", Outcome.OK)
+class RestoreDone(Event, frozen=True, kw_only=True, tag="restore.done"):
+    """A restore ended."""
+
+    snapshot: str
+    restored: int
+    skipped: int
+
+
+# --------------------------------------------------------- admin, log, system
+
+
+@declare("{what} {name}: {before} -> {after} by {actor}")
+class AdminChange(Event, frozen=True, kw_only=True, tag="admin.change"):
+    """A domain, box, alias or setting was changed; never carries a secret."""
+
+    what: str
+    name: str
+    before: str = ""
+    after: str = ""
+
+
+@declare("{role} started, version {version}")
+class SysStart(Event, frozen=True, kw_only=True, tag="sys.start"):
+    """A role of the daemon is up; ``trace`` is its run's id."""
+
+    role: str
+    version: str
+
+
+@declare("{role} stopped: {why}")
+class SysStop(Event, frozen=True, kw_only=True, tag="sys.stop"):
+    """A role of the daemon ended in good order."""
+
+    role: str
+    why: str
+
+
+@declare("recovered after an unclean stop: {frames} frames replayed, {repaired} files repaired")
+class SysRecovered(Event, frozen=True, kw_only=True, tag="sys.recovered"):
+    """The journals were replayed at start."""
+
+    frames: int
+    repaired: int
+
+
+@declare("{count} events of kind {lost} were dropped under load", Outcome.FAIL)
+class LogGap(Event, frozen=True, kw_only=True, tag="log.gap"):
+    """Lagging events were dropped; never silently."""
+
+    lost: str
+    count: int
+
+
+@declare("the books do not balance: {what}", Outcome.FAIL)
+class AuditViolation(Event, frozen=True, kw_only=True, tag="audit.violation"):
+    """The auditor found something without explanation."""
+
+    what: str
+
+
+# --------------------------------------------------------------- encoding
+
+AnyEvent = Union[(*REGISTRY.values(), Unknown)]  # type: ignore[valid-type]  # noqa: UP007
+"""The union of all declared events, for decoders."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(AnyEvent).decode
+_encode_json = msgspec.json.Encoder().encode
+
+
+def encode(event: Event) -> bytes:
+    """An event as MessagePack."""
+    return _encode(event)
+
+
+def decode(data: bytes) -> Event:
+    """The event in ``data``; ``Unknown`` when its kind or shape is of another version.
+
+    Raises ValueError when ``data`` is no event at all.
+    """
+    try:
+        return _decode(data)  # type: ignore[no-any-return]
+    except msgspec.ValidationError:
+        return unknown(msgspec.msgpack.decode(data))
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not an event: {error}") from error
+
+
+def from_fields(fields: dict[str, Any]) -> Event:
+    """An event from its fields and ``kind``; ``Unknown`` when they do not fit."""
+    cls = REGISTRY.get(str(fields.get("kind", "")))
+    if cls is not None:
+        try:
+            return msgspec.convert(fields, cls)
+        except msgspec.ValidationError:
+            pass
+    return unknown(fields)
+
+
+def unknown(fields: Any) -> Event:
+    """What is kept of an event this version cannot read. Raises ValueError if nothing can be."""
+    if not isinstance(fields, dict):
+        raise ValueError("not an event: no fields")
+    common = {name: fields[name] for name in COLUMNS if name in fields}
+    rest = {name: value for name, value in fields.items() if name not in COLUMNS}
+    was = str(rest.pop("kind", "unknown"))
+    try:
+        return msgspec.convert(
+            {**common, "kind": "unknown", "was": was, "fields": _encode_json(rest).decode()},
+            Unknown,
+        )
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not an event: {error}") from error
+
+
+def to_fields(event: Event) -> dict[str, Any]:
+    """An event as plain values: what JSON output shows."""
+    return msgspec.to_builtins(event)  # type: ignore[no-any-return]

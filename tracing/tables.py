@@ -1,0 +1,162 @@
+"""The tables of a month file of the event log.
+
+One row per mail transaction (``msg``), one per recipient (``rcpt``: the queue entry and the
+outcome in one), one per stored copy (``st``), one per event (``ev``, append only, ``seq``
+without gaps in commit order). Addresses, domains and repeating strings are interned. An id is
+``tracing.ids``; the id is the time, so "newest first" is the primary key itself.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("k", sa.Text, primary_key=True),
+    sa.Column("v", sa.LargeBinary),
+    comment="month, state, chain_head, last_id, applied.<journal> (last frame, as text)",
+)
+
+dom = sa.Table(
+    "dom",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rname", sa.Text, nullable=False, unique=True, comment="labels reversed"),
+)
+
+addr = sa.Table(
+    "addr",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("dom", sa.Integer, nullable=False),
+    sa.Column("local", sa.Text, nullable=False),
+    sa.UniqueConstraint("dom", "local"),
+)
+
+string = sa.Table(
+    "str",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("s", sa.Text, nullable=False, unique=True, comment="hosts, kinds, reply templates"),
+)
+
+msg = sa.Table(
+    "msg",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("cn", sa.Integer, comment="connection"),
+    sa.Column("ts", sa.Integer, nullable=False, comment="MAIL FROM, microseconds"),
+    sa.Column("last", sa.Integer, comment="last change, microseconds"),
+    sa.Column("dir", sa.Integer, nullable=False, comment="0 in, 1 submitted, 2 made here"),
+    sa.Column("sender", sa.Integer),
+    sa.Column("sdom", sa.Integer),
+    sa.Column("login", sa.Text),
+    sa.Column("ip", sa.LargeBinary, comment="4 or 16 octets"),
+    sa.Column("helo", sa.Integer),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("nrcpt", sa.Integer, nullable=False, default=0),
+    sa.Column("size", sa.Integer),
+    sa.Column("message_id", sa.Text),
+    sa.Column("subject", sa.Text),
+    sa.Column("header_from", sa.Text),
+    sa.Column("sha256", sa.LargeBinary),
+    sa.Column("root", sa.Integer),
+    sa.Column("parent", sa.Integer),
+    sa.Column("rel", sa.Text),
+)
+sa.Index("msg_cn", msg.c.cn)
+sa.Index("msg_mid", msg.c.message_id, sqlite_where=msg.c.message_id.is_not(None))
+sa.Index("msg_sender", msg.c.sender)
+sa.Index("msg_sdom", msg.c.sdom)
+sa.Index("msg_ip", msg.c.ip)
+sa.Index("msg_root", msg.c.root, sqlite_where=msg.c.root.is_not(None))
+sa.Index("msg_status", msg.c.status, sqlite_where=msg.c.status != 10)
+
+rcpt = sa.Table(
+    "rcpt",
+    metadata,
+    sa.Column("msg", sa.Integer, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("addr", sa.Integer, nullable=False),
+    sa.Column("dom", sa.Integer, nullable=False),
+    sa.Column("orig", sa.Integer, comment="address as given when it was another"),
+    sa.Column("ts", sa.Integer),
+    sa.Column("last", sa.Integer),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False, default=0),
+    sa.Column("next_try", sa.Integer),
+    sa.Column("host", sa.Integer),
+    sa.Column("code", sa.Integer),
+    sa.Column("enh", sa.Text),
+    sa.Column("reply", sa.Text),
+    sa.Column("st", sa.Integer, comment="stored copy, when local"),
+    sqlite_with_rowid=False,
+)
+sa.Index("rcpt_addr", rcpt.c.addr, rcpt.c.msg)
+sa.Index("rcpt_orig", rcpt.c.orig, rcpt.c.msg, sqlite_where=rcpt.c.orig.is_not(None))
+sa.Index("rcpt_dom", rcpt.c.dom, rcpt.c.msg)
+sa.Index("rcpt_status", rcpt.c.status, rcpt.c.msg, sqlite_where=rcpt.c.status != 10)
+sa.Index("rcpt_due", rcpt.c.next_try, sqlite_where=rcpt.c.next_try.is_not(None))
+
+st = sa.Table(
+    "st",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("msg", sa.Integer, nullable=False, comment="0 when not known"),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("box", sa.Integer, nullable=False, comment="addr"),
+    sa.Column("mailbox", sa.Integer, nullable=False, comment="str"),
+    sa.Column("base", sa.Text, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("gone", sa.Integer, comment="seq of the event that ended it; null while there"),
+)
+sa.Index("st_msg", st.c.msg)
+sa.Index("st_box", st.c.box, sqlite_where=st.c.gone.is_(None))
+
+ev = sa.Table(
+    "ev",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("ts", sa.Integer, nullable=False),
+    sa.Column("kind", sa.Integer, nullable=False, comment="str"),
+    sa.Column("trace", sa.Integer, nullable=False),
+    sa.Column("n", sa.Integer),
+    sa.Column("addr", sa.Integer),
+    sa.Column("ip", sa.LargeBinary),
+    sa.Column("host", sa.Integer, comment="str"),
+    sa.Column("code", sa.Integer),
+    sa.Column("enh", sa.Text),
+    sa.Column("reply", sa.Integer, comment="str: a template with {id} and {addr}"),
+    sa.Column("actor", sa.Integer, comment="str; null is system"),
+    sa.Column("detail", sa.Text, comment="JSON of the fields without a column"),
+)
+sa.Index("ev_trace", ev.c.trace)
+
+also = sa.Table(
+    "also",
+    metadata,
+    sa.Column("trace", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sqlite_with_rowid=False,
+    comment="further traces an event belongs to",
+)
+
+stat_hour = sa.Table(
+    "stat_hour",
+    metadata,
+    sa.Column("h", sa.Integer, primary_key=True, comment="hours since the Unix epoch"),
+    sa.Column("k", sa.Text, primary_key=True, comment="what is counted: a kind or a state word"),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("bytes", sa.Integer, nullable=False, default=0),
+    sqlite_with_rowid=False,
+)
+
+FULL_TEXT = (
+    "CREATE VIRTUAL TABLE msg_fts USING fts5("
+    "subject, content='', detail=none, columnsize=0, "
+    "tokenize='unicode61 remove_diacritics 2')",
+    "CREATE VIRTUAL TABLE addr_tri USING fts5("
+    "a, content='', detail=none, columnsize=0, tokenize='trigram')",
+)
+"""Words of subjects (rowid = msg.id); trigrams of addresses (rowid = addr.id); ё stored as е."""
