@@ -493,7 +493,7 @@ class AuditViolation(Event, frozen=True, kw_only=True, tag="audit.violation"):
 
 # --------------------------------------------------------------- encoding
 
-AnyEvent = Union[(*REGISTRY.values(), Unknown)]  # type: ignore[valid-type]  # noqa: UP007
+AnyEvent = Union[(*REGISTRY.values(), Unknown)]  # type: ignore[valid-type]
 """The union of all declared events, for decoders."""
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -1,0 +1,5 @@
+"""``python -m mtad`` is the command ``mtad``."""
+
+from mtad.cli import main
+
+main()

@@ -1,0 +1,349 @@
+"""``mtad serve``: a supervisor and four roles, each in a process of its own.
+
+The supervisor reads the settings, binds the sockets, loads every role's code once and forks.
+It parses nothing that comes from outside. A role that fails is started again, after a pause
+that grows, while the others go on. ``log`` starts first, since the journals must be replayed
+before anyone may look at a box, and stops last, since it writes down how the others ended.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import gc
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import click
+import uvloop
+
+from mtad import config, db, jobs
+from mtad.cli_options import config_option, settings
+from mtad.config import Loaded
+from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
+from mtad.materialise import role as log_role
+from mtad.signals import Signals
+from mtad.smtp import role as mta_role
+from mtad.store import role as access_role
+
+Sockets = Mapping[str, Sequence[socket.socket]]
+Serve = Callable[[Loaded, Sockets, Signals], Awaitable[None]]
+
+SERVED = ("smtp",)
+"""The services of ``[listen]`` that this version serves."""
+
+STOP_SECONDS = 20
+"""How long a stage of the shutdown may drain before it is ended by force."""
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10.0
+STEADY_SECONDS = 30
+"""A role that lived this long starts again without a longer pause."""
+
+PR_SET_PDEATHSIG = 1
+
+
+async def _log(loaded: Loaded, _: Sockets, signals: Signals) -> None:
+    await log_role.serve(loaded, signals)
+
+
+async def _access(loaded: Loaded, _: Sockets, signals: Signals) -> None:
+    await access_role.serve(loaded, signals)
+
+
+async def _jobs(loaded: Loaded, _: Sockets, signals: Signals) -> None:
+    await jobs.serve(loaded, signals)
+
+
+async def _mta(loaded: Loaded, sockets: Sockets, signals: Signals) -> None:
+    await mta_role.serve(loaded, sockets, signals)
+
+
+ROLES: Mapping[str, Serve] = {"log": _log, "access": _access, "jobs": _jobs, "mta": _mta}
+"""In the order of starting."""
+STOPPING = (("mta", "jobs"), ("access",), ("log",))
+"""Stages of the shutdown: who takes from outside stops first."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A running or waiting role."""
+
+    pid: int = 0
+    started: float = 0.0
+    pause: float = FIRST_PAUSE_SECONDS
+    due: float = 0.0
+
+
+class Supervisor:
+    """Starts, watches and ends the roles."""
+
+    def __init__(self, loaded: Loaded, sockets: Sockets) -> None:
+        self._loaded = loaded
+        self._sockets = sockets
+        self._children = {name: Child() for name in ROLES}
+        self._stopping = False
+        self._reload = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain."""
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        gc.collect()
+        gc.freeze()
+        for name in ROLES:
+            if not self._stopping:
+                self._start(name)
+        _say(f"serving on {', '.join(_names(self._sockets))}; data in {self._loaded.places.data}")
+        while not self._stopping:
+            self._wait(self._next_due())
+            self._reap()
+            if self._reload:
+                self._reload = False
+                self._signal(ROLES, signal.SIGHUP)
+            for name, child in self._children.items():
+                if not child.pid and not self._stopping and time.monotonic() >= child.due:
+                    self._start(name)
+        self._drain()
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self._reload = True
+
+    def _start(self, name: str) -> None:
+        """Fork a role and wait until it says that it serves, fails, or we are told to stop."""
+        ready, tell = os.pipe2(os.O_CLOEXEC)
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            os.close(ready)
+            _become(name, self._loaded, self._sockets, supervisor, tell)
+        os.close(tell)
+        child = self._children[name]
+        child.pid, child.started = pid, time.monotonic()
+        try:
+            while not self._stopping:
+                readable, _, _ = select.select([ready, self._wake_read], [], [], 60)
+                self._swallow()
+                if ready in readable:
+                    break
+        finally:
+            os.close(ready)
+
+    def _next_due(self) -> float:
+        dues = [child.due for child in self._children.values() if not child.pid]
+        return max(0.0, min(dues) - time.monotonic()) if dues else 60.0
+
+    def _wait(self, seconds: float) -> None:
+        select.select([self._wake_read], [], [], seconds)
+        self._swallow()
+
+    def _swallow(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_read, 512):
+                pass
+
+    def _reap(self) -> None:
+        """Note which roles ended and when each is due again."""
+        for name, child in self._children.items():
+            if not child.pid or not _ended(child.pid):
+                continue
+            lived = time.monotonic() - child.started
+            child.pid = 0
+            child.pause = (
+                FIRST_PAUSE_SECONDS
+                if lived > STEADY_SECONDS
+                else min(LONGEST_PAUSE_SECONDS, child.pause * 2)
+            )
+            child.due = time.monotonic() + child.pause
+            if not self._stopping:
+                _say(f"role {name} ended; starting it again in {child.pause:.1f} s")
+
+    def _signal(self, names: Sequence[str] | Mapping[str, Serve], number: int) -> None:
+        for name in names:
+            if pid := self._children[name].pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+    def _drain(self) -> None:
+        for stage in STOPPING:
+            self._signal(stage, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while any(self._children[name].pid for name in stage):
+                self._wait(0.1)
+                self._reap()
+                if time.monotonic() > deadline:
+                    late = [name for name in stage if self._children[name].pid]
+                    _say(f"{', '.join(late)} did not stop within {STOP_SECONDS} s; ended by force")
+                    self._signal(late, signal.SIGKILL)
+                    deadline += STOP_SECONDS
+        _say("stopped")
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _become(name: str, loaded: Loaded, sockets: Sockets, supervisor: int, tell: int) -> None:
+    """Be a role until it ends; never returns. A failure leaves its details in a file."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == supervisor:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve_role(name, loaded, sockets, tell))
+        status = 0
+    except MtadError as error:
+        _say(f"role {name}: {error}")
+    except BaseException as error:
+        _say(f"role {name} failed: {error!r}; details in {_crash(loaded, name)}")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _crash(loaded: Loaded, name: str) -> Path:
+    """Keep what only a developer wants to read; returns where."""
+    path = loaded.places.run / f"{name}.crash"
+    with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
+    return path
+
+
+async def _serve_role(name: str, loaded: Loaded, sockets: Sockets, tell: int) -> None:
+    """Run a role's coroutine with its signals bound."""
+
+    def ready() -> None:
+        with contextlib.suppress(OSError):
+            os.write(tell, b"1")
+            os.close(tell)
+
+    def reload() -> None:
+        for callback in signals.reload:
+            callback()
+
+    signals = Signals(ready=ready)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, signals.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await ROLES[name](loaded, sockets, signals)
+
+
+# ----------------------------------------------------------------- starting
+
+
+def bind(loaded: Loaded) -> Sockets:
+    """Listening sockets for every service that is served. Raises MtadError per port."""
+    bound: dict[str, list[socket.socket]] = {}
+    for service in SERVED:
+        for endpoint in getattr(loaded.config.listen, service):
+            bound.setdefault(service, []).append(_listen(service, endpoint))
+    return bound
+
+
+def _listen(service: str, endpoint: str) -> socket.socket:
+    host, _, port = endpoint.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    link = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        link.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        link.bind((host, int(port)))
+        link.listen(1024)
+    except PermissionError as error:
+        link.close()
+        raise NotPermitted(
+            f"may not listen on {endpoint} ({service}): start as root, give CAP_NET_BIND_SERVICE, "
+            f"or choose a port above 1023 in listen.{service}"
+        ) from error
+    except OSError as error:
+        link.close()
+        raise Unreachable(
+            f"cannot listen on {endpoint} ({service}): {error.strerror}; "
+            f"stop the other program or change listen.{service} in the settings"
+        ) from error
+    return link
+
+
+@contextlib.contextmanager
+def _only_one(run: Path) -> Iterator[None]:
+    """Hold the lock that keeps a second server off this data directory."""
+    run.mkdir(parents=True, exist_ok=True, mode=0o750)
+    path = run / "serve.lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            raise Locked(f"a server runs on this data directory already (process {pid})") from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _raise_limits() -> None:
+    """As many open files as the system lets us have: connections and boxes need them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _names(sockets: Sockets) -> Iterator[str]:
+    for service, links in sockets.items():
+        for link in links:
+            host, port = link.getsockname()[:2]
+            yield f"{service} {host}:{port}"
+
+
+def _say(text: str) -> None:
+    click.echo(f"mtad: {text}", err=True)
+
+
+@click.command()
+@config_option
+@click.pass_context
+def serve(context: click.Context) -> None:
+    """Run the server in the foreground until SIGTERM; SIGHUP reads the settings again."""
+    loaded = settings(context)
+    run_server(loaded)
+
+
+def run_server(loaded: config.Loaded) -> None:
+    """Check, bind, fork, serve. Raises MtadError before anything is started."""
+    data = loaded.places.data
+    if not data.is_dir():
+        raise MtadError(f"the data directory {data} does not exist; 'mtad quickstart' makes one")
+    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+        raise NotPermitted(f"the data directory {data} is not writable for this user")
+    os.umask(0o077)
+    with _only_one(loaded.places.run):
+        db.check_state(loaded.places.state_db)
+        _raise_limits()
+        Supervisor(loaded, bind(loaded)).run()

@@ -1,0 +1,141 @@
+"""A real ``mtad serve`` in processes of its own, on loopback, for tests from outside."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mtad import where
+from mtad.control import ask
+from mtad.errors import MtadError
+
+MTAD = [sys.executable, "-m", "mtad"]
+
+
+def until(true: Callable[[], object], seconds: float = 30, what: str = "it") -> None:
+    """Wait until ``true()``; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
+        time.sleep(0.02)
+
+
+class Server:
+    """A quickstarted directory and the server on it."""
+
+    def __init__(self, folder: Path, address: str = "you@example.org") -> None:
+        self.folder = folder
+        done = self.mtad("quickstart", address, "--dir", str(folder), "--local", "--json")
+        self.made: dict[str, Any] = json.loads(done.stdout)
+        self.config = Path(self.made["config"])
+        self.places = where.places(self.config)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def smtp(self) -> tuple[str, int]:
+        """Where it takes mail."""
+        return "127.0.0.1", int(self.made["smtp"])
+
+    def mtad(
+        self, *words: str, code: int | None = 0, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command; its exit status must be ``code`` unless that is None."""
+        environment = os.environ | {"COLUMNS": "200", "LC_ALL": "C.UTF-8"}
+        if config := getattr(self, "config", None):
+            environment["MTAD_CONFIG"] = str(config)
+        done = subprocess.run(
+            [*MTAD, *words],
+            capture_output=True,
+            text=True,
+            input=text or "",
+            timeout=300,
+            env=environment,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        if code is not None:
+            assert done.returncode == code, (
+                f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def start(self) -> None:
+        """Start serving and wait until every role answers."""
+        with (self.folder / "serve.out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [*MTAD, "serve", "--config", str(self.config)],
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        until(self.ready, 60, "the server to be ready")
+
+    def ready(self) -> bool:
+        """Whether every role answers on its socket."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.output()
+        try:
+            for role in ("log", "access", "jobs", "mta"):
+                ask(self.places.socket(role), "status", seconds=5)
+        except MtadError:
+            return False
+        return True
+
+    def output(self) -> str:
+        """What it printed."""
+        return (self.folder / "serve.out").read_text(errors="replace")
+
+    def processes(self) -> list[int]:
+        """The supervisor and its roles."""
+        assert self.process is not None
+        return [self.process.pid, *children(self.process.pid)]
+
+    def settle(self) -> None:
+        """Wait until everything durable is in the log and in the boxes."""
+        ask(self.places.socket("log"), "position", seconds=120)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for a clean end."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(60) == 0, self.output()
+        self.process = None
+
+    def kill_one(self, rng: random.Random) -> int:
+        """SIGKILL one of its processes; restart the supervisor when it was that one."""
+        assert self.process is not None
+        everyone = self.processes()
+        victim = rng.choice(everyone)
+        os.kill(victim, signal.SIGKILL)
+        if victim == self.process.pid:
+            self.process.wait(10)
+            until(lambda: not any(map(alive, everyone)), 60, "the roles to end")
+            self.start()
+        return victim
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children(parent: int) -> Iterator[int]:
+    """The live children of a process."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent and fields[0] != "Z":
+                yield int(name)
