@@ -1,0 +1,41 @@
+"""Fixtures that several areas share: real mail, shared data, a whole server's directory."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from mtad import config
+from mtad.config import Loaded
+from tests import corpus as archives
+from tests import mails
+from tests.corpus import Mail
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Sequence[Mail]:
+    """Raw messages as (path, bytes): real ones where they are at hand, else mails of our own."""
+    folder = archives.data_folder() / "corpus"
+    return tuple(archives.messages(folder)) or tuple(mails.ours())
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """A folder or file of the shared data by name; skips the test where it is missing."""
+
+    def find(name: str) -> Path:
+        path = archives.data_folder() / name
+        if not path.exists():
+            pytest.skip(f"no {name} in the shared data")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Loaded:
+    """The settings of a server made by ``quickstart --local`` for you@example.org; not running."""
+    from mtad.setup import quickstart  # noqa: PLC0415 - only the tests that want it pay for it
+
+    made = quickstart.create("you@example.org", tmp_path / "site", local=True)
+    return config.load(made.config)
