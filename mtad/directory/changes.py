@@ -1,0 +1,254 @@
+"""Changes to the directory: each checked, each an event, each whole or not at all.
+
+Order of writes: the database transaction is opened and the change made in it; the event goes
+into a journal and is durable; then the transaction is committed. So no change can be in the
+directory that the log does not explain. No event carries a password or its hash.
+"""
+
+import contextlib
+import getpass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from mtad import address, clock
+from mtad.address import Address
+from mtad.directory import database, passwords
+from mtad.directory.lookup import POSTMASTER_SETTING
+from mtad.directory.tables import alias, alias_target, box, domain, setting
+from mtad.errors import MtadError, NothingFound, UsageError
+from mtad.journal.frame import Meta, raw
+from mtad.journal.writer import Journal
+from tracing.events import AdminChange
+
+ABSENT = "absent"
+PRESENT = "present"
+MAX_TARGETS = 1000
+"""Targets of one alias."""
+
+
+class AlreadyThere(MtadError):
+    """What is to be added exists."""
+
+
+class InUse(MtadError):
+    """What is to be removed is needed by something else."""
+
+
+def administrator() -> str:
+    """The actor of what is done at this terminal: ``admin:LOGIN``, behind sudo the caller."""
+    with contextlib.suppress(KeyError, OSError):
+        return f"admin:{os.environ.get('SUDO_USER') or getpass.getuser()}"
+    return f"admin:{os.getuid()}"
+
+
+class Changes:
+    """One administrator's changes, through one journal. Not safe for concurrent threads.
+
+    Every method raises UsageError for what is malformed, AlreadyThere, NothingFound or InUse,
+    and then nothing was changed.
+    """
+
+    def __init__(self, state_db: Path, journal: Journal, actor: str) -> None:
+        self._state_db = state_db
+        self._journal = journal
+        self._actor = actor
+
+    def add_domain(self, name: str, *, dkim_selector: str | None = None) -> str:
+        """Take mail for a domain; returns its normal form."""
+        name = parse_domain(name)
+        with self._change("domain", name, ABSENT, PRESENT) as change:
+            connection = change.connection
+            if _exists(connection, domain.c.name, name):
+                raise AlreadyThere(f"{name} is a domain of this server already")
+            connection.execute(
+                domain.insert().values(name=name, dkim_selector=dkim_selector, added=clock.now_us())
+            )
+        return name
+
+    def remove_domain(self, name: str) -> None:
+        """Take no more mail for a domain; it must have no boxes and no aliases."""
+        name = parse_domain(name)
+        with self._change("domain", name, PRESENT, ABSENT) as change:
+            connection = change.connection
+            for table, word in ((box, "boxes"), (alias, "aliases")):
+                held = connection.scalars(
+                    sa.select(table.c.address).where(table.c.domain == name).limit(3)
+                ).all()
+                if held:
+                    raise InUse(f"{name} still has {word} ({', '.join(held)}); remove them first")
+            if not connection.execute(domain.delete().where(domain.c.name == name)).rowcount:
+                raise NothingFound(f"{name} is not a domain of this server")
+            connection.execute(
+                setting.delete().where(
+                    setting.c.name == POSTMASTER_SETTING,
+                    setting.c.value.endswith("@" + name, autoescape=True),
+                )
+            )
+
+    def add_box(self, given: str, password: str) -> Address:
+        """Make an account; returns its normal form. Its folder is made by its first message."""
+        made = parse_address(given)
+        hashed = passwords.hashed(password)
+        with self._change("box", str(made), ABSENT, PRESENT) as change:
+            connection = change.connection
+            _free(connection, made)
+            connection.execute(
+                box.insert().values(
+                    address=str(made), domain=made.domain, password=hashed, added=clock.now_us()
+                )
+            )
+        return made
+
+    def set_password(self, given: str, password: str) -> None:
+        """Give a box another password."""
+        of = str(parse_address(given))
+        hashed = passwords.hashed(password)
+        with self._change("password", of, "one", "another") as change:
+            connection = change.connection
+            update = box.update().where(box.c.address == of).values(password=hashed)
+            if not connection.execute(update).rowcount:
+                raise NothingFound(f"there is no box {of}")
+
+    def remove_box(self, given: str) -> None:
+        """Take an account away. Its mail stays on disk."""
+        of = str(parse_address(given))
+        with self._change("box", of, PRESENT, ABSENT) as change:
+            connection = change.connection
+            _not_a_target(connection, of)
+            if not connection.execute(box.delete().where(box.c.address == of)).rowcount:
+                raise NothingFound(f"there is no box {of}")
+
+    def add_alias(self, given: str, targets: Sequence[str]) -> tuple[Address, list[str]]:
+        """Let an address lead to boxes or aliases of ours; returns normal forms."""
+        made = parse_address(given)
+        wanted = list(dict.fromkeys(str(parse_address(target)) for target in targets))
+        if not wanted:
+            raise UsageError("an alias needs at least one target")
+        if len(wanted) > MAX_TARGETS:
+            raise UsageError(f"an alias has at most {MAX_TARGETS} targets")
+        if str(made) in wanted:
+            raise UsageError(f"{made} would lead to itself")
+        with self._change("alias", str(made), ABSENT, ", ".join(wanted)) as change:
+            connection = change.connection
+            _free(connection, made)
+            for target in wanted:
+                _ours(connection, target)
+            connection.execute(
+                alias.insert().values(address=str(made), domain=made.domain, added=clock.now_us())
+            )
+            connection.execute(
+                alias_target.insert(),
+                [
+                    {"alias": str(made), "position": position, "target": target}
+                    for position, target in enumerate(wanted, 1)
+                ],
+            )
+        return made, wanted
+
+    def remove_alias(self, given: str) -> None:
+        """Take an alias away; nothing may lead to it."""
+        of = str(parse_address(given))
+        with self._change("alias", of, PRESENT, ABSENT) as change:
+            _not_a_target(change.connection, of)
+            change.before = ", ".join(targets_of(change.connection, of))
+            change.connection.execute(alias_target.delete().where(alias_target.c.alias == of))
+            if not change.connection.execute(alias.delete().where(alias.c.address == of)).rowcount:
+                raise NothingFound(f"there is no alias {of}")
+
+    def set_postmaster(self, given: str) -> None:
+        """Say where mail for ``<Postmaster>`` without a domain goes (RFC 5321 4.1.1.3)."""
+        to = str(parse_address(given))
+        with self._change("postmaster", "", ABSENT, to) as change:
+            connection = change.connection
+            _ours(connection, to)
+            was = setting.c.name == POSTMASTER_SETTING
+            change.before = connection.scalar(sa.select(setting.c.value).where(was)) or ABSENT
+            connection.execute(setting.delete().where(was))
+            connection.execute(setting.insert().values(name=POSTMASTER_SETTING, value=to))
+
+    @contextlib.contextmanager
+    def _change(self, what: str, name: str, before: str, after: str) -> Iterator["_Change"]:
+        """A transaction that is committed once its event is durable in the journal."""
+        with database.writing(self._state_db) as connection:
+            change = _Change(connection, before)
+            yield change
+            event = AdminChange(
+                at=clock.now_us(),
+                trace=self._journal.mint.new(),
+                actor=self._actor,
+                what=what,
+                name=name,
+                before=change.before,
+                after=after,
+            )
+            self._journal.commit_now(Meta(events=(raw(event),)))
+
+
+@dataclass(slots=True)
+class _Change:
+    """A change under way: its transaction, and what was there before it."""
+
+    connection: sa.Connection
+    before: str
+
+
+def parse_address(given: str) -> Address:
+    """An address in normal form. Raises UsageError."""
+    try:
+        return address.parse(given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def parse_domain(given: str) -> str:
+    """A domain in normal form. Raises UsageError."""
+    try:
+        return address.domain(given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def targets_of(connection: sa.Connection, of: str) -> Sequence[str]:
+    """Where an alias leads, in order."""
+    columns = alias_target.c
+    return connection.scalars(
+        sa.select(columns.target).where(columns.alias == of).order_by(columns.position)
+    ).all()
+
+
+def _exists(connection: sa.Connection, column: sa.Column[str], value: str) -> bool:
+    return connection.scalar(sa.select(sa.literal(1)).where(column == value)) is not None
+
+
+def _free(connection: sa.Connection, wanted: Address) -> None:
+    """Raise unless an address of ours is neither a box nor an alias."""
+    if not _exists(connection, domain.c.name, wanted.domain):
+        raise NothingFound(
+            f"{wanted.domain} is not a domain of this server; "
+            f"'mtad domain add {wanted.domain}' adds it"
+        )
+    for table, word in ((box, "a box"), (alias, "an alias")):
+        if _exists(connection, table.c.address, str(wanted)):
+            raise AlreadyThere(f"{wanted} is {word} already")
+
+
+def _ours(connection: sa.Connection, target: str) -> None:
+    """Raise unless ``target`` is a box or an alias."""
+    if not any(_exists(connection, table.c.address, target) for table in (box, alias)):
+        raise NothingFound(
+            f"{target} is neither a box nor an alias of this server, "
+            "and an alias may not lead elsewhere"
+        )
+
+
+def _not_a_target(connection: sa.Connection, of: str) -> None:
+    """Raise if an alias leads here."""
+    sources = connection.scalars(
+        sa.select(alias_target.c.alias).where(alias_target.c.target == of).limit(3)
+    ).all()
+    if sources:
+        raise InUse(f"aliases lead to {of} ({', '.join(sources)}); remove them first")

@@ -1,0 +1,33 @@
+"""The journal of a short-lived command: the first of ``cli-40`` to ``cli-55`` that is free."""
+
+import contextlib
+from collections.abc import Iterator
+
+from mtad.errors import Locked
+from mtad.journal.writer import Journal
+from mtad.where import Places
+
+NODES = range(40, 56)
+"""Node numbers of commands; each has a journal of its own (``tracing.ids``)."""
+
+
+@contextlib.contextmanager
+def command_journal(places: Places) -> Iterator[Journal]:
+    """A journal for one command, closed at the end; the log role reads it from then on.
+
+    Raises Locked when as many commands as there are journals run at once, and what
+    ``Journal.open`` raises.
+    """
+    journal = _first_free(places)
+    try:
+        yield journal
+    finally:
+        journal.close_now()
+
+
+def _first_free(places: Places) -> Journal:
+    for node in NODES:
+        with contextlib.suppress(Locked):
+            directory = places.journal / f"cli-{node}"
+            return Journal.open(directory, node=node, doorbell=places.doorbell)
+    raise Locked(f"{len(NODES)} commands are changing this server already; try again")

@@ -1,0 +1,192 @@
+"""The directory in memory: who receives, how aliases unfold, when it is read again."""
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from mtad.address import Address, parse
+from mtad.directory import database, tables
+from mtad.directory.lookup import MAX_TARGETS, Directory, Target
+from mtad.errors import Locked, MtadError, Unreachable
+
+
+@pytest.fixture
+def state_db(tmp_path: Path) -> Path:
+    path = tmp_path / "state.db"
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        tables.metadata.create_all(connection)
+        connection.commit()
+    fill(path, ["example.org", "corp.example"], ["you@example.org", "anna@corp.example"])
+    return path
+
+
+def fill(
+    path: Path,
+    domains: Iterable[str] = (),
+    boxes: Iterable[str] = (),
+    aliases: dict[str, list[str]] | None = None,
+) -> None:
+    with database.writing(path) as connection:
+        for name in domains:
+            connection.execute(tables.domain.insert().values(name=name, added=1))
+        for address in boxes:
+            connection.execute(
+                tables.box.insert().values(
+                    address=address, domain=parse(address).domain, password="x", added=1
+                )
+            )
+        for address, targets in (aliases or {}).items():
+            connection.execute(
+                tables.alias.insert().values(address=address, domain=parse(address).domain, added=1)
+            )
+            for position, target in enumerate(targets, 1):
+                connection.execute(
+                    tables.alias_target.insert().values(
+                        alias=address, position=position, target=target
+                    )
+                )
+
+
+def boxes(directory: Directory, address: str) -> list[str]:
+    return [target.box for target in directory.resolve(parse(address))]
+
+
+def test_a_box_is_its_own_target(state_db: Path) -> None:
+    directory = Directory(state_db)
+    assert directory.is_local("example.org")
+    assert not directory.is_local("example.net")
+    found = directory.resolve(parse("You@Example.ORG"))
+    assert found == (Target("you@example.org", "you@example.org", False),)
+    assert directory.resolve(parse("nobody@example.org")) == ()
+
+
+def test_aliases_unfold_in_order_and_each_box_once(state_db: Path) -> None:
+    fill(
+        state_db,
+        aliases={
+            "sales@example.org": ["anna@corp.example", "all@example.org"],
+            "all@example.org": ["you@example.org", "anna@corp.example"],
+        },
+    )
+    directory = Directory(state_db)
+    assert directory.resolve(parse("sales@example.org")) == (
+        Target("anna@corp.example", "sales@example.org", True),
+        Target("you@example.org", "sales@example.org", True),
+    )
+
+
+def test_loops_and_dead_ends_lead_nowhere(state_db: Path) -> None:
+    fill(
+        state_db,
+        aliases={
+            "a@example.org": ["b@example.org", "you@example.org"],
+            "b@example.org": ["a@example.org", "b@example.org", "gone@example.org"],
+        },
+    )
+    directory = Directory(state_db)
+    assert boxes(directory, "a@example.org") == ["you@example.org"]
+    assert boxes(directory, "b@example.org") == ["you@example.org"]
+
+
+def test_an_alias_tree_that_would_explode_is_walked_once(state_db: Path) -> None:
+    layers = {
+        f"l{n}@example.org": [f"l{m}@example.org" for m in range(n + 1, 40)] or ["you@example.org"]
+        for n in range(40)
+    }
+    fill(state_db, aliases=layers)
+    began = time.monotonic()
+    assert boxes(Directory(state_db), "l0@example.org") == ["you@example.org"]
+    assert time.monotonic() - began < 2
+
+
+def test_an_alias_reaches_a_bounded_number_of_boxes(state_db: Path) -> None:
+    many = [f"u{n}@example.org" for n in range(MAX_TARGETS + 5)]
+    fill(state_db, boxes=many, aliases={"everyone@example.org": many})
+    assert boxes(Directory(state_db), "everyone@example.org") == many[:MAX_TARGETS]
+
+
+def test_every_domain_has_a_postmaster(state_db: Path) -> None:
+    fill(state_db, aliases={"postmaster@example.org": ["you@example.org"]})
+    with database.writing(state_db) as connection:
+        connection.execute(
+            tables.setting.insert().values(name="postmaster", value="postmaster@example.org")
+        )
+    directory = Directory(state_db)
+    assert directory.postmaster() == Address("postmaster", "example.org")
+    assert boxes(directory, "postmaster@example.org") == ["you@example.org"]
+    assert boxes(directory, "PostMaster@corp.example") == ["you@example.org"]
+    assert boxes(directory, "postmaster@elsewhere.example") == []
+
+
+def test_a_change_is_seen_at_the_next_refresh_and_costs_nothing_before(state_db: Path) -> None:
+    directory = Directory(state_db)
+    assert boxes(directory, "new@example.org") == []
+    fill(state_db, boxes=["new@example.org"])
+    directory.refresh()
+    assert boxes(directory, "new@example.org") == ["new@example.org"]
+
+
+def test_changes_in_the_same_instant_are_seen(state_db: Path) -> None:
+    directory = Directory(state_db)
+    for number in range(30):
+        fill(state_db, boxes=[f"n{number}@example.org"])
+        directory.refresh()
+        assert boxes(directory, f"n{number}@example.org")
+
+
+def test_a_settled_directory_is_not_read_again(state_db: Path) -> None:
+    old = time.time() - 60
+    for path in state_db.parent.iterdir():
+        os.utime(path, (old, old))
+    directory = Directory(state_db)
+    deadline = time.monotonic() + 5
+    while directory.is_stale and time.monotonic() < deadline:
+        directory.refresh()
+    assert not directory.is_stale
+    fill(state_db, boxes=["later@example.org"])
+    assert directory.is_stale
+
+
+def test_a_missing_or_broken_database_is_one_sentence(tmp_path: Path, state_db: Path) -> None:
+    with pytest.raises(Unreachable, match="there is no database"):
+        Directory(tmp_path / "none.db")
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(MtadError, match="file is not a database"):
+        Directory(broken)
+
+
+def test_the_last_view_stays_when_the_database_goes(state_db: Path) -> None:
+    directory = Directory(state_db)
+    for path in list(state_db.parent.glob("state.db*")):
+        path.unlink()
+    with pytest.raises(Unreachable):
+        directory.refresh()
+    assert boxes(directory, "you@example.org") == ["you@example.org"]
+
+
+def test_a_second_writer_waits_and_then_says_so(
+    state_db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    with database.writing(state_db), pytest.raises(Locked, match="changed by another"):
+        fill(state_db, domains=["late.example"])
+
+
+def test_readers_do_not_wait_for_a_writer(state_db: Path) -> None:
+    seen: list[bool] = []
+    with database.writing(state_db) as connection:
+        connection.execute(tables.domain.insert().values(name="half.example", added=1))
+        reader = threading.Thread(
+            target=lambda: seen.append(Directory(state_db).is_local("half.example"))
+        )
+        reader.start()
+        reader.join(5)
+    assert seen == [False]
