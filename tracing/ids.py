@@ -92,6 +92,11 @@ class Mint:
         self._ms = last >> _SHIFT
         self._counter = last & (_COUNTERS - 1) if last else -1
 
+    @property
+    def last(self) -> int:
+        """An id no lower than any made so far: what has to be kept across a restart."""
+        return self._ms << _SHIFT | self.node << COUNTER_BITS | max(0, self._counter)
+
     def new(self) -> int:
         """The next id."""
         ms = self._clock_ns() // 1_000_000 - EPOCH_MS

@@ -1,0 +1,56 @@
+"""The operations on files that durability rests on, at one place where faults can be put.
+
+Product code calls ``disk.fdatasync(fd)`` and the like; these are the ``os`` functions
+themselves. The fault tests replace them to count, to fail, or to record what a power cut
+would have lost.
+"""
+
+import os
+from pathlib import Path
+
+open_ = os.open
+write = os.write
+pwrite = os.pwrite
+pwritev = os.pwritev
+ftruncate = os.ftruncate
+utime = os.utime
+fsync = os.fsync
+fdatasync = os.fdatasync
+close = os.close
+rename = os.rename
+link = os.link
+unlink = os.unlink
+mkdir = os.mkdir
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of ``data``, however little the system takes at once."""
+    done = write(fd, data)
+    while done < len(data):
+        done += write(fd, memoryview(data)[done:])
+
+
+def sync_path(path: Path | str) -> bool:
+    """Sync a file or folder by name; False when it is not there."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fsync(fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and what lies above it, each durably in its parent."""
+    try:
+        mkdir(path, 0o750)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_folder(path.parent)
+        make_folder(path)
+        return
+    sync_path(path.parent)
