@@ -15,7 +15,7 @@ meta = sa.Table(
     metadata,
     sa.Column("k", sa.Text, primary_key=True),
     sa.Column("v", sa.LargeBinary),
-    comment="month, state, chain_head, last_id, applied.<journal> (last frame, as text)",
+    comment="month, last_id, applied.<journal> (last frame), as text",
 )
 
 dom = sa.Table(
@@ -33,6 +33,7 @@ addr = sa.Table(
     sa.Column("local", sa.Text, nullable=False),
     sa.UniqueConstraint("dom", "local"),
 )
+sa.Index("addr_local", addr.c.local)
 
 string = sa.Table(
     "str",
@@ -109,7 +110,7 @@ st = sa.Table(
     sa.Column("mailbox", sa.Integer, nullable=False, comment="str"),
     sa.Column("base", sa.Text, nullable=False),
     sa.Column("size", sa.Integer, nullable=False),
-    sa.Column("gone", sa.Integer, comment="seq of the event that ended it; null while there"),
+    sa.Column("gone", sa.Integer, comment="when it ended, microseconds; null while there"),
 )
 sa.Index("st_msg", st.c.msg)
 sa.Index("st_box", st.c.box, sqlite_where=st.c.gone.is_(None))
@@ -140,6 +141,14 @@ also = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sqlite_with_rowid=False,
     comment="further traces an event belongs to",
+)
+
+chain = sa.Table(
+    "chain",
+    metadata,
+    sa.Column("hi", sa.Integer, primary_key=True, comment="last seq of a committed batch"),
+    sa.Column("head", sa.LargeBinary, nullable=False, comment="sha256 over it and the one before"),
+    comment="what was written once cannot be changed unseen",
 )
 
 stat_hour = sa.Table(

@@ -1,0 +1,175 @@
+"""An event as a row of ``ev`` and back, exactly.
+
+What repeats is interned, what has a column is in it, and the rest is JSON in ``detail``. A
+column's value that the column cannot hold as it is (an address in capitals, a reply that has
+no template) stands in ``detail`` under the column's name and wins when reading.
+"""
+
+import socket
+from typing import Any, Protocol
+
+import msgspec
+
+from tracing import replies
+from tracing.events import COLUMNS, REGISTRY, Event, Unknown, from_fields, to_fields, unknown
+
+MAX_STRING = 255
+"""Characters of a host or actor that is interned."""
+
+Row = tuple[Any, ...]
+"""seq, ts, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail: as in ``ev``."""
+
+
+class Names(Protocol):
+    """The dictionaries of a month."""
+
+    def address(self, text: str) -> tuple[int, int, bool]:
+        """Numbers of an address and its domain, and whether the text is kept as it is."""
+
+    def string(self, text: str) -> int:
+        """The number of a string."""
+
+
+_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder().decode
+_ips: dict[str, bytes | None] = {}
+_MAX_IPS = 20_000
+
+
+def _shape(cls: type[Event]) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    own = [f for f in msgspec.structs.fields(cls) if f.name not in COLUMNS]
+    return str(cls.__struct_config__.tag), tuple((f.name, f.default) for f in own)
+
+
+_EVERY: tuple[type[Event], ...] = (*REGISTRY.values(), Unknown)
+_SHAPES = {cls: _shape(cls) for cls in _EVERY}
+
+
+def encode(seq: int, event: Event, names: Names) -> Row:
+    """The row of an event. Raises UnicodeEncodeError for text that is no text: ``scrubbed``."""
+    kind, own = _SHAPES[type(event)]
+    detail: dict[str, Any] = {}
+    for name, default in own:
+        value = getattr(event, name)
+        if value != default:
+            detail[name] = value
+    if type(event) is Unknown:
+        kind, detail = _known_as(event)
+    addr = ip = host = reply = actor = None
+    if event.addr:
+        addr, _, exact = names.address(event.addr)
+        if not exact:
+            detail["addr"] = event.addr
+    if event.ip:
+        ip = packed_ip(event.ip)
+        if ip is None:
+            detail["ip"] = event.ip
+    if event.host:
+        if len(event.host) > MAX_STRING:
+            detail["host"] = event.host
+        else:
+            host = names.string(event.host)
+    if event.reply:
+        template = replies.template(event.reply, event.trace, event.addr)
+        if template is None:
+            detail["reply"] = event.reply
+        else:
+            reply = names.string(template)
+    if event.actor != "system":
+        if len(event.actor) > MAX_STRING or not event.actor:
+            detail["actor"] = event.actor
+        else:
+            actor = names.string(event.actor)
+    enh = event.enh or None
+    if enh is not None and not enh.isascii():
+        detail["enh"], enh = enh, None
+    if event.also:
+        detail["also"] = event.also
+    return (
+        seq,
+        event.at,
+        names.string(kind),
+        event.trace,
+        event.n or None,
+        addr,
+        ip,
+        host,
+        event.code or None,
+        enh,
+        reply,
+        actor,
+        _json(detail).decode() if detail else None,
+    )
+
+
+def decode(row: Row) -> Event:
+    """The event of a row whose dictionary numbers were replaced by their texts."""
+    _, at, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail = row
+    fields: dict[str, Any] = {"at": at, "trace": trace}
+    if detail:
+        fields.update(_from_json(detail))
+    if n:
+        fields["n"] = n
+    if code:
+        fields["code"] = code
+    for name, value in (("addr", addr), ("host", host), ("enh", enh), ("actor", actor)):
+        if value is not None:
+            fields.setdefault(name, value)
+    if ip is not None:
+        fields.setdefault("ip", ip_text(ip))
+    if reply is not None:
+        fields["reply"] = replies.fill(reply, trace, fields.get("addr", ""))
+    fields["kind"] = kind
+    return msgspec.convert(fields, Unknown) if kind == "unknown" else from_fields(fields)
+
+
+def scrubbed(event: Event) -> Event:
+    """The event with every lone surrogate as U+FFFD, so that it can be stored."""
+    return from_fields(_scrub(to_fields(event)))
+
+
+def _scrub(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {name: _scrub(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrub(part) for part in value]
+    return value
+
+
+def _known_as(event: Unknown) -> tuple[str, dict[str, Any]]:
+    """An unknown event's own kind and fields, if they give it back exactly."""
+    try:
+        fields = _from_json(event.fields)
+    except (msgspec.DecodeError, UnicodeError):
+        fields = None
+    if isinstance(fields, dict) and not {"kind", *COLUMNS} & fields.keys():
+        common = {name: getattr(event, name) for name in COLUMNS}
+        if event.was != "unknown" and unknown({**common, **fields, "kind": event.was}) == event:
+            return event.was, fields
+    return "unknown", {"was": event.was, "fields": event.fields}
+
+
+def packed_ip(text: str) -> bytes | None:
+    """An IP address as 4 or 16 octets; None for what is not written as one usually is."""
+    try:
+        return _ips[text]
+    except KeyError:
+        pass
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    try:
+        packed: bytes | None = socket.inet_pton(family, text)
+        if packed is not None and ip_text(packed) != text:
+            packed = None
+    except (OSError, ValueError):
+        packed = None
+    if len(_ips) >= _MAX_IPS:
+        _ips.clear()
+    _ips[text] = packed
+    return packed
+
+
+def ip_text(packed: bytes) -> str:
+    """What ``packed_ip`` packed."""
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

@@ -1,0 +1,140 @@
+"""The dictionaries of a month being written: text to number, cached, provisional until commit.
+
+A text met for the first time gets the next number at once and its row with the batch. Should
+the batch fail, everything is forgotten and read again from the file. Caches are bounded: two
+generations, of which the elder goes when the younger is full.
+"""
+
+import sqlite3
+from typing import Generic, TypeVar
+
+from tracing import addresses
+
+MAX_CACHED = 50_000
+"""Texts in one generation of a cache."""
+
+V = TypeVar("V")
+
+
+class Cache(Generic[V]):
+    """A mapping that forgets what was not asked for lately."""
+
+    def __init__(self, limit: int = MAX_CACHED) -> None:
+        self.young: dict[str, V] = {}
+        self._old: dict[str, V] = {}
+        self._limit = limit
+
+    def find(self, text: str) -> V | None:
+        """What is remembered in either generation."""
+        value = self.young.get(text)
+        if value is None:
+            value = self._old.get(text)
+            if value is not None:
+                self.put(text, value)
+        return value
+
+    def put(self, text: str, value: V) -> None:
+        """Remember."""
+        if len(self.young) >= self._limit:
+            self._old, self.young = self.young, {}
+        self.young[text] = value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.young, self._old = {}, {}
+
+
+class Dictionaries:
+    """Numbers for the addresses, domains and strings of one month file; one thread only."""
+
+    def __init__(self, link: sqlite3.Connection) -> None:
+        self._cursor = link.cursor()
+        self._addresses: Cache[tuple[int, int, bool]] = Cache()
+        self._domains: Cache[int] = Cache()
+        self._strings: Cache[int] = Cache()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was not committed, and the caches with it."""
+        self._addresses.clear()
+        self._domains.clear()
+        self._strings.clear()
+        self.fresh_addresses: list[tuple[int, int, str]] = []
+        self.fresh_domains: list[tuple[int, str]] = []
+        self.fresh_strings: list[tuple[int, str]] = []
+        self.trigrams: list[tuple[int, str]] = []
+        self._last = {table: self._highest(table) for table in ("addr", "dom", "str")}
+
+    def committed(self) -> None:
+        """The fresh rows are in the file."""
+        self.fresh_addresses.clear()
+        self.fresh_domains.clear()
+        self.fresh_strings.clear()
+        self.trigrams.clear()
+
+    def address(self, text: str) -> tuple[int, int, bool]:
+        """Numbers of an address and its domain, and whether it is kept as it was written."""
+        known = self._addresses.young.get(text) or self._addresses.find(text)
+        if known is not None:
+            return known
+        folded = addresses.fold(text)
+        kept = self._addresses.find(folded)
+        if kept is None:
+            kept = (*self._intern(folded), True)
+            self._addresses.put(folded, kept)
+        if folded == text:
+            return kept
+        known = kept[0], kept[1], False
+        self._addresses.put(text, known)
+        return known
+
+    def _intern(self, folded: str) -> tuple[int, int]:
+        local, host = addresses.split(folded)
+        dom = self._domain(host)
+        row = self._cursor.execute(
+            "SELECT id FROM addr WHERE dom=? AND local=?", (dom, local)
+        ).fetchone()
+        if row is not None:
+            return row[0], dom
+        number = self._next("addr")
+        self.fresh_addresses.append((number, dom, local))
+        self.trigrams.append((number, addresses.words(folded)))
+        return number, dom
+
+    def _domain(self, host: str) -> int:
+        known = self._domains.find(host)
+        if known is not None:
+            return known
+        rname = addresses.reverse(host)
+        row = self._cursor.execute("SELECT id FROM dom WHERE rname=?", (rname,)).fetchone()
+        number: int
+        if row is not None:
+            number = row[0]
+        else:
+            number = self._next("dom")
+            self.fresh_domains.append((number, rname))
+        self._domains.put(host, number)
+        return number
+
+    def string(self, text: str) -> int:
+        """The number of a string."""
+        known = self._strings.young.get(text) or self._strings.find(text)
+        if known is not None:
+            return known
+        row = self._cursor.execute("SELECT id FROM str WHERE s=?", (text,)).fetchone()
+        number: int
+        if row is not None:
+            number = row[0]
+        else:
+            number = self._next("str")
+            self.fresh_strings.append((number, text))
+        self._strings.put(text, number)
+        return number
+
+    def _next(self, table: str) -> int:
+        self._last[table] += 1
+        return self._last[table]
+
+    def _highest(self, table: str) -> int:
+        query = f"SELECT coalesce(max(id), 0) FROM {table}"  # noqa: S608 - our own names
+        return int(self._cursor.execute(query).fetchone()[0])

@@ -1,0 +1,232 @@
+"""The recorder: the one writer of the event log.
+
+Frames of journals come in, transactions on month files go out. A frame may touch two months
+and SQLite cannot commit both at once, so each month keeps the last frame applied of every
+journal, written with the rows: at replay a month that has a frame skips it and the other one
+takes it. All marks of a batch are written to every month it touches and, last of all, to the
+newest month there is; what the newest month has, all of them have.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracing import creation, ids, months
+from tracing.events import Event, StoreDelivered
+from tracing.projection import COPIES, MESSAGES, Home, copy_delivered, of_path
+from tracing.writer import MonthWriter
+
+MAX_BATCH = 20_000
+"""Events in one transaction; a longer batch is several."""
+
+_ANALYZE_US = 3_600_000_000
+
+
+class Busy(Exception):
+    """Another process writes this log."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A frame for the log: its journal, its number there, its last id, and its events."""
+
+    journal: str
+    seq: int
+    last_id: int
+    events: Sequence[Event]
+
+
+def month_of(event: Event) -> str:
+    """The month file an event is written to."""
+    if event.trace > 0 and of_path(type(event)):
+        return ids.month(event.trace)
+    return ids.month_at(event.at)
+
+
+class Recorder:
+    """Writes the log in ``directory``, which it locks; one thread at a time.
+
+    Raises Busy when another process has the lock, months.NewerVersion for a file of a later
+    version. ``mint`` makes ids above all that were ever recorded.
+    """
+
+    def __init__(self, directory: Path, *, node: int = 33) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._directory = directory
+        self._writers: dict[str, MonthWriter] = {}
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise Busy(f"another process writes the log in {directory}") from error
+        try:
+            newest = next(iter(months.listing(directory)), None)
+            if newest is not None:
+                self._writer(newest)
+        except BaseException:
+            self.close()
+            raise
+        self.mint = ids.Mint(node, max((w.last_id for w in self._writers.values()), default=0))
+        self._analyzed_us = time.time_ns() // 1000
+        self._frame: tuple[str, int] = ("", 0)
+
+    # ------------------------------------------------------------------ reading
+
+    def applied(self, journal: str) -> int:
+        """The last frame of a journal that every month it touched has; 0 for none."""
+        newest = self._newest()
+        return newest.marks.get(journal, 0) if newest else 0
+
+    def gone(self, sts: Iterable[int]) -> set[int]:
+        """Those of the stored copies that are known to have been expunged or to have vanished."""
+        by_month: dict[str, list[int]] = {}
+        for st in sts:
+            by_month.setdefault(ids.month(st), []).append(st)
+        there = set(months.listing(self._directory))
+        found: set[int] = set()
+        for month in by_month.keys() & there:
+            found |= self._writer(month).gone(by_month[month])
+        return found
+
+    # ------------------------------------------------------------------ writing
+
+    def apply(self, batch: Sequence[Applied]) -> list[tuple[int, Event]]:
+        """Record frames, in order; each event with its seq in its month (``month_of``).
+
+        When it returns, all of it is in the files; when it raises, the months already
+        written skip their part at the next try. A month skips frames it has already, and
+        their events are not in the answer.
+        """
+        noted: list[tuple[int, Event]] = []
+        part: list[Applied] = []
+        count = 0
+        for frame in batch:
+            part.append(frame)
+            count += len(frame.events)
+            if count >= MAX_BATCH:
+                noted += self._apply(part)
+                part, count = [], 0
+        if part:
+            noted += self._apply(part)
+        now = time.time_ns() // 1000
+        if now - self._analyzed_us > _ANALYZE_US:
+            self.analyze()
+        return noted
+
+    def _apply(self, batch: Sequence[Applied]) -> list[tuple[int, Event]]:
+        noted: list[tuple[int, Event]] = []
+        marks: dict[str, int] = {}
+        last_id = 0
+        try:
+            for frame in batch:
+                self._frame = (frame.journal, frame.seq)
+                for event in frame.events:
+                    seq = self._project(event)
+                    if seq:
+                        noted.append((seq, event))
+                marks[frame.journal] = max(frame.seq, marks.get(frame.journal, 0))
+                last_id = max(last_id, frame.last_id)
+            last_id = max([last_id, *(event.trace for _, event in noted)])
+            self._commit(marks, last_id)
+        except BaseException:
+            for writer in self._writers.values():
+                writer.abandon()
+            raise
+        return noted
+
+    def _project(self, event: Event) -> int:
+        """Take an event into the batches of the months it concerns; its seq, 0 if known."""
+        cls = type(event)
+        by_trace = event.trace > 0 and of_path(cls)
+        home = self._home(event.trace) if by_trace else self._home_at(event.at)
+        seq = 0
+        if home is not None:
+            seq = home.note(event)
+            message = MESSAGES.get(cls)
+            if message is not None:
+                message(event, home)
+        if isinstance(event, StoreDelivered):
+            other = self.home_of(event.st)
+            if other is not None:
+                copy_delivered(event, other)
+        copies = COPIES.get(cls)
+        if copies is not None:
+            copies(event, self)
+        return seq
+
+    def _commit(self, marks: dict[str, int], last_id: int) -> None:
+        """Write the months that have something, eldest first and the newest in any case."""
+        newest = self._newest()
+        for month in sorted(self._writers):
+            writer = self._writers[month]
+            if writer is newest or writer.touched:
+                higher = {j: s for j, s in marks.items() if s > writer.marks.get(j, 0)}
+                if writer.touched or higher:
+                    writer.commit(higher, last_id)
+
+    def home_of(self, st: int) -> Home | None:
+        """The month file of an id; None if it has the present frame already."""
+        return self._home(st) if st > 0 else None
+
+    def all_homes(self) -> list[Home]:
+        """Every month file that has not had the present frame."""
+        every = (self._writer(month) for month in months.listing(self._directory))
+        return [writer for writer in every if self._wants(writer)]
+
+    def _home(self, number: int) -> MonthWriter | None:
+        for writer in self._writers.values():
+            if writer.low <= number < writer.high:
+                return writer if self._wants(writer) else None
+        writer = self._writer(ids.month(number))
+        return writer if self._wants(writer) else None
+
+    def _home_at(self, at: int) -> MonthWriter | None:
+        for writer in self._writers.values():
+            if writer.begin <= at < writer.end:
+                return writer if self._wants(writer) else None
+        writer = self._writer(ids.month_at(at))
+        return writer if self._wants(writer) else None
+
+    def _wants(self, writer: MonthWriter) -> bool:
+        journal, seq = self._frame
+        return seq > writer.marks.get(journal, 0)
+
+    def _newest(self) -> MonthWriter | None:
+        return self._writers[max(self._writers)] if self._writers else None
+
+    def _writer(self, month: str) -> MonthWriter:
+        """The writer of a month; its file is made, with the newest month's marks, if needed."""
+        writer = self._writers.get(month)
+        if writer is None:
+            if not months.path(self._directory, month).exists():
+                newest = self._newest()
+                creation.create(self._directory, month, dict(newest.marks) if newest else {})
+            writer = self._writers[month] = MonthWriter(self._directory, month)
+        return writer
+
+    # -------------------------------------------------------------------- care
+
+    def checkpoint(self) -> None:
+        """Bring everything applied so far to the disk: journals may drop it afterwards."""
+        for writer in self._writers.values():
+            writer.checkpoint()
+
+    def analyze(self) -> None:
+        """Refresh the planner's statistics; done by itself early in a month and hourly."""
+        newest = self._newest()
+        if newest is not None:
+            newest.analyze()
+        self._analyzed_us = time.time_ns() // 1000
+
+    def close(self) -> None:
+        """Close the files and give up the lock."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1

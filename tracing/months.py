@@ -1,0 +1,97 @@
+"""Month files by name: which there are, what they span, and opening them to read.
+
+``log/2026-11.db`` holds what the ids and events of that month (UTC) brought. Reading needs
+nothing but the standard library, so that a question to the files starts at once.
+"""
+
+import os
+import re
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tracing import ids
+
+REVISION = "log_0001"
+"""The Alembic revision of the month files this version makes and reads."""
+
+LEGIBLE = frozenset({REVISION})
+"""Revisions this version can read; a sealed month keeps its own for ever."""
+
+_NAME = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.db")
+_BUSY_SECONDS = 10
+
+
+class NewerVersion(Exception):
+    """A month file was made by a later version of mtad than this one."""
+
+    def __init__(self, path: Path, revision: str) -> None:
+        super().__init__(
+            f"the database {path} is from a newer version of mtad (revision {revision}); "
+            "upgrade mtad"
+        )
+
+
+def path(directory: Path, month: str) -> Path:
+    """The file of a month such as ``2026-11``."""
+    return directory / f"{month}.db"
+
+
+def listing(directory: Path) -> list[str]:
+    """The months there are files of, newest first."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    return sorted((name[:-3] for name in names if _NAME.fullmatch(name)), reverse=True)
+
+
+def times(month: str) -> tuple[int, int]:
+    """Bounds [begin, end) of a month in microseconds since the Unix epoch."""
+    year, number = int(month[:4]), int(month[5:])
+    begin = datetime(year, number, 1, tzinfo=UTC)
+    end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+    return int(begin.timestamp()) * 1_000_000, int(end.timestamp()) * 1_000_000
+
+
+def span(month: str) -> tuple[int, int]:
+    """Bounds [low, high) of the ids made in a month."""
+    begin, end = times(month)
+    return ids.lowest(begin), ids.lowest(end)
+
+
+def open_reading(file: Path) -> sqlite3.Connection:
+    """A read-only connection to a month file.
+
+    Raises FileNotFoundError, NewerVersion, or sqlite3.DatabaseError for what is no log.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"no log of that month: {file}")
+    link = sqlite3.connect(
+        f"file:{_quoted(file)}?mode=ro",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        link.execute("PRAGMA query_only=ON")
+        link.execute("PRAGMA mmap_size=268435456")
+        check_revision(file, link)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def check_revision(file: Path, link: sqlite3.Connection) -> None:
+    """Make sure this version understands the file. Raises NewerVersion."""
+    rows = link.execute("SELECT version_num FROM alembic_version").fetchall()
+    for (revision,) in rows:
+        if revision not in LEGIBLE:
+            raise NewerVersion(file, revision)
+
+
+def _quoted(file: Path) -> str:
+    """A path inside a ``file:`` name (RFC 3986 2.1)."""
+    return os.fspath(file.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,362 @@
+"""What each event does to the rows of messages, recipients and stored copies.
+
+One function per kind. A message is read from its file once, changed in memory while its
+events come by, and written once with the batch: in the usual case, where everything from
+MAIL FROM to delivery arrives together, each row is written a single time.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tracing import codec, events
+from tracing.states import State, summary
+
+ASIDE = 1 << 20
+"""Numbers from here on are of recipients that were never accepted, or were duplicates."""
+
+_SIZE = re.compile(r",S=(\d{1,15})")
+_DIGEST = re.compile(r"(?:[0-9a-f]{2})+")
+
+
+@dataclass(slots=True)
+class Recipient:
+    """A row of ``rcpt``, without its message's id."""
+
+    n: int
+    addr: int
+    dom: int
+    orig: int | None
+    ts: int
+    last: int
+    status: int
+    tries: int = 0
+    next_try: int | None = None
+    host: int | None = None
+    code: int | None = None
+    enh: str | None = None
+    reply: str | None = None
+    st: int | None = None
+    changed: bool = True
+
+
+@dataclass(slots=True)
+class Message:
+    """A row of ``msg`` with its recipients."""
+
+    id: int
+    cn: int | None = None
+    ts: int = 0
+    last: int = 0
+    dir: int = 0
+    sender: int | None = None
+    sdom: int | None = None
+    login: str | None = None
+    ip: bytes | None = None
+    helo: int | None = None
+    status: int = State.RECEIVING
+    size: int | None = None
+    message_id: str | None = None
+    subject: str | None = None
+    header_from: str | None = None
+    sha256: bytes | None = None
+    fresh_subject: bool = False
+    recipients: dict[int, Recipient] = field(default_factory=dict)
+    dropped: list[int] = field(default_factory=list)
+
+    def aside(self) -> int:
+        """A number for a recipient that is none of the accepted ones."""
+        n = ASIDE
+        while n in self.recipients:
+            n += 1
+        return n
+
+    def settle(self) -> None:
+        """Take the state that the recipients' states add up to."""
+        states = [State(one.status) for one in self.recipients.values()]
+        if len(states) == 1:
+            self.status = states[0]
+        elif states:
+            self.status = summary(states)
+
+
+@dataclass(slots=True)
+class Stored:
+    """A row of ``st``."""
+
+    id: int
+    msg: int
+    n: int
+    box: int
+    mailbox: int
+    base: str
+    size: int
+    gone: int | None = None
+
+
+class Home(Protocol):
+    """A month file as the projection sees it."""
+
+    @property
+    def names(self) -> codec.Names:
+        """The dictionaries."""
+
+    def message(self, m: int) -> Message | None:
+        """The message, from the batch or the file."""
+
+    def open_message(self, m: int, at: int) -> Message:
+        """The message, made if there is none."""
+
+    def stored(self, st: int) -> Stored | None:
+        """The stored copy, from the batch or the file."""
+
+    def store(self, copy: Stored) -> None:
+        """Take a stored copy into the batch."""
+
+    def rename(self, box: int, mailbox: str, target: str) -> None:
+        """A mailbox and those below it have another name from here on."""
+
+
+class Others(Protocol):
+    """Finds the month files of stored copies."""
+
+    def home_of(self, st: int) -> Home | None:
+        """The month file of an id; None if it has this frame already."""
+
+    def all_homes(self) -> list[Home]:
+        """Every month file that has not had this frame."""
+
+
+def smtp_mail(event: events.SmtpMail, home: Home) -> None:
+    """A transaction begins."""
+    message = home.open_message(event.trace, event.at)
+    message.ts = event.at
+    message.cn = event.cn
+    message.dir = 1 if event.login else 0
+    message.login = event.login or None
+    if event.addr:
+        message.sender, message.sdom, _ = home.names.address(event.addr)
+    message.ip = codec.packed_ip(event.ip) if event.ip else None
+    message.helo = home.names.string(event.helo) if event.helo else None
+
+
+def smtp_rcpt(event: events.SmtpRcpt, home: Home) -> None:
+    """An accepted recipient, provisional until the message is."""
+    message = home.message(event.trace)
+    if message is None or not event.addr:
+        return
+    number, dom, _ = home.names.address(event.addr)
+    n = event.n or len(message.recipients) + 1
+    if n in message.recipients:
+        n = message.aside()
+    row = Recipient(n, number, dom, None, event.at, event.at, State.RECEIVING)
+    message.recipients[n] = row
+    message.last = event.at
+    message.settle()
+
+
+def route_duplicate(event: events.RouteDuplicate, home: Home) -> None:
+    """An address that needs no copy of its own."""
+    message = home.message(event.trace)
+    if message is None or not event.addr:
+        return
+    number, dom, _ = home.names.address(event.addr)
+    original = home.names.address(event.original)[0] if event.original else None
+    n = message.aside()
+    orig = original if original != number else None
+    message.recipients[n] = Recipient(n, number, dom, orig, event.at, event.at, State.DUPLICATE)
+    message.settle()
+
+
+def smtp_accept(event: events.SmtpAccept, home: Home) -> None:
+    """The message is ours: its recipients are those of the event."""
+    message = home.open_message(event.trace, event.at)
+    rows = message.recipients
+    for n in [n for n, row in rows.items() if row.status == State.RECEIVING]:
+        del rows[n]
+        message.dropped.append(n)
+    address = home.names.address
+    for n, addr, original in ((r.n, r.addr, r.original) for r in event.recipients):
+        number, dom, _ = address(addr)
+        orig = address(original)[0] if original and original != addr else None
+        if orig == number:
+            orig = None
+        rows[n] = Recipient(n, number, dom, orig, event.at, event.at, State.QUEUED)
+    if message.sender is None and event.addr:
+        message.sender, message.sdom, _ = address(event.addr)
+    message.last = event.at
+    message.size = event.size
+    message.message_id = event.message_id or None
+    message.fresh_subject = bool(event.subject) and message.subject is None
+    message.subject = event.subject or None
+    message.header_from = event.header_from or None
+    message.sha256 = bytes.fromhex(event.sha256) if _DIGEST.fullmatch(event.sha256) else None
+    message.settle()
+
+
+def smtp_refusal(event: events.SmtpReject | events.SmtpTempfail, home: Home) -> None:
+    """A refused recipient, or a refused message with all its recipients."""
+    message = home.message(event.trace)
+    if message is None:
+        return
+    status = State.REFUSED if isinstance(event, events.SmtpReject) else State.TEMPFAILED
+    message.last = event.at
+    if event.stage == "rcpt":
+        given = event.addr or event.argument
+        if given:
+            number, dom, _ = home.names.address(given)
+            row = Recipient(message.aside(), number, dom, None, event.at, event.at, status)
+            _answer(row, event)
+            message.recipients[row.n] = row
+            message.settle()
+        return
+    for row in message.recipients.values():
+        if row.status == State.RECEIVING:
+            row.status, row.last, row.changed = status, event.at, True
+            _answer(row, event)
+    if message.status == State.RECEIVING:
+        message.status = status
+    message.settle()
+
+
+def smtp_abort(event: events.SmtpAbort, home: Home) -> None:
+    """The client left before the message was ours."""
+    message = home.message(event.trace)
+    if message is None:
+        return
+    for row in message.recipients.values():
+        if row.status == State.RECEIVING:
+            row.status, row.last, row.changed = State.ABORTED, event.at, True
+    if message.status == State.RECEIVING:
+        message.status = State.ABORTED
+    message.last = event.at
+    message.settle()
+
+
+def store_delivered(event: events.StoreDelivered, home: Home) -> None:
+    """A recipient has its copy."""
+    message = home.open_message(event.trace, event.at)
+    number, dom, _ = home.names.address(event.addr)
+    row = message.recipients.get(event.n)
+    if row is None:
+        row = Recipient(event.n, number, dom, None, event.at, event.at, State.STORED)
+        message.recipients[event.n] = row
+    row.status, row.st, row.last, row.changed = State.STORED, event.st, event.at, True
+    row.reply = row.next_try = None
+    message.last = event.at
+    message.settle()
+
+
+def copy_delivered(event: events.StoreDelivered, home: Home) -> None:
+    """The copy itself, in the month of its id."""
+    box = home.names.address(event.addr)[0]
+    mailbox = home.names.string(event.mailbox)
+    home.store(Stored(event.st, event.trace, event.n, box, mailbox, event.base, event.size))
+
+
+def store_failed(event: events.StoreFailed, home: Home) -> None:
+    """A copy could not be made yet."""
+    message = home.message(event.trace)
+    row = message.recipients.get(event.n) if message else None
+    if message is None or row is None or State(row.status).is_final:
+        return
+    row.status, row.reply, row.last = State.DEFERRED, event.why, event.at
+    row.tries += 1
+    row.changed = True
+    message.last = event.at
+    message.settle()
+
+
+def _answer(row: Recipient, event: events.Event) -> None:
+    row.code, row.enh, row.reply = event.code or None, event.enh or None, event.reply or None
+
+
+def box_came(event: events.BoxEvent, others: Others) -> None:
+    """Messages entered a box otherwise than by delivery."""
+    for item in event.items:
+        home = others.home_of(item.st)
+        if home is not None:
+            _put(event, item, event.mailbox, home)
+
+
+def box_move(event: events.BoxMove, others: Others) -> None:
+    """Messages lie in another mailbox."""
+    for item in event.items:
+        home = others.home_of(item.st)
+        if home is None:
+            continue
+        copy = home.stored(item.st)
+        if copy is None:
+            _put(event, item, event.target, home)
+        else:
+            copy.mailbox = home.names.string(event.target)
+            home.store(copy)
+
+
+def box_gone(event: events.BoxEvent, others: Others) -> None:
+    """Messages are no longer there."""
+    for item in event.items:
+        home = others.home_of(item.st)
+        if home is None:
+            continue
+        copy = home.stored(item.st) or _put(event, item, event.mailbox, home)
+        copy.gone = event.at
+        home.store(copy)
+
+
+def box_mailbox(event: events.BoxMailbox, others: Others) -> None:
+    """A renamed mailbox takes its messages along."""
+    if event.what != "renamed" or not event.target or not event.addr:
+        return
+    for home in others.all_homes():
+        home.rename(home.names.address(event.addr)[0], event.mailbox, event.target)
+
+
+def _put(event: events.BoxEvent, item: events.Item, mailbox: str, home: Home) -> Stored:
+    box = home.names.address(event.addr)[0]
+    size = _SIZE.search(item.base)
+    copy = Stored(
+        item.st,
+        item.m,
+        0,
+        box,
+        home.names.string(mailbox),
+        item.base,
+        int(size[1]) if size else 0,
+    )
+    home.store(copy)
+    return copy
+
+
+MESSAGES: dict[type[events.Event], Callable[[Any, Home], None]] = {
+    events.SmtpMail: smtp_mail,
+    events.SmtpRcpt: smtp_rcpt,
+    events.RouteDuplicate: route_duplicate,
+    events.SmtpAccept: smtp_accept,
+    events.SmtpReject: smtp_refusal,
+    events.SmtpTempfail: smtp_refusal,
+    events.SmtpAbort: smtp_abort,
+    events.StoreDelivered: store_delivered,
+    events.StoreFailed: store_failed,
+}
+"""What is done in the month of the message."""
+
+COPIES: dict[type[events.Event], Callable[[Any, Others], None]] = {
+    events.BoxAppend: box_came,
+    events.BoxForeign: box_came,
+    events.RestoreMessage: box_came,
+    events.BoxMove: box_move,
+    events.BoxExpunge: box_gone,
+    events.BoxVanished: box_gone,
+    events.BoxMailbox: box_mailbox,
+}
+"""What is done in the months of the stored copies."""
+
+PATH = frozenset({"conn", "tls", "smtp", "route", "store"})
+"""First words of the kinds that belong to the month of their trace."""
+
+
+def of_path(cls: type[events.Event]) -> bool:
+    """Whether an event belongs to the month of its trace; otherwise to the month of its time."""
+    return events.kind_of(cls).partition(".")[0] in PATH

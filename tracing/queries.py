@@ -1,0 +1,380 @@
+"""The read side of the log: every question one can ask of the month files.
+
+A ``Log`` opens month files read-only as they are needed, newest first, and never writes; one
+thread at a time, any number of them beside each other and beside the recorder.
+"""
+
+# ruff: noqa: S608 - only question marks are put into statements
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracing import addresses, codec, ids, months, search
+from tracing.events import Event
+from tracing.finding import Finder
+from tracing.projection import ASIDE
+from tracing.states import State
+
+MAX_TIMELINE = 10_000
+"""Events of one timeline."""
+
+_EVENT = (
+    "SELECT seq, ts, k.s, trace, n, local, rname, ip, h.s, code, enh, r.s, a.s, detail FROM ev "
+    "JOIN str k ON k.id=kind LEFT JOIN addr ON addr.id=addr LEFT JOIN dom ON dom.id=addr.dom "
+    "LEFT JOIN str h ON h.id=host LEFT JOIN str r ON r.id=reply LEFT JOIN str a ON a.id=actor "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message as a list shows it; ``at`` in microseconds, ``recipients`` the first three."""
+
+    id: int
+    at: int
+    direction: int
+    sender: str
+    recipients: tuple[str, ...]
+    nrcpt: int
+    subject: str
+    size: int
+    state: State
+    message_id: str
+    ip: str
+    helo: str
+    header_from: str
+
+
+@dataclass(slots=True)
+class Recipient:
+    """A recipient and what became of it; ``mailbox`` is where its copy is now, "" if gone."""
+
+    n: int
+    addr: str
+    original: str
+    state: State
+    code: int
+    enh: str
+    reply: str
+    st: int
+    mailbox: str
+    tries: int
+    next_try: int
+    at: int
+
+
+@dataclass(slots=True)
+class Stored:
+    """An event with its place in the log."""
+
+    month: str
+    seq: int
+    event: Event
+
+
+@dataclass(slots=True)
+class Minute:
+    """What one minute brought; ``at`` is its beginning in microseconds."""
+
+    at: int
+    received: int = 0
+    delivered: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Overview:
+    """The log at a glance, for a span of time; ``last_at`` is when the last event happened."""
+
+    counts: dict[State, int] = field(default_factory=dict)
+    flow: list[Minute] = field(default_factory=list)
+    failures: list[Row] = field(default_factory=list)
+    messages: int = 0
+    events: int = 0
+    bytes: int = 0
+    last_at: int = 0
+
+
+class Log:
+    """The log in a directory, to be read; there need not be one yet."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._links: dict[str, sqlite3.Connection] = {}
+
+    def close(self) -> None:
+        """Close the files."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    # ---------------------------------------------------------------- messages
+
+    def id_chunks(
+        self, query: search.Query, first: int = 200, size: int = 100_000
+    ) -> Iterator["array[int]"]:
+        """All matching message ids, newest first: a small piece at once, then larger ones."""
+        want = first
+        for finder in self._finders(query):
+            high = finder.high
+            while True:
+                chunk = finder.find(high, want)
+                if chunk:
+                    yield chunk
+                if len(chunk) < want:
+                    break
+                high, want = chunk[-1], size
+
+    def ids(self, query: search.Query, limit: int = 50, before: int | None = None) -> list[int]:
+        """The newest matching message ids, those below ``before`` only."""
+        found: list[int] = []
+        for finder in self._finders(query):
+            if len(found) >= limit:
+                break
+            high = finder.high if before is None else min(finder.high, before)
+            if high > finder.low:
+                found += finder.find(high, limit - len(found))
+        return found
+
+    def count(self, query: search.Query) -> int:
+        """How many messages match."""
+        return sum(finder.count() for finder in self._finders(query))
+
+    def newer(self, query: search.Query, after: int) -> "array[int]":
+        """Matching message ids above ``after``, newest first.
+
+        A message may be recorded after one with a higher id, by as long as a transaction
+        lasts; who keeps a list asks from some way below its newest id and leaves out doubles.
+        """
+        found: array[int] = array("q")
+        for finder in self._finders(query, after):
+            found.extend(finder.find(finder.high, -1))
+        return found
+
+    def rows(self, ids: Sequence[int]) -> dict[int, Row]:
+        """The rows of messages, by id; unknown ids are left out."""
+        found: dict[int, Row] = {}
+        for month, part in _by_month(ids).items():
+            link = self._link(month)
+            if link is None:
+                continue
+            for start in range(0, len(part), 500):
+                found.update(_rows(link, part[start : start + 500]))
+        return found
+
+    def recipients(self, m: int) -> list[Recipient]:
+        """The recipients of a message: the accepted ones in order, then those refused."""
+        link = self._link(ids.month(m))
+        if link is None:
+            return []
+        rows = link.execute(
+            "SELECT n, a.local, d.rname, o.local, e.rname, status, code, enh, reply, st, tries, "
+            "next_try, last FROM rcpt JOIN addr a ON a.id=addr JOIN dom d ON d.id=a.dom "
+            "LEFT JOIN addr o ON o.id=orig LEFT JOIN dom e ON e.id=o.dom WHERE msg=? ORDER BY n",
+            (m,),
+        ).fetchall()
+        places = self._places(m, [row[9] for row in rows if row[9]]) if rows else {}
+        return [
+            Recipient(
+                row[0] if row[0] < ASIDE else 0,
+                address := _address(row[1], row[2]),
+                _address(row[3], row[4]),
+                State(row[5]),
+                row[6] or 0,
+                row[7] or "",
+                row[8] or "",
+                row[9] or 0,
+                places.get(row[9]) or places.get(address, "") if row[9] else "",
+                row[10],
+                row[11] or 0,
+                row[12] or 0,
+            )
+            for row in rows
+        ]
+
+    def _places(self, m: int, sts: Sequence[int]) -> dict[int | str, str]:
+        """Mailboxes of the living copies of a message, by stored copy and by box."""
+        found: dict[int | str, str] = {}
+        for month in months.listing(self._directory):
+            link = self._link(month) if month >= ids.month(m) else None
+            if link is None:
+                continue
+            for st, local, rname, mailbox in link.execute(
+                "SELECT st.id, local, rname, s FROM st JOIN addr ON addr.id=box "
+                "JOIN dom ON dom.id=addr.dom JOIN str ON str.id=mailbox "
+                "WHERE msg=? AND gone IS NULL",
+                (m,),
+            ):
+                found[st] = mailbox
+                found.setdefault(_address(local, rname), mailbox)
+        return found
+
+    # ------------------------------------------------------------------ events
+
+    def timeline(self, trace: int) -> list[Stored]:
+        """All events of a message, its connection, and acts on it among others, in order.
+
+        Also the events of any other trace: a connection, a snapshot, a bulk act.
+        """
+        home = self._link(ids.month(trace))
+        row = home.execute("SELECT cn FROM msg WHERE id=?", (trace,)).fetchone() if home else None
+        traces = [trace, row[0]] if row and row[0] else [trace]
+        oldest = ids.month(min(traces))
+        found: list[Stored] = []
+        for month in months.listing(self._directory):
+            link = self._link(month) if month >= oldest else None
+            if link is None:
+                continue
+            marks = ",".join("?" * len(traces))
+            own = f"SELECT seq FROM ev WHERE trace IN ({marks})"
+            named = "SELECT seq FROM also WHERE trace=?"
+            where = f"WHERE seq IN ({own} UNION {named}) LIMIT ?"
+            found += _events(month, link, where, (*traces, trace, MAX_TIMELINE))
+        found.sort(key=lambda one: (one.event.at, one.month, one.seq))
+        return found
+
+    def cursor(self) -> dict[str, int]:
+        """The end of the log: where ``events_after`` finds what comes from now on."""
+        return {month: self._last_seq(month) for month in months.listing(self._directory)}
+
+    def events_after(self, cursor: dict[str, int], limit: int = 1000) -> list[Stored]:
+        """Events beyond a month → seq cursor, oldest month first, in order of recording."""
+        found: list[Stored] = []
+        for month in reversed(months.listing(self._directory)):
+            link = self._link(month)
+            if link is not None and len(found) < limit:
+                where = "WHERE seq>? ORDER BY seq LIMIT ?"
+                values = (cursor.get(month, 0), limit - len(found))
+                found += _events(month, link, where, values)
+        return found
+
+    def _last_seq(self, month: str) -> int:
+        link = self._link(month)
+        row = link.execute("SELECT coalesce(max(seq), 0) FROM ev").fetchone() if link else (0,)
+        return int(row[0])
+
+    # ---------------------------------------------------------------- overview
+
+    def overview(self, since: int, until: int, failures: int = 20) -> Overview:
+        """Counts by state, the flow by minutes, the last failures and the totals."""
+        result = Overview()
+        minutes: dict[int, Minute] = {}
+        for month in months.listing(self._directory):
+            link = self._link(month)
+            if link is None:
+                continue
+            result.messages += link.execute("SELECT count(*) FROM msg").fetchone()[0]
+            result.events += self._last_seq(month)
+            last = link.execute("SELECT ts FROM ev ORDER BY seq DESC LIMIT 1").fetchone()
+            result.last_at = max(result.last_at, last[0] if last else 0)
+            for minute, status, count, size in link.execute(
+                "SELECT ts/60000000, status, count(*), coalesce(sum(size), 0) FROM msg "
+                "WHERE id>=? AND id<? GROUP BY 1, 2",
+                (ids.lowest(since), ids.lowest(until)),
+            ):
+                state = State(status)
+                result.counts[state] = result.counts.get(state, 0) + count
+                result.bytes += size
+                one = minutes.setdefault(minute, Minute(minute * 60_000_000))
+                one.received += count if state < State.REFUSED else 0
+                one.delivered += count if state in (State.STORED, State.RELAYED) else 0
+                one.refused += count if State.REFUSED <= state <= State.ABORTED else 0
+        result.flow = [minutes[minute] for minute in sorted(minutes)]
+        failed = search.InState(
+            (State.BOUNCED, State.EXPIRED, State.DEFERRED, State.REFUSED, State.TEMPFAILED)
+        )
+        query = search.Query("", (search.Term(failed, False, ""),), since, until)
+        chosen = self.ids(query, failures)
+        rows = self.rows(chosen)
+        result.failures = [rows[m] for m in chosen if m in rows]
+        return result
+
+    # ------------------------------------------------------------------- files
+
+    def _link(self, month: str) -> sqlite3.Connection | None:
+        link = self._links.get(month)
+        if link is None:
+            try:
+                link = months.open_reading(months.path(self._directory, month))
+            except FileNotFoundError:
+                return None
+            self._links[month] = link
+        return link
+
+    def _finders(self, query: search.Query, after: int | None = None) -> Iterator[Finder]:
+        """The query for each month it concerns, newest first."""
+        for month in months.listing(self._directory):
+            low, high = months.span(month)
+            if after is not None:
+                low = max(low, after + 1)
+            if low >= high or (query.since is not None and high <= ids.lowest(query.since)):
+                break
+            if query.until is not None and low >= ids.lowest(query.until):
+                continue
+            link = self._link(month)
+            if link is not None:
+                yield Finder.of(query, link, low, high)
+
+
+def _by_month(numbers: Iterable[int]) -> dict[str, list[int]]:
+    by_month: dict[str, list[int]] = {}
+    for number in numbers:
+        by_month.setdefault(ids.month(number), []).append(number)
+    return by_month
+
+
+def _address(local: str | None, rname: str | None) -> str:
+    if local is None:
+        return ""
+    return addresses.join(local, addresses.reverse(rname or ""))
+
+
+def _rows(link: sqlite3.Connection, part: Sequence[int]) -> dict[int, Row]:
+    marks = ",".join("?" * len(part))
+    first: dict[int, list[str]] = {}
+    for m, local, rname in link.execute(
+        "SELECT msg, local, rname FROM rcpt JOIN addr ON addr.id=addr JOIN dom ON dom.id=addr.dom "
+        f"WHERE msg IN ({marks}) AND (n<=3 OR n BETWEEN ? AND ?) ORDER BY msg, n",
+        (*part, ASIDE, ASIDE + 2),
+    ):
+        first.setdefault(m, []).append(_address(local, rname))
+    return {
+        row[0]: Row(
+            row[0],
+            row[1],
+            row[2],
+            _address(row[3], row[4]),
+            tuple(first.get(row[0], ())[:3]),
+            row[5],
+            row[6] or "",
+            row[7] or 0,
+            State(row[8]),
+            row[9] or "",
+            codec.ip_text(row[10]) if row[10] else "",
+            row[11] or "",
+            row[12] or "",
+        )
+        for row in link.execute(
+            "SELECT msg.id, ts, dir, local, rname, nrcpt, subject, size, status, message_id, ip, "
+            "s, header_from FROM msg LEFT JOIN addr ON addr.id=sender LEFT JOIN dom ON dom.id=sdom "
+            f"LEFT JOIN str ON str.id=helo WHERE msg.id IN ({marks})",
+            tuple(part),
+        )
+    }
+
+
+def _events(
+    month: str, link: sqlite3.Connection, where: str, values: tuple[int, ...]
+) -> list[Stored]:
+    return [
+        Stored(
+            month,
+            row[0],
+            codec.decode(
+                (*row[:5], _address(row[5], row[6]) if row[5] is not None else None, *row[7:])
+            ),
+        )
+        for row in link.execute(_EVENT + where, values)
+    ]

@@ -1,0 +1,50 @@
+"""Replies as templates, so that a thousand equal answers are one string (PURE).
+
+The trace's id becomes ``{id}`` and the event's address ``{addr}``; braces of the reply itself
+are doubled. What would not repeat anyway (long, or with a long run of digits) has no template.
+"""
+
+import re
+
+from tracing import ids
+
+MAX_TEMPLATE = 200
+"""Characters; a longer reply is kept with its event."""
+
+_DIGITS = re.compile(r"\d{6}")
+_MARK = re.compile(r"\{\{|\}\}|\{id\}|\{addr\}")
+
+
+def template(reply: str, trace: int, addr: str) -> str | None:
+    """The template of a reply, or None where it has none that gives it back exactly."""
+    text = reply
+    if "{" in text or "}" in text:
+        text = text.replace("{", "{{").replace("}", "}}")
+    if 0 < trace < 1 << 63:
+        text = text.replace(ids.text(trace), "{id}")
+    if addr and "{" not in addr and "}" not in addr:
+        text = text.replace(addr, "{addr}")
+    if len(text) > MAX_TEMPLATE or _DIGITS.search(text):
+        return None
+    if text is not reply and fill(text, trace, addr) != reply:
+        return None
+    return text
+
+
+def fill(text: str, trace: int, addr: str) -> str:
+    """The reply a template stands for."""
+    if "{" not in text and "}" not in text:
+        return text
+
+    def value(mark: re.Match[str]) -> str:
+        match mark.group():
+            case "{{":
+                return "{"
+            case "}}":
+                return "}"
+            case "{id}":
+                return ids.text(trace)
+            case _:
+                return addr
+
+    return _MARK.sub(value, text)

@@ -1,0 +1,294 @@
+"""One month file being written: the rows of a batch gather here and go in as one transaction.
+
+Nothing is visible, and nothing is remembered, unless the whole batch commits. ``seq`` has no
+gaps; each batch adds a link to the hash chain:
+sha256(head before | first seq | last seq | MessagePack of the rows).
+"""
+
+import hashlib
+import struct
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tracing import addresses, codec, creation, months
+from tracing.events import Event
+from tracing.interning import Dictionaries
+from tracing.projection import ASIDE, Message, Recipient, Stored
+
+_pack = msgspec.msgpack.Encoder().encode
+_HOUR_US = 3_600_000_000
+
+_INSERT = {
+    "ev": "INSERT INTO ev VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "also": "INSERT OR IGNORE INTO also VALUES (?,?)",
+    "dom": "INSERT INTO dom VALUES (?,?)",
+    "addr": "INSERT INTO addr VALUES (?,?,?)",
+    "str": "INSERT INTO str VALUES (?,?)",
+    "addr_tri": "INSERT INTO addr_tri(rowid, a) VALUES (?,?)",
+    "msg_fts": "INSERT INTO msg_fts(rowid, subject) VALUES (?,?)",
+    "msg": "INSERT OR REPLACE INTO msg VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "rcpt": "INSERT OR REPLACE INTO rcpt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "st": "INSERT OR REPLACE INTO st VALUES (?,?,?,?,?,?,?,?)",
+    "stat_hour": "INSERT INTO stat_hour VALUES (?,?,?,?) ON CONFLICT DO UPDATE "
+    "SET n=n+excluded.n, bytes=bytes+excluded.bytes",
+    "meta": "INSERT OR REPLACE INTO meta VALUES (?,?)",
+    "chain": "INSERT INTO chain VALUES (?,?)",
+}
+_DROP = "DELETE FROM rcpt WHERE msg=? AND n=?"
+_ANALYZE_AFTER = 8_000
+"""Events before the first ANALYZE."""
+
+
+def link_of_chain(before: bytes, rows: list[codec.Row]) -> bytes:
+    """The head of the hash chain after a batch of rows, which must not be empty."""
+    digest = hashlib.sha256(before)
+    digest.update(struct.pack("<QQ", rows[0][0], rows[-1][0]))
+    digest.update(_pack(rows))
+    return digest.digest()
+
+
+def _message_row(m: Message) -> tuple[Any, ...]:
+    accepted = sum(n < ASIDE for n in m.recipients)
+    # fmt: off
+    return (
+        m.id, m.cn, m.ts, m.last, m.dir, m.sender, m.sdom, m.login, m.ip, m.helo, int(m.status),
+        accepted, m.size, m.message_id, m.subject, m.header_from, m.sha256, None, None, None,
+    )
+    # fmt: on
+
+
+def _recipient_row(m: int, r: Recipient) -> tuple[Any, ...]:
+    # fmt: off
+    return (
+        m, r.n, r.addr, r.dom, r.orig, r.ts, r.last, int(r.status), r.tries, r.next_try, r.host,
+        r.code, r.enh, r.reply, r.st,
+    )
+    # fmt: on
+
+
+class MonthWriter:
+    """The month file of one thread; ``names`` are its dictionaries."""
+
+    def __init__(self, directory: Path, month: str) -> None:
+        self.month = month
+        self.low, self.high = months.span(month)
+        self.begin, self.end = months.times(month)
+        file = months.path(directory, month)
+        self._engine = creation.engine(file)
+        self._link = self._engine.connect()
+        driver: Any = self._link.connection.driver_connection
+        try:
+            months.check_revision(file, driver)
+            self._cursor = driver.cursor()
+            self.names = Dictionaries(driver)
+            self._read_position()
+        except BaseException:
+            self.close()
+            raise
+        self.clear()
+
+    def _read_position(self) -> None:
+        read = self._cursor.execute
+        self.seq: int = read("SELECT coalesce(max(seq), 0) FROM ev").fetchone()[0]
+        row = read("SELECT head FROM chain ORDER BY hi DESC LIMIT 1").fetchone()
+        self._head: bytes = row[0] if row else b""
+        pairs = read("SELECT k, v FROM meta").fetchall()
+        self.marks = {k[8:]: int(v) for k, v in pairs if k.startswith("applied.")}
+        self.last_id = next((int(v) for k, v in pairs if k == "last_id"), 0)
+        self._unanalyzed = self.seq if self.seq < _ANALYZE_AFTER else 0
+
+    def clear(self) -> None:
+        """An empty batch."""
+        self.rows: list[codec.Row] = []
+        self._also: list[tuple[int, int]] = []
+        self._messages: dict[int, Message | None] = {}
+        self._stored: dict[int, Stored | None] = {}
+        self._counted: Counter[tuple[int, int]] = Counter()
+        self._kinds: dict[int, str] = {}
+        self._bytes: Counter[tuple[int, int]] = Counter()
+
+    @property
+    def touched(self) -> bool:
+        """Whether the batch holds anything."""
+        return bool(self.rows or self._stored)
+
+    def note(self, event: Event) -> int:
+        """Take an event's row; its seq. Text that cannot be stored is scrubbed."""
+        seq = self.seq + len(self.rows) + 1
+        try:
+            row = codec.encode(seq, event, self.names)
+        except UnicodeEncodeError:
+            row = codec.encode(seq, codec.scrubbed(event), self.names)
+        self.rows.append(row)
+        kind = row[2]
+        key = (event.at // _HOUR_US, kind)
+        self._counted[key] += 1
+        if kind not in self._kinds:
+            self._kinds[kind] = event.kind
+        size = getattr(event, "size", 0)
+        if size:
+            self._bytes[key] += size
+        if event.also:
+            self._also += [(trace, seq) for trace in event.also]
+        return seq
+
+    # ------------------------------------------------- what the projection asks for
+
+    def message(self, m: int) -> Message | None:
+        """The message, from the batch or the file."""
+        try:
+            return self._messages[m]
+        except KeyError:
+            pass
+        found = self._cursor.execute(
+            "SELECT id,cn,ts,last,dir,sender,sdom,login,ip,helo,status,size,message_id,subject,"
+            "header_from,sha256 FROM msg WHERE id=?",
+            (m,),
+        ).fetchone()
+        message = None
+        if found is not None:
+            message = Message(*found)
+            for columns in self._cursor.execute(
+                "SELECT n,addr,dom,orig,ts,last,status,tries,next_try,host,code,enh,reply,st "
+                "FROM rcpt WHERE msg=?",
+                (m,),
+            ):
+                row = message.recipients[columns[0]] = Recipient(*columns)
+                row.changed = False
+        self._messages[m] = message
+        return message
+
+    def open_message(self, m: int, at: int) -> Message:
+        """The message, made if there is none."""
+        message = self.message(m)
+        if message is None:
+            message = self._messages[m] = Message(m, ts=at, last=at)
+        return message
+
+    def stored(self, st: int) -> Stored | None:
+        """The stored copy, from the batch or the file."""
+        try:
+            return self._stored[st]
+        except KeyError:
+            pass
+        row = self._cursor.execute("SELECT * FROM st WHERE id=?", (st,)).fetchone()
+        return Stored(*row) if row is not None else None
+
+    def store(self, copy: Stored) -> None:
+        """Take a stored copy into the batch."""
+        self._stored[copy.id] = copy
+
+    def rename(self, box: int, mailbox: str, target: str) -> None:
+        """A mailbox and those below it have another name from here on."""
+        living = self._cursor.execute(
+            "SELECT st.id, s FROM st JOIN str ON str.id = mailbox "
+            "WHERE box=? AND gone IS NULL AND (s=? OR substr(s, 1, ?)=?)",
+            (box, mailbox, len(mailbox) + 1, mailbox + "/"),
+        ).fetchall()
+        for number, name in living:
+            copy = self.stored(number)
+            if copy is not None:
+                copy.mailbox = self.names.string(target + name[len(mailbox) :])
+                self.store(copy)
+
+    # ------------------------------------------------------------------- writing
+
+    def commit(self, marks: dict[str, int], last_id: int) -> None:
+        """Write the batch and the journals' marks as one transaction, or nothing of it."""
+        try:
+            self._link.exec_driver_sql("BEGIN IMMEDIATE")
+            head = self._write(marks, last_id)
+            self._link.exec_driver_sql("COMMIT")
+        except BaseException:
+            self.abandon()
+            raise
+        self.seq += len(self.rows)
+        self._head = head
+        self.marks.update(marks)
+        self.last_id = max(self.last_id, last_id)
+        self.names.committed()
+        was, self._unanalyzed = self._unanalyzed, self._unanalyzed + len(self.rows)
+        self.clear()
+        if was < _ANALYZE_AFTER <= self._unanalyzed and self.seq < 2 * _ANALYZE_AFTER:
+            self.analyze()
+
+    def abandon(self) -> None:
+        """Forget the batch."""
+        if self._cursor.connection.in_transaction:
+            self._link.exec_driver_sql("ROLLBACK")
+        self.names.forget()
+        self.clear()
+
+    def _write(self, marks: dict[str, int], last_id: int) -> bytes:
+        changed = [message for message in self._messages.values() if message is not None]
+        recipients: list[tuple[Any, ...]] = []
+        messages: list[tuple[Any, ...]] = []
+        subjects: list[tuple[int, str]] = []
+        dropped: list[tuple[int, int]] = []
+        for m in changed:
+            messages.append(_message_row(m))
+            if m.fresh_subject and m.subject:
+                subjects.append((m.id, addresses.words(m.subject)))
+            dropped += [(m.id, n) for n in m.dropped if n not in m.recipients]
+            recipients += [_recipient_row(m.id, r) for r in m.recipients.values() if r.changed]
+        copies = [
+            (s.id, s.msg, s.n, s.box, s.mailbox, s.base, s.size, s.gone)
+            for s in self._stored.values()
+            if s is not None
+        ]
+        counts = [
+            (hour, self._kinds[kind], n, self._bytes[hour, kind])
+            for (hour, kind), n in self._counted.items()
+        ]
+        position = [(f"applied.{name}", str(seq).encode()) for name, seq in marks.items()]
+        if last_id > self.last_id:
+            position.append(("last_id", str(last_id).encode()))
+        head = link_of_chain(self._head, self.rows) if self.rows else self._head
+        if dropped:
+            self._link.exec_driver_sql(_DROP, dropped)
+        names = self.names
+        for table, rows in (
+            ("dom", names.fresh_domains),
+            ("addr", names.fresh_addresses),
+            ("addr_tri", names.trigrams),
+            ("str", names.fresh_strings),
+            ("msg", messages),
+            ("msg_fts", subjects),
+            ("rcpt", recipients),
+            ("st", copies),
+            ("ev", self.rows),
+            ("also", self._also),
+            ("stat_hour", counts),
+            ("meta", position),
+            ("chain", [(self.rows[-1][0], head)] if self.rows else []),
+        ):
+            if rows:
+                self._link.exec_driver_sql(_INSERT[table], rows)
+        return head
+
+    def gone(self, sts: list[int]) -> set[int]:
+        """Those of the stored copies that are no longer there."""
+        found: set[int] = set()
+        for start in range(0, len(sts), 500):
+            part = sts[start : start + 500]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT id FROM st WHERE gone IS NOT NULL AND id IN ({marks})"  # noqa: S608
+            found.update(row[0] for row in self._cursor.execute(query, part))
+        return found
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log into the file and sync both."""
+        self._link.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def analyze(self) -> None:
+        """Tell the planner what the tables look like; tens of milliseconds."""
+        self._link.exec_driver_sql("PRAGMA analysis_limit=1000")
+        self._link.exec_driver_sql("ANALYZE")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._link.close()
+        self._engine.dispose()
