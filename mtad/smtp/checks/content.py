@@ -1,0 +1,16 @@
+"""Checks on the message itself, once it is complete."""
+
+from mtad.errors import Refusal
+from mtad.smtp.policy import Facts, Transaction
+
+MAX_HOPS = 50
+"""Received lines of a message that still moves. RFC 5321 6.3 would let a hundred pass; mail
+that is no loop passes a dozen hosts."""
+
+
+async def mail_loop(transaction: Transaction, facts: Facts) -> Refusal | None:
+    """A message that came by more hosts than mail ever does goes round in circles."""
+    hops = transaction.headers.received
+    if hops > MAX_HOPS:
+        return Refusal(554, "5.4.6", f"the message loops: it has passed {hops} hosts")
+    return None

@@ -1,0 +1,107 @@
+"""The octets after DATA: from the wire to a message with line ends LF (RFC 5321 4.1.1.4).
+
+Sans-IO: chunks of any size go in; the terminator may lie across them. Only CRLF.CRLF ends a
+message; what follows it is handed back for the next command. A leading dot is taken away
+after CRLF and on the first line (4.5.2). A CR or LF that stands alone is noticed: such a
+message must be refused and the connection closed, or what one server takes for a line another
+takes for the end (2.3.8). Lines of any length and NUL are kept as they came: real mail has
+both, and refusing it loses mail.
+"""
+
+BLOCK = 256 * 1024
+"""Octets gathered before they are converted; also the most that is searched at once."""
+
+END = b"\r\n.\r\n"
+
+
+class DataReader:
+    """One message being received; at most ``limit`` octets of it are kept.
+
+    ``size`` counts as RFC 1870 does: CRLF as two, without dots of transparency and without
+    the terminator. Over the limit the rest is read and forgotten.
+    """
+
+    __slots__ = (
+        "_pending",
+        "_started",
+        "done",
+        "dropped",
+        "held",
+        "is_bare",
+        "limit",
+        "parts",
+        "received",
+        "rest",
+        "size",
+    )
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.parts: list[bytes] = []
+        """The message so far, line ends LF, in order."""
+        self.size = 0
+        self.received = 0
+        """Octets from the wire that belong to the message, the terminator included."""
+        self.held = 0
+        """Octets of memory the message takes at present."""
+        self.is_bare = False
+        """Whether a CR or LF stood alone."""
+        self.dropped = False
+        """Whether the content was given up; ``done`` is still to be awaited."""
+        self.done = False
+        self.rest = b""
+        """After the end: what came behind the terminator."""
+        # The line before the message ended in CRLF: so the first line is like any other.
+        self._pending = bytearray(b"\r\n")
+        self._started = False
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether more octets came than the limit allows."""
+        return self.size > self.limit
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take what arrived; True once the message is complete."""
+        pending = self._pending
+        start = max(0, len(pending) - 4)
+        pending += chunk
+        self.received += len(chunk)
+        end = pending.find(END, start)
+        if end >= 0:
+            self.rest = bytes(pending[end + 5 :])
+            self.received -= len(self.rest)
+            self._take(bytes(pending[: end + 2]))
+            self._pending = bytearray()
+            self.done = True
+        elif len(pending) > BLOCK:
+            cut = pending.rfind(b"\r\n")
+            if cut <= 0:
+                cut = len(pending) - (pending[-1] == 13)
+            self._take(bytes(pending[:cut]))
+            del pending[:cut]
+        self.held = (0 if self.dropped else self.size) + len(self._pending)
+        return self.done
+
+    def drop(self) -> None:
+        """Give the content up; what still comes is read and forgotten."""
+        self.dropped = True
+        self.parts.clear()
+        self.held = len(self._pending)
+
+    def _take(self, block: bytes) -> None:
+        """Judge and convert a block that splits no CRLF and ends before or after one."""
+        ends = block.count(b"\r\n")
+        if block.count(b"\n") != ends or block.count(b"\r") != ends:
+            self.is_bare = True
+        plain = block.replace(b"\r\n.", b"\n").replace(b"\r\n", b"\n")
+        self.size += len(plain) + ends
+        if not self._started:
+            self._started = True
+            self.size -= 2
+            plain = plain[1:]
+        if self.dropped:
+            return
+        if self.is_bare or self.size > self.limit:
+            self.drop()
+        elif plain:
+            self.parts.append(plain)

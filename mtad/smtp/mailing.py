@@ -1,0 +1,224 @@
+"""Mail transactions: MAIL, RCPT, DATA, and the moment a message becomes ours (RFC 5321 3.3)."""
+
+# ruff: noqa: N802 - a method's name is its verb, as SMTP writes it.
+
+import errno
+import logging
+import time
+
+from mtad.clock import now_us
+from mtad.delivery.local import Envelope
+from mtad.delivery.route import Accepted
+from mtad.errors import MtadError, Refusal
+from mtad.journal.frame import MAX_BODY
+from mtad.journal.writer import JournalBroken, JournalFull
+from mtad.smtp import command, headers, received
+from mtad.smtp.checks.destination import resolve
+from mtad.smtp.checks.source import BROKEN, FULL
+from mtad.smtp.data import DataReader
+from mtad.smtp.policy import Transaction, first_refusal
+from mtad.smtp.session import BYE, SEQUENCE, SYNTAX, Session
+from mtad.smtp.wire import NEVER
+from tracing import ids
+from tracing.events import SmtpMail, SmtpRcpt, SmtpUnheard
+
+log = logging.getLogger("mtad.smtp")
+
+SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Mailing(Session):
+    """The commands of a mail transaction."""
+
+    async def smtp_MAIL(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.2: a transaction begins, and with it the message's id and trace."""
+        if not self._client.helo:
+            raise Refusal(503, SEQUENCE, "say EHLO first")
+        if self._transaction is not None:
+            raise Refusal(503, SEQUENCE, "MAIL was said already")
+        limits = self._service.limits
+        if self._messages >= limits.max_messages_per_connection:
+            self._why, self._check = "refused", "max_messages"
+            await self.push(f"421 4.7.0 {self._service.hostname} enough on one connection, {BYE}")
+            return
+        mail = command.mail(argument)
+        self._refresh()
+        at = now_us()
+        client = self._client
+        self._transaction = transaction = Transaction(
+            self._service.journal.mint.new(),
+            self.cn,
+            client.ip,
+            client.helo,
+            at,
+            mail.path.text,
+            mail.size,
+            mail.smtputf8,
+        )
+        self._note(
+            SmtpMail(
+                at=at,
+                trace=transaction.m,
+                addr=transaction.sender,
+                ip=client.ip,
+                host=client.helo,
+                actor="remote",
+                cn=self.cn,
+                helo=client.helo,
+                size=mail.size,
+                smtputf8=mail.smtputf8,
+            )
+        )
+        found = await first_refusal(self._service.policy.source, transaction, self._facts)
+        if found:
+            await self._refuse(found[1], check=found[0])
+            self._transaction = None
+            return
+        await self.push("250 2.1.0 sender ok")
+
+    async def smtp_RCPT(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.3: one more recipient, if it is one of ours."""
+        transaction = self._transaction
+        if transaction is None:
+            raise Refusal(503, SEQUENCE, "say MAIL first")
+        path = command.rcpt(argument, smtputf8=transaction.smtputf8)
+        self._refresh()
+        self._facts.candidate = candidate = resolve(self._service.directory, path)
+        found = await first_refusal(self._service.policy.destination, transaction, self._facts)
+        if found:
+            transaction.refused += 1
+            transaction.numbers += 1
+            await self._refuse(found[1], check=found[0])
+            return
+        targets = candidate.targets
+        n = transaction.numbers + 1
+        transaction.numbers += len(targets)
+        boxes = tuple(target.box for target in targets)
+        alias = any(target.alias for target in targets)
+        transaction.recipients.append(Accepted(n, path.text, boxes, alias))
+        self._note(
+            SmtpRcpt(
+                at=now_us(),
+                trace=transaction.m,
+                n=n,
+                addr=path.text,
+                ip=self._client.ip,
+                code=250,
+                enh="2.1.5",
+                actor="remote",
+            )
+        )
+        self._last_path = path
+        await self.push("250 2.1.5 recipient ok")
+
+    async def smtp_DATA(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.4: the message; after its end it is ours, or refused."""
+        transaction = self._transaction
+        if transaction is None:
+            raise Refusal(503, SEQUENCE, "say MAIL first")
+        if argument:
+            raise Refusal(501, SYNTAX, "DATA takes no argument")
+        if not transaction.recipients:
+            raise Refusal(554, SEQUENCE, "no valid recipients")
+        await self.push("354 go ahead, end with <CRLF>.<CRLF>")
+        reader = await self._read_message()
+        self._stage = "dot"
+        self._argument = b""
+        transaction.size = reader.size
+        if reader.is_bare:
+            refusal = Refusal(550, "5.6.11", "a CR or LF stands alone in the message", close=True)
+            await self._refuse(refusal, check="bare_newline")
+        elif reader.is_too_large:
+            limit = self._service.limits.max_message_bytes
+            refusal = Refusal(552, "5.3.4", f"the message is larger than {limit} octets")
+            await self._refuse(refusal, check="too_large")
+        elif reader.dropped:
+            refusal = Refusal(452, "4.3.1", "too much mail at once, try again later")
+            await self._refuse(refusal, check="memory")
+        else:
+            await self._take(transaction, reader.parts)
+        self._transaction = None
+
+    async def _read_message(self) -> DataReader:
+        """Read to the end of the message, memory of all sessions together bounded."""
+        service, reader = self._service, DataReader(self._service.limits.max_message_bytes)
+        counted = 0
+        self._is_reading = True
+        try:
+            while True:
+                chunk, self.input = self.input, b""
+                if chunk and reader.feed(chunk):
+                    self.input = reader.rest
+                    self._is_reading = False
+                    return reader
+                service.held += reader.held - counted
+                counted = reader.held
+                if service.held > service.max_held and counted > MAX_BODY:
+                    reader.drop()
+                self.deadline = self.loop.time() + self.timeout
+                await self._more()
+        finally:
+            self._received = reader.received
+            service.held -= counted
+
+    async def _take(self, transaction: Transaction, parts: list[bytes]) -> None:
+        """Ask the last checks, and make the message ours."""
+        service, arrived = self._service, time.time_ns()
+        transaction.headers = seen = headers.scan(parts[0] if parts else b"")
+        found = await first_refusal(service.policy.content, transaction, self._facts)
+        if found:
+            await self._refuse(found[1], check=found[0])
+            return
+        recipients = transaction.recipients
+        top = received.lines(
+            self._client,
+            hostname=service.hostname,
+            m=transaction.m,
+            sender=transaction.sender,
+            recipient=self._last_path if len(recipients) == 1 else None,
+            smtputf8=transaction.smtputf8,
+            at=arrived // 1_000_000_000,
+        )
+        reply = f"250 2.0.0 queued as {ids.text(transaction.m)}"
+        envelope = Envelope(
+            m=transaction.m,
+            sender=transaction.sender,
+            recipients=recipients,
+            arrived_ns=arrived,
+            started_us=transaction.started_us,
+            ip=transaction.ip,
+            host=transaction.helo,
+            message_id=seen.message_id,
+            subject=seen.subject,
+            header_from=seen.header_from,
+            reply=reply,
+        )
+        self.deadline = NEVER
+        if self._output:
+            self._send()
+        try:
+            await service.delivery.accept(envelope, [top, *parts])
+        except JournalFull:
+            await self._refuse(FULL, check="journal_room")
+        except JournalBroken:
+            await self._refuse(BROKEN, check="journal_room")
+        except OSError as error:
+            full = error.errno in SPACE_ERRORS
+            await self._refuse(FULL if full else BROKEN, check="content_file")
+        else:
+            service.messages += 1
+            self._messages += 1
+            self._errors = self._idle_commands = 0
+            if self.is_lost:
+                gone = SmtpUnheard(
+                    at=now_us(), trace=transaction.m, ip=transaction.ip, unsent=reply
+                )
+                self._note(gone)
+            await self.push(reply)
+
+    def _refresh(self) -> None:
+        """Take over changes of the directory; what cannot be read stays as it was."""
+        try:
+            self._service.directory.refresh()
+        except MtadError as error:
+            log.warning("the directory could not be read again: %s", error)

@@ -1,0 +1,111 @@
+"""Policy: what is asked at each stage of a mail transaction, and in which order.
+
+A check is a question with a name; its answer is a ``Refusal`` or None. The stages follow each
+other as connection, source address, destination address, content; within a stage the first
+refusal ends it. Checks look and never change anything. The connection's own check, the limits
+on their number, is asked by ``mtad.smtp.listener`` before a session exists.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mtad.address import Address
+from mtad.delivery.route import Accepted
+from mtad.errors import Refusal
+from mtad.smtp.command import Path
+from mtad.smtp.headers import Headers
+
+
+class Target(Protocol):
+    """A box that an address leads to."""
+
+    @property
+    def box(self) -> str:
+        """The box's address."""
+
+    @property
+    def alias(self) -> bool:
+        """Whether an alias led there."""
+
+
+class Directory(Protocol):
+    """Who receives mail here; answers from memory."""
+
+    def is_local(self, domain: str) -> bool:
+        """Whether we take mail for a domain in normal form."""
+
+    def resolve(self, address: Address) -> Sequence[Target]:
+        """The boxes an address leads to; empty when it is unknown."""
+
+    def postmaster(self) -> Address:
+        """Where mail for ``<Postmaster>`` goes."""
+
+    def refresh(self) -> None:
+        """Take over changes made by other processes."""
+
+
+@dataclass(slots=True)
+class Recipient:
+    """A forward-path and where it leads; ``domain`` in normal form, empty when it has none."""
+
+    path: Path
+    domain: str
+    targets: Sequence[Target]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A mail transaction as far as it has come; checks read it and change nothing."""
+
+    m: int
+    cn: int
+    ip: str
+    helo: str
+    started_us: int
+    sender: str
+    declared_size: int = 0
+    smtputf8: bool = False
+    recipients: list[Accepted] = field(default_factory=list)
+    refused: int = 0
+    """Recipients that were refused."""
+    numbers: int = 0
+    """Recipient numbers given out; one per target, and one for a refused recipient."""
+    size: int = 0
+    headers: Headers = field(default_factory=Headers)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What checks may consult besides the transaction."""
+
+    directory: Directory
+    check_room: Callable[[], None]
+    """Raises mtad.journal.writer.JournalFull or JournalBroken."""
+    max_message_bytes: int
+    max_recipients: int
+    candidate: Recipient | None = None
+    """The recipient in question, at the stage ``destination``."""
+
+
+Check = Callable[[Transaction, Facts], Awaitable[Refusal | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The checks of each stage, in order."""
+
+    source: tuple[Check, ...]
+    destination: tuple[Check, ...]
+    content: tuple[Check, ...]
+
+
+async def first_refusal(
+    checks: Sequence[Check], transaction: Transaction, facts: Facts
+) -> tuple[str, Refusal] | None:
+    """The first check that objects, by name, and what it answers."""
+    for check in checks:
+        refusal = await check(transaction, facts)
+        if refusal is not None:
+            return check.__name__, refusal
+    return None

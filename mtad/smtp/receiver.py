@@ -1,0 +1,134 @@
+"""The SMTP service's protocol class: aiosmtpd's, with the parts replaced that real mail breaks.
+
+From aiosmtpd come the class and its convention that ``smtp_VERB`` answers VERB. Ours are: its
+set-up (theirs inspects every class member per connection, 170 us), the octets and deadlines
+(``mtad.smtp.wire``), the command loop and every reply (``mtad.smtp.session``), arguments
+(``mtad.smtp.command``), transactions and the DATA reader (``mtad.smtp.mailing``), STARTTLS.
+"""
+
+# ruff: noqa: N802 - a method's name is its verb, as SMTP writes it.
+
+import asyncio
+
+from aiosmtpd.smtp import SMTP
+
+from mtad import tls
+from mtad.clock import now_us
+from mtad.errors import Refusal
+from mtad.smtp import command, received
+from mtad.smtp.mailing import Mailing
+from mtad.smtp.service import Service
+from mtad.smtp.session import BYE, SEQUENCE, SYNTAX
+from mtad.smtp.wire import Gone
+from tracing.events import SmtpEhlo, TlsFail, TlsOk
+
+
+class Receiver(Mailing, SMTP):
+    """A session of the inbound service, as asyncio drives it."""
+
+    def __init__(self, service: Service, listener: str, loop: asyncio.AbstractEventLoop) -> None:
+        # Not SMTP's nor StreamReaderProtocol's own set-up: reflection, and a stream that
+        # nobody reads. Every method that would need them is replaced.
+        Mailing.__init__(self, service, listener, loop)
+
+    async def smtp_EHLO(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.1: who is there, and what we can do."""
+        await self._hello("EHLO", argument)
+        service = self._service
+        starttls = "250-STARTTLS\r\n" if service.tls and not self._is_tls else ""
+        await self.push(
+            f"250-{service.hostname}\r\n250-PIPELINING\r\n"
+            f"250-SIZE {service.limits.max_message_bytes}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
+            f"250-ENHANCEDSTATUSCODES\r\n{starttls}250 HELP"
+        )
+
+    async def smtp_HELO(self, argument: bytes) -> None:
+        """The same of old; nothing is announced."""
+        await self._hello("HELO", argument)
+        await self.push(f"250 {self._service.hostname}")
+
+    async def _hello(self, verb: str, argument: bytes) -> None:
+        helo = command.helo(argument)
+        if self._client.helo:
+            self._count_idle()
+        self._end_transaction("reset")
+        before = self._client
+        self._client = received.Client(before.ip, helo, verb == "EHLO", before.tls)
+        self._note(
+            SmtpEhlo(
+                at=now_us(),
+                trace=self.cn,
+                ip=before.ip,
+                host=helo,
+                actor="remote",
+                helo=helo,
+                verb=verb,
+            )
+        )
+
+    async def smtp_STARTTLS(self, argument: bytes) -> None:
+        """RFC 3207: nothing said in clear counts afterwards."""
+        if argument:
+            raise Refusal(501, SYNTAX, "STARTTLS takes no argument")
+        context = self._service.tls
+        if self._is_tls:
+            raise Refusal(503, SEQUENCE, "TLS is on already")
+        if context is None:
+            raise Refusal(502, SEQUENCE, "STARTTLS is not offered")
+        self._end_transaction("reset")
+        await self.push("220 2.0.0 ready to start TLS")
+        try:
+            await self._start_tls(context)
+        except OSError as error:
+            why = tls.reason(error)
+            self._note(TlsFail(at=now_us(), trace=self.cn, ip=self._client.ip, why=why))
+            raise Gone("lost") from None
+        self._is_tls = True
+        assert self.link is not None
+        secure = self.link.get_extra_info("ssl_object")
+        version, cipher = secure.version() or "", (secure.cipher() or ("",))[0]
+        self._client = received.Client(self._client.ip, tls=f"{version} {cipher}")
+        self._note(
+            TlsOk(at=now_us(), trace=self.cn, ip=self._client.ip, version=version, cipher=cipher)
+        )
+
+    async def smtp_RSET(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.5."""
+        if argument:
+            raise Refusal(501, SYNTAX, "RSET takes no argument")
+        self._end_transaction("reset")
+        self._count_idle()
+        await self.push("250 2.0.0 ok")
+
+    async def smtp_NOOP(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.9; an argument is to be ignored."""
+        self._count_idle()
+        await self.push("250 2.0.0 ok")
+
+    async def smtp_HELP(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.8."""
+        self._count_idle()
+        await self.push("214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS")
+
+    async def smtp_VRFY(self, argument: bytes) -> None:
+        """RFC 5321 3.5.3: we do not tell who is here, but take mail for them."""
+        self._count_idle()
+        if not argument:
+            raise Refusal(501, SYNTAX, "VRFY takes a name")
+        await self.push("252 2.5.0 cannot say; send the message and see")
+
+    async def smtp_QUIT(self, argument: bytes) -> None:
+        """RFC 5321 4.1.1.10."""
+        if argument:
+            raise Refusal(501, SYNTAX, "QUIT takes no argument")
+        self._end_transaction("quit")
+        self._why = "quit"
+        await self.push(f"221 2.0.0 {self._service.hostname} {BYE}")
+
+
+Receiver.verbs = {
+    name.removeprefix("smtp_"): method
+    for cls in (Mailing, Receiver)
+    for name, method in vars(cls).items()
+    if name.startswith("smtp_")
+}

@@ -1,0 +1,92 @@
+"""The ``mta`` role: everything that takes mail in, put together and run until told to stop."""
+
+import logging
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from mtad import control, tls
+from mtad.clock import now_us
+from mtad.config import Loaded
+from mtad.delivery.local import Delivery
+from mtad.directory.lookup import Directory
+from mtad.errors import ConfigError
+from mtad.journal.writer import Journal
+from mtad.signals import Signals
+from mtad.smtp.checks.standard import INBOUND
+from mtad.smtp.listener import Listener
+from mtad.smtp.service import Limits, Service
+from tracing.events import SysStart, SysStop
+
+log = logging.getLogger("mtad.smtp")
+
+NAME = "mta"
+JOURNAL = "mta-0"
+NODE = 1
+
+
+async def serve(
+    loaded: Loaded, sockets: Mapping[str, Sequence[socket.socket]], signals: Signals
+) -> None:
+    """Serve SMTP on the sockets under ``smtp`` until ``signals.stop``; then drain.
+
+    Raises MtadError when it cannot start: journal locked, database or certificate unusable.
+    """
+    config, places = loaded.config, loaded.places
+    tls.bound_memory()
+    context = certificate(loaded)
+    directory = Directory(places.state_db)
+    journal = Journal.open(
+        places.journal / JOURNAL,
+        node=NODE,
+        doorbell=places.doorbell,
+        segment_bytes=config.journal.segment_bytes,
+        cap_bytes=config.journal.cap_bytes,
+    )
+    run = journal.mint.new()
+    try:
+        service = Service(
+            hostname=config.hostname,
+            limits=Limits(**config.smtp.model_dump()),
+            journal=journal,
+            directory=directory,
+            delivery=Delivery(journal, places, config.hostname),
+            policy=INBOUND,
+            tls=context,
+        )
+
+        def reload() -> None:
+            try:
+                service.tls = certificate(loaded)
+            except ConfigError as error:
+                log.error("the certificate in use stays: %s", error)
+
+        async def status(_arguments: dict[str, Any]) -> dict[str, Any]:
+            return service.status()
+
+        signals.reload.append(reload)
+        server = await control.serve(places.socket(NAME), {"status": status})
+        listener = Listener(service, {"smtp": sockets.get("smtp", ())})
+        await listener.start()
+        journal.note(SysStart(at=now_us(), trace=run, role=NAME, version=version("mtad")))
+        signals.ready()
+        try:
+            await signals.stop.wait()
+        finally:
+            signals.reload.remove(reload)
+            await listener.stop()
+            server.close()
+        journal.note(SysStop(at=now_us(), trace=run, role=NAME, why="told to stop"))
+    finally:
+        await journal.close()
+
+
+def certificate(loaded: Loaded) -> ssl.SSLContext | None:
+    """The TLS context of the settings' files; None where neither file is there."""
+    settings = loaded.config.tls
+    chain, key = loaded.beside(settings.certificate), loaded.beside(settings.key)
+    if not chain.exists() and not key.exists():
+        return None
+    return tls.server_context(chain, key)

@@ -1,0 +1,81 @@
+"""What all SMTP sessions of a process share: settings, journal, directory, TLS, counters."""
+
+import ssl
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtad.delivery.local import Barrier, Delivery
+from mtad.smtp.policy import Directory, Facts, Policy
+
+MAX_HELD = 256 * 2**20
+"""Octets of unfinished large messages in memory, all sessions together; above it 452."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a client may ask for (``[smtp]`` of the settings)."""
+
+    max_message_bytes: int = 50 * 2**20
+    max_recipients: int = 1000
+    max_connections: int = 500
+    max_connections_per_ip: int = 100
+    max_messages_per_connection: int = 10_000
+    max_errors: int = 20
+    command_timeout_seconds: float = 300.0
+
+
+@dataclass(slots=True)
+class Service:
+    """One process's SMTP service. Sessions count themselves in and out."""
+
+    hostname: str
+    limits: Limits
+    journal: Barrier
+    directory: Directory
+    delivery: Delivery
+    policy: Policy
+    tls: ssl.SSLContext | None = None
+    max_held: int = MAX_HELD
+    sessions: set[Any] = field(default_factory=set)
+    """The open sessions (``mtad.smtp.receiver.Receiver``)."""
+    per_ip: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+    """Octets of unfinished messages in memory."""
+    connections: int = 0
+    """Connections since the start, refused ones included."""
+    messages: int = 0
+    """Messages accepted since the start."""
+    started: float = field(default_factory=time.monotonic)
+    is_stopping: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        """What checks may consult; one per session."""
+        return Facts(
+            self.directory,
+            self.journal.check_room,
+            self.limits.max_message_bytes,
+            self.limits.max_recipients,
+        )
+
+    def why_not(self, ip: str) -> str:
+        """Why a further connection from ``ip`` is not taken; empty when it is."""
+        if self.is_stopping:
+            return "shutting down"
+        if len(self.sessions) >= self.limits.max_connections:
+            return "too many connections"
+        if self.per_ip[ip] >= self.limits.max_connections_per_ip:
+            return "too many connections from your address"
+        return ""
+
+    def status(self) -> dict[str, Any]:
+        """What the control socket tells."""
+        return {
+            "connections": len(self.sessions),
+            "connections_total": self.connections,
+            "messages": self.messages,
+            "uptime_seconds": round(time.monotonic() - self.started, 1),
+            "tls": self.tls is not None,
+        }

@@ -1,0 +1,326 @@
+"""An SMTP session from greeting to end: its commands in order, its replies, its events.
+
+``push`` is the one choke point: each reply goes through it, verbatim, and each negative one
+becomes an event there. One task runs a session. It is never cancelled: a connection that ends
+raises ``Gone`` at the session's next wait for input, so a commit under way is finished.
+"""
+
+import asyncio
+import fcntl
+import logging
+import termios
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, cast
+
+from mtad.clock import now_us
+from mtad.errors import Refusal
+from mtad.smtp import command, received
+from mtad.smtp.policy import Transaction
+from mtad.smtp.service import Service
+from mtad.smtp.wire import BadLine, Gone, Wire
+from tracing import ids
+from tracing.events import (
+    ConnClose,
+    ConnOpen,
+    ConnRefused,
+    Event,
+    SmtpAbort,
+    SmtpProtocol,
+    SmtpReject,
+    SmtpTempfail,
+)
+
+log = logging.getLogger("mtad.smtp")
+
+BYE = "closing"
+NOTHING = bytes(4)
+"""A C int of 0: no octets wait in the socket."""
+MAX_IDLE_COMMANDS = 100
+"""NOOP, RSET, HELP, VRFY and repeated EHLO between two messages before they count as errors."""
+STAGES = {
+    "EHLO": "helo",
+    "HELO": "helo",
+    "STARTTLS": "helo",
+    "MAIL": "mail",
+    "RCPT": "rcpt",
+    "DATA": "data",
+}
+NOT_OFFERED = frozenset(
+    {"AUTH", "ATRN", "BURL", "ETRN", "EXPN", "LHLO", "SAML", "SEND", "SOML", "TURN", "XCLIENT"}
+)
+"""Commands of other services and of the past."""
+WITH_PAYLOAD = frozenset({"BDAT", "GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS"})
+"""What follows these is not commands and must not be run as such: the connection ends."""
+
+SYNTAX = "5.5.4"
+SEQUENCE = "5.5.1"
+
+
+class Session(Wire):
+    """One session. Its life is in the log from ``conn.open`` to ``conn.close``."""
+
+    verbs: ClassVar[Mapping[str, Callable[[Any, bytes], Awaitable[None]]]] = {}
+    """What answers each verb; gathered once per class."""
+
+    def __init__(self, service: Service, listener: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._open_wire(loop, service.limits.command_timeout_seconds)
+        self._service = service
+        self._listener = listener
+        self._facts = service.facts
+        self._note = service.journal.note
+        self.task: asyncio.Task[None] | None = None
+        self.cn = 0
+        self._client = received.Client("")
+        self._is_tls = False
+        self._transaction: Transaction | None = None
+        self._opened = 0.0
+        self._commands = self._messages = self._errors = self._idle_commands = 0
+        self._is_reading = False
+        self._received = 0
+        self._last_path = command.NULL
+        self._why = ""
+        self._verb = ""
+        self._argument = b""
+        self._check = ""
+        self._stage = "connect"
+
+    # -------------------------------------------------------- the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there: take it in or turn it away. STARTTLS may call this again."""
+        if self.link is not None:
+            return
+        self.link = cast(asyncio.Transport, transport)
+        service = self._service
+        peer = transport.get_extra_info("peername") or ("",)
+        ip = str(peer[0]).removeprefix("::ffff:")
+        self._client = received.Client(ip)
+        self.cn = service.journal.mint.new()
+        self._opened = self.loop.time()
+        service.connections += 1
+        if why := service.why_not(ip):
+            self._turn_away(why)
+            return
+        service.sessions.add(self)
+        service.per_ip[ip] += 1
+        self._note(ConnOpen(at=now_us(), trace=self.cn, ip=ip, listener=self._listener))
+        self.task = self.loop.create_task(self._handle_client())
+
+    def _turn_away(self, why: str) -> None:
+        """Answer 421 instead of a greeting (RFC 5321 3.1 allows it)."""
+        status = "4.3.2" if self._service.is_stopping else "4.7.0"
+        reply = f"421 {status} {self._service.hostname} {why}"
+        self._note(
+            ConnRefused(
+                at=now_us(),
+                trace=self.cn,
+                ip=self._client.ip,
+                code=421,
+                enh=status,
+                reply=reply,
+                why=why,
+            )
+        )
+        assert self.link is not None
+        self.link.write(reply.encode() + b"\r\n")
+        self.link.close()
+
+    async def _handle_client(self) -> None:
+        """The session. Whatever happens, its end is in the log and the socket is closed."""
+        linger = False
+        try:
+            await self._greet()
+            while not self._why:
+                await self._one_command()
+            linger = self._why != "quit"
+        except Gone as gone:
+            self._why = gone.why
+            await self._farewell(gone.why)
+        except Exception as error:
+            self._why = "error"
+            await self.push(await self.handle_exception(error))
+        finally:
+            self._finish()
+            await self._close(linger=linger)
+
+    async def _greet(self) -> None:
+        """Say hello, unless the client could not wait for it (RFC 5321 3.1)."""
+        if self._talked_early():
+            await self._refuse(
+                Refusal(554, SEQUENCE, "you talked before the greeting", close=True),
+                check="early_talk",
+            )
+            return
+        await self.push(f"220 {self._service.hostname} ESMTP mtad")
+
+    def _talked_early(self) -> bool:
+        if self.input:
+            return True
+        assert self.link is not None
+        sock = self.link.get_extra_info("socket")
+        if sock is None:
+            return False
+        try:
+            waiting = fcntl.ioctl(sock.fileno(), termios.FIONREAD, NOTHING)
+        except OSError:
+            return False
+        return waiting != NOTHING
+
+    async def _one_command(self) -> None:
+        if self._service.is_stopping:
+            raise Gone("shutdown")
+        self._facts.candidate = None
+        try:
+            line = await self._line()
+        except BadLine as bad:
+            self._verb, self._argument, self._stage = "", bad.line, self._phase()
+            if bad.is_long:
+                refusal = Refusal(500, "5.5.6", "the line is too long")
+            else:
+                refusal = Refusal(500, "5.5.2", "a command ends in CRLF and has none inside")
+            await self._refuse(refusal)
+            return
+        self._commands += 1
+        self._verb, self._argument = verb, argument = command.split(line)
+        method = self.verbs.get(verb)
+        self._stage = STAGES.get(verb) or self._phase()
+        if method is None:
+            self._argument = line
+            await self._unknown(verb)
+            return
+        try:
+            await method(self, argument)
+        except Refusal as refusal:
+            await self._refuse(refusal)
+
+    async def _unknown(self, verb: str) -> None:
+        if verb in WITH_PAYLOAD:
+            await self._refuse(Refusal(502, SEQUENCE, f"{verb} is not offered", close=True))
+        elif verb in NOT_OFFERED:
+            await self._refuse(Refusal(502, SEQUENCE, f"{verb} is not offered"))
+        else:
+            await self._refuse(Refusal(500, "5.5.1", "no such command"))
+
+    async def _farewell(self, why: str) -> None:
+        """What is said to a client that is sent away; events go with it."""
+        self._verb, self._argument, self._check = "", b"", why
+        self._stage = "data" if self._is_reading else self._phase()
+        host = self._service.hostname
+        if why == "timeout":
+            await self.push(f"421 4.4.2 {host} heard nothing for too long, {BYE}")
+        elif why == "shutdown":
+            await self.push(f"421 4.3.2 {host} is shutting down, try again soon")
+
+    def _finish(self) -> None:
+        """The end of the session, in the log and in the counters."""
+        self._end_transaction(self._why)
+        self._note(
+            ConnClose(
+                at=now_us(),
+                trace=self.cn,
+                ip=self._client.ip,
+                why=self._why,
+                commands=self._commands,
+                messages=self._messages,
+                seconds=round(self.loop.time() - self._opened, 3),
+            )
+        )
+        service, ip = self._service, self._client.ip
+        service.sessions.discard(self)
+        service.per_ip[ip] -= 1
+        if not service.per_ip[ip]:
+            del service.per_ip[ip]
+
+    # ---------------------------------------------------------------- replies
+
+    async def push(self, status: Any) -> None:
+        """Send a reply, each of them: the choke point. ``status`` is text without its CRLF."""
+        self._output.append(status.encode() + b"\r\n")
+        if status[0] >= "4":
+            self._note(self._negative(status))
+            self._check = ""
+            self._errors += 1
+            if self._errors >= self._service.limits.max_errors and not self._why:
+                self._why, self._check = "errors", "max_errors"
+                await self.push(f"421 4.7.0 {self._service.hostname} too many errors, {BYE}")
+
+    def _negative(self, reply: str) -> Event:
+        """The event of a negative reply: by a check, by circumstances, or for bad protocol."""
+        code, enh = int(reply[:3]), reply[4:].split(" ", 1)[0]
+        candidate = self._facts.candidate
+        transaction = self._transaction
+        addr, n = "", 0
+        if transaction is not None and self._stage != "rcpt":
+            addr = transaction.sender
+        elif transaction is not None and candidate is not None:
+            addr, n = candidate.path.text, transaction.numbers
+        said = command.shown(self._argument)
+        fields: dict[str, Any] = {
+            "at": now_us(),
+            "trace": transaction.m if transaction else self.cn,
+            "n": n,
+            "addr": addr,
+            "ip": self._client.ip,
+            "host": self._client.helo,
+            "code": code,
+            "enh": enh,
+            "reply": reply,
+            "actor": "remote",
+            "stage": self._stage,
+            "argument": f"{self._verb} {said}".strip(),
+        }
+        if not self._check:
+            return SmtpProtocol(**fields)
+        made = SmtpTempfail if code < 500 else SmtpReject
+        return made(**fields, check=self._check)
+
+    async def _refuse(self, refusal: Refusal, check: str = "") -> None:
+        """Answer with a refusal; one that closes ends the session after it."""
+        if check:
+            self._check = check
+        if refusal.close:
+            self._why = self._why or "refused"
+        await self.push(str(refusal))
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A bug of ours: the client learns nothing of it and may try again."""
+        log.error("session %s failed: %r", ids.text(self.cn), error)
+        log.debug("details", exc_info=error)
+        self._check = "internal"
+        return f"421 4.3.0 {self._service.hostname} internal trouble, try again later"
+
+    # ------------------------------------------------------------------ parts
+
+    def _phase(self) -> str:
+        """The stage the session is in, for what belongs to no command."""
+        if self._transaction is not None:
+            return "rcpt" if self._transaction.numbers else "mail"
+        return "helo" if self._client.helo else "connect"
+
+    def _end_transaction(self, why: str) -> None:
+        """Forget the transaction. One that still hoped for a message was aborted."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            return
+        # Where every recipient was refused, the refusals tell the story.
+        if transaction.recipients or not transaction.refused:
+            stage = "rcpt" if transaction.numbers else "mail"
+            self._note(
+                SmtpAbort(
+                    at=now_us(),
+                    trace=transaction.m,
+                    addr=transaction.sender,
+                    ip=transaction.ip,
+                    host=transaction.helo,
+                    actor="remote",
+                    stage="data" if self._is_reading else stage,
+                    why=why,
+                    received=self._received if self._is_reading else 0,
+                )
+            )
+
+    def _count_idle(self) -> None:
+        self._idle_commands += 1
+        if self._idle_commands > MAX_IDLE_COMMANDS:
+            self._check = "idle_commands"
+            raise Refusal(450, "4.7.0", "too many commands without a message")

@@ -1,0 +1,235 @@
+"""One SMTP connection's octets: lines in, replies out, deadlines, TLS; nothing of their meaning.
+
+The protocol object that asyncio calls back. It buffers what arrives (bounded: reading pauses),
+gathers replies until somebody waits (RFC 2920: pipelined commands are answered in one write),
+and turns every way a connection can end into one exception, ``Gone``. Nothing here ever cancels
+the session: a client that hangs up during a commit changes nothing about the commit.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from typing import cast
+
+from mtad.smtp.command import MAX_LINE
+
+MAX_INPUT = 128 * 1024
+"""Octets of input that may wait before reading pauses."""
+HANDSHAKE_SECONDS = 30.0
+LINGER_SECONDS = 1.0
+"""After a refusal that closes: time for the client to read it before the socket goes."""
+NEVER = float("inf")
+
+
+class Gone(Exception):
+    """The session cannot go on; ``why`` as in ``conn.close``."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class BadLine(Exception):
+    """A command line that must not be read as one: a bare CR or LF in it, or too long."""
+
+    def __init__(self, line: bytes, *, is_long: bool) -> None:
+        super().__init__("bad line")
+        self.line = line
+        self.is_long = is_long
+
+
+class Wire:
+    """The transport's side of a session; mixed into the receiver."""
+
+    link: asyncio.Transport | None
+    """The transport, the secure one once TLS is on."""
+    loop: asyncio.AbstractEventLoop
+    timeout: float
+    input: bytes
+    deadline: float
+    """In the loop's time; the listener's sweep looks at it."""
+    is_lost: bool
+
+    def _open_wire(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self.loop = loop
+        self.timeout = timeout
+        self.link = None
+        self.input = b""
+        self.deadline = NEVER
+        self.is_lost = False
+        self._output: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._is_half_closed = False
+        self._is_paused = False
+        self._is_between = False
+        self._end = ""
+
+    # ------------------------------------------------ called by the transport
+
+    def data_received(self, data: bytes) -> None:
+        """Octets arrived."""
+        self.input = self.input + data if self.input else data
+        if self._waiter is not None:
+            self._wake()
+        elif len(self.input) > MAX_INPUT and not self._is_paused and self.link is not None:
+            self._is_paused = True
+            self.link.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The client sends no more but may still read; true keeps our half open."""
+        self._is_half_closed = True
+        self._wake()
+        return self.link is not None and self.link.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone in both directions."""
+        self.is_lost = True
+        self._wake()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The client does not read; replies wait."""
+        if self._room is None:
+            self._room = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """There is room for replies again."""
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    # ------------------------------------------------- called by the listener
+
+    def expire(self, why: str) -> None:
+        """End the session at its next wait, or the present one."""
+        self._end = self._end or why
+        self._wake()
+        self.resume_writing()
+
+    def abort(self) -> None:
+        """Cut the connection without further words."""
+        self.expire("shutdown")
+        if self.link is not None:
+            self.link.abort()
+
+    def drain(self) -> None:
+        """End the session once its current command is answered."""
+        if self._is_between:
+            self.expire("shutdown")
+
+    # -------------------------------------------------- called by the session
+
+    async def _line(self) -> bytes:
+        """The next command line without its CRLF. Raises BadLine, Gone."""
+        self.deadline = self.loop.time() + self.timeout
+        start = 0
+        while True:
+            end = self.input.find(b"\n", start)
+            if end >= 0:
+                break
+            start = len(self.input)
+            if start > MAX_LINE:
+                raise BadLine(await self._skip_line(), is_long=True)
+            self._is_between = True
+            try:
+                await self._more()
+            finally:
+                self._is_between = False
+        self.deadline = NEVER
+        line, self.input = self.input[:end], self.input[end + 1 :]
+        if line.endswith(b"\r") and line.find(b"\r") == end - 1:
+            if end < MAX_LINE:
+                return line[:-1]
+            raise BadLine(line, is_long=True)
+        raise BadLine(line, is_long=False)
+
+    async def _skip_line(self) -> bytes:
+        """Forget the rest of a line that is too long; its beginning, for the log."""
+        begin = self.input[:MAX_LINE]
+        while (end := self.input.find(b"\n")) < 0:
+            self.input = b""
+            await self._more()
+        self.input = self.input[end + 1 :]
+        self.deadline = NEVER
+        return begin
+
+    async def _more(self) -> None:
+        """Send what is due and wait until input, an end, or the deadline arrives."""
+        if self._output:
+            self._send()
+        if self._room is not None:
+            await self._room
+        if self._end:
+            raise Gone(self._end)
+        if self.is_lost or self._is_half_closed or self.link is None:
+            raise Gone("lost")
+        if self._is_paused:
+            self._is_paused = False
+            self.link.resume_reading()
+        self._waiter = self.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        if self._end:
+            raise Gone(self._end)
+
+    def _send(self) -> None:
+        """Write the gathered replies at once."""
+        output, self._output = self._output, []
+        if self.link is not None and not self.is_lost:
+            self.link.write(output[0] if len(output) == 1 else b"".join(output))
+
+    async def _start_tls(self, context: ssl.SSLContext) -> None:
+        """Become a TLS connection; what was sent in clear is forgotten (RFC 3207 4.2).
+
+        Raises OSError (ssl.SSLError among them) when the handshake fails.
+        """
+        assert self.link is not None
+        self._send()
+        self.input = b""
+        if self._is_paused:
+            self._is_paused = False
+            self.link.resume_reading()
+        try:
+            secure = await self.loop.start_tls(
+                self.link,
+                cast(asyncio.Protocol, self),
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=LINGER_SECONDS,
+            )
+        except BaseException:
+            self.is_lost = True
+            self.link.abort()
+            raise
+        if secure is None:
+            self.is_lost = True
+            raise ConnectionResetError("connection lost")
+        self.link = secure
+
+    async def _close(self, *, linger: bool) -> None:
+        """Send what is due and close; with ``linger`` the client can read it first."""
+        self._send()
+        link = self.link
+        if link is None or self.is_lost:
+            return
+        if linger and not self._is_half_closed and link.can_write_eof():
+            # Closing a socket with unread input resets it, and the reset overtakes the reply.
+            with contextlib.suppress(OSError, Gone):
+                link.write_eof()
+                self._end = ""
+                give_up = self.loop.call_later(LINGER_SECONDS, self.expire, "lost")
+                try:
+                    while True:
+                        self.input = b""
+                        await self._more()
+                finally:
+                    give_up.cancel()
+        link.close()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
