@@ -13,6 +13,7 @@ from mtad.directory.changes import AlreadyThere, Changes, InUse
 from mtad.directory.lookup import Directory
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.command import command_journal
+from mtad.journal.errors import JournalFull
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal
 from tracing.events import AdminChange, Event
@@ -226,3 +227,18 @@ def test_every_command_has_a_journal_of_its_own(places: where.Places) -> None:
         assert first.mint.node != second.mint.node
     with command_journal(places) as again:
         assert again.name == first.name
+
+
+def test_a_full_journal_is_one_sentence(
+    places: where.Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise JournalFull("no space left for the journal")
+
+    monkeypatch.setattr(Journal, "commit_now", full)
+    with (
+        pytest.raises(MtadError, match="nothing was changed: no space left for the journal"),
+        command_journal(places) as journal,
+    ):
+        Changes(places.state_db, journal, "admin:tester").add_domain("example.org")
+    assert everything(places) == []

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
-from mtad.errors import Locked
+from mtad.errors import Locked, MtadError
+from mtad.journal.errors import JournalBroken, JournalFull
 from mtad.journal.writer import Journal
 from mtad.where import Places
 
@@ -15,14 +16,17 @@ NODES = range(40, 56)
 def command_journal(places: Places) -> Iterator[Journal]:
     """A journal for one command, closed at the end; the log role reads it from then on.
 
-    Raises Locked when as many commands as there are journals run at once, and what
-    ``Journal.open`` raises.
+    Raises Locked when as many commands as there are journals run at once, and MtadError when
+    the journal takes nothing: then what was to be written in it does not count.
     """
-    journal = _first_free(places)
     try:
-        yield journal
-    finally:
-        journal.close_now()
+        journal = _first_free(places)
+        try:
+            yield journal
+        finally:
+            journal.close_now()
+    except (JournalFull, JournalBroken) as error:
+        raise MtadError(f"nothing was changed: {error}") from error
 
 
 def _first_free(places: Places) -> Journal:
