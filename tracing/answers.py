@@ -1,0 +1,143 @@
+"""Questions of the command line answered as plain documents.
+
+The log role answers with these on its socket and ``mtad trace`` makes the same ones from the
+files, so both print the same. ``"schema": 1``; times are RFC 3339, ids as people read them.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tracing import ids, search
+from tracing.events import to_fields
+from tracing.queries import Log, Recipient, Row, Stored
+from tracing.render import Document, rfc3339
+
+SCHEMA = 1
+MAX_COUNTED = 10_000
+"""Messages beyond those shown that are counted."""
+
+
+def answer(directory: Path, text: str, limit: int = 50) -> Document:
+    """The timeline where ``text`` names one trace, otherwise the list it filters.
+
+    Raises search.SearchError, months.NewerVersion, sqlite3.Error. Takes milliseconds; call it
+    in a thread from an event loop.
+    """
+    log = Log(directory)
+    try:
+        trace = named(log, text.strip())
+        return timeline(log, trace) if trace is not None else listing(log, text, limit)
+    finally:
+        log.close()
+
+
+def named(log: Log, text: str) -> int | None:
+    """The one trace that an id, its beginning (6 characters) or a ``<Message-ID>`` names."""
+    if text.startswith("<") and text.endswith(">") and len(text) > 2 and " " not in text:
+        matcher: search.Matcher = search.MessageId(text[1:-1])
+    else:
+        abbreviated = search.ids_from(text)
+        if abbreviated is None:
+            return None
+        whole = ids.parse(text)
+        if whole is not None and (log.rows([whole]) or log.timeline(whole)):
+            return whole
+        matcher = abbreviated
+    found = log.ids(search.Query("", (search.Term(matcher, False, text),)), 2)
+    return found[0] if len(found) == 1 else None
+
+
+def listing(log: Log, text: str, limit: int) -> Document:
+    """The newest messages that match, and how many older ones do."""
+    query = search.parse(text, time.time_ns() // 1000)
+    chosen = log.ids(query, limit)
+    rows = log.rows(chosen)
+    left = 0
+    if len(chosen) == limit and chosen:
+        left = len(log.ids(query, MAX_COUNTED, before=chosen[-1]))
+    return {
+        "schema": SCHEMA,
+        "query": query.text,
+        "messages": [_message(rows[m]) for m in chosen if m in rows],
+        "left_out": left,
+        "more": left == MAX_COUNTED,
+    }
+
+
+def timeline(log: Log, trace: int) -> Document:
+    """Everything known of one trace; ``message`` is None for what is no message."""
+    row = log.rows([trace]).get(trace)
+    message = None
+    if row is not None:
+        recipients = [_recipient(one) for one in log.recipients(trace)]
+        message = {**_message(row), "recipient_list": recipients}
+    return {
+        "schema": SCHEMA,
+        "trace": ids.text(trace),
+        "message": message,
+        "events": [happened(one) for one in log.timeline(trace)],
+    }
+
+
+def happened(stored: Stored) -> Document:
+    """An event with its place in the log."""
+    event = stored.event
+    fields = to_fields(event)
+    return {
+        "at": rfc3339(event.at),
+        "kind": fields.pop("kind") if fields.get("kind") != "unknown" else fields["was"],
+        "outcome": event.outcome.value,
+        "text": str(event),
+        "trace": ids.text(event.trace),
+        "month": stored.month,
+        "seq": stored.seq,
+        "fields": _shown(fields),
+    }
+
+
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+    """An event's own fields with ids as people read them."""
+    for name in ("at", "trace"):
+        fields.pop(name, None)
+    for name in ("cn", "st"):
+        if isinstance(fields.get(name), int):
+            fields[name] = ids.text(fields[name])
+    if "also" in fields:
+        fields["also"] = [ids.text(trace) for trace in fields["also"]]
+    return fields
+
+
+def _message(row: Row) -> Document:
+    return {
+        "id": ids.text(row.id),
+        "at": rfc3339(row.at),
+        "state": row.state.word,
+        "direction": ("in", "submitted", "made here")[row.direction],
+        "from": row.sender,
+        "to": list(row.recipients),
+        "recipients": row.nrcpt,
+        "subject": row.subject,
+        "size": row.size,
+        "message_id": row.message_id,
+        "header_from": row.header_from,
+        "ip": row.ip,
+        "helo": row.helo,
+    }
+
+
+def _recipient(one: Recipient) -> Document:
+    return {
+        "n": one.n,
+        "address": one.addr,
+        "original": one.original,
+        "state": one.state.word,
+        "code": one.code,
+        "enhanced": one.enh,
+        "reply": one.reply,
+        "stored": ids.text(one.st) if one.st else "",
+        "mailbox": one.mailbox,
+        "tries": one.tries,
+        "next_try": rfc3339(one.next_try) if one.next_try else "",
+        "at": rfc3339(one.at),
+    }
