@@ -1,0 +1,203 @@
+"""``mtad quickstart``, ``status``, ``config`` and ``demo``: from nothing to a running server."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mtad import where
+from mtad.cli_options import config_option, config_path, json_option, settings
+from mtad.config import Listen
+from mtad.errors import Exit
+from mtad.setup import annotated, demonstration, ports
+from mtad.setup import quickstart as making
+from mtad.setup import status as health
+from tracing.render import safe
+
+SCHEMA = 1
+"""Version of the JSON documents."""
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False))
+
+
+# -------------------------------------------------------------- quickstart
+
+
+@click.command()
+@click.argument("address", metavar="YOU@EXAMPLE.ORG")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=making.DEFAULT_FOLDER,
+    show_default=True,
+    help="Where everything goes; must be empty or missing.",
+)
+@click.option("--local", is_flag=True, help="Serve this machine only, on free high ports.")
+@click.option("--hostname", help="This server's name; mail.EXAMPLE.ORG unless given.")
+@click.option(
+    "--first-port",
+    type=click.IntRange(1024, 65000),
+    help="With --local: take the free ports from here on.",
+)
+@json_option
+def quickstart(
+    address: str,
+    folder: Path,
+    local: bool,
+    hostname: str | None,
+    first_port: int | None,
+    as_json: bool,
+) -> None:
+    """Make everything a server needs in one directory, with your address as its first box.
+
+    Overwrites nothing, and leaves nothing behind when it fails.
+    """
+    if first_port is not None and not local:
+        raise click.UsageError("--first-port goes with --local")
+    made = making.create(address, folder, hostname=hostname, local=local, first_port=first_port)
+    if as_json:
+        _print_json(
+            {
+                "config": str(made.config),
+                "hostname": made.hostname,
+                "domain": made.domain,
+                "address": made.address,
+                "password": made.password,
+                **made.ports,
+                "dns": [
+                    {"name": record.name, "type": record.type, "value": record.value}
+                    for record in made.dns
+                ],
+            }
+        )
+        return
+    click.echo(safe_lines(_ready(made, local)))
+
+
+def _ready(made: making.Made, local: bool) -> str:
+    """What the owner of a fresh server needs to know."""
+    host = ports.LOOPBACK if local else made.hostname
+    command = f"mtad --config {made.config}"
+    lines = [
+        f"A server for {made.domain} is ready in {made.config.parent}",
+        "",
+        f"  box       {made.address}",
+        f"  password  {made.password}    shown only now; '{command} box passwd' makes another",
+        "",
+        f"Start it:   {command} serve",
+        "",
+        "Connect to it:",
+    ]
+    for service, port in made.ports.items():
+        about = Listen.model_fields[service].description or ""
+        lines.append(f"  {service:<12} {host}:{port:<6} {about}")
+    if not local:
+        lines += ["", "Publish in DNS:", *(f"  {record}" for record in made.dns)]
+    key = made.config.parent / "repository.key"
+    lines += ["", f"Keep a copy of {key} elsewhere: without it no snapshot can be read."]
+    return "\n".join(lines)
+
+
+def safe_lines(text: str) -> str:
+    """Several lines, each fit for a terminal."""
+    return "\n".join(safe(line) for line in text.split("\n"))
+
+
+# ------------------------------------------------------------------ status
+
+
+@click.command()
+@config_option
+@json_option
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> int:
+    """Show which roles of the server run and what each says of itself.
+
+    Exit status 0 when all run, 5 when some do not, 10 when none does.
+    """
+    places = where.places(config_path(context))
+    found = health.roles(places)
+    if as_json:
+        _print_json(
+            {
+                "roles": {
+                    role: {"up": said is not None} | (said or {}) for role, said in found.items()
+                }
+            }
+        )
+    else:
+        for role, said in found.items():
+            about = "  ".join(f"{name} {value}" for name, value in (said or {}).items())
+            click.echo(
+                safe(f"{'●' if said is not None else '✕'} {role:<7} {_up(said)}  {about}".rstrip())
+            )
+    up = [role for role, said in found.items() if said is not None]
+    if not up:
+        click.echo(f"mtad: no server runs on {places.data}; 'mtad serve' starts one", err=True)
+        return Exit.UNREACHABLE
+    return Exit.OK if len(up) == len(found) else Exit.PROBLEMS
+
+
+def _up(said: dict[str, Any] | None) -> str:
+    return "does not answer" if said is None else "up"
+
+
+# ------------------------------------------------------------------ config
+
+
+@click.group()
+@config_option
+def config() -> None:
+    """Check or show the settings."""
+
+
+@config.command("check")
+@config_option
+@json_option
+@click.pass_context
+def config_check(context: click.Context, as_json: bool) -> int:
+    """Read the settings file and look at all it names; every problem is listed.
+
+    Exit status 0 when all is well, 2 when the file cannot be obeyed, 5 when what it names is
+    missing or unusable.
+    """
+    loaded = settings(context)
+    found = list(health.problems(loaded))
+    if as_json:
+        _print_json({"config": str(loaded.path.absolute()), "problems": found})
+    elif found:
+        click.echo("\n".join(safe(problem) for problem in found))
+    else:
+        click.echo(f"{loaded.path} is sound, and so is what it names")
+    return Exit.PROBLEMS if found else Exit.OK
+
+
+@config.command("show")
+@config_option
+@json_option
+@click.pass_context
+def config_show(context: click.Context, as_json: bool) -> None:
+    """Print every setting with its meaning and the value in force, as TOML."""
+    loaded = settings(context)
+    if as_json:
+        _print_json({"config": str(loaded.path.absolute()), "settings": loaded.config.model_dump()})
+    else:
+        click.echo(annotated.toml(loaded.config, defaults_as_comments=False), nl=False)
+
+
+# -------------------------------------------------------------------- demo
+
+
+@click.command()
+@config_option
+@click.pass_context
+def demo(context: click.Context) -> None:
+    """Tell the whole story on a running local server: send, trace, snapshot, delete, restore.
+
+    Uses the first box; what it sends is its own and what it deletes is put back.
+    """
+    demonstration.tell(settings(context), click.echo)

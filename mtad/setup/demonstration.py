@@ -1,0 +1,171 @@
+"""The whole story on a running server, told by the commands that anyone would use for it.
+
+Each step prints the command and what it answered. Nothing is shown that was not run.
+"""
+
+import json
+import os
+import re
+import shlex
+import smtplib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from mtad import clock, control
+from mtad.config import Loaded
+from mtad.directory import database, tables
+from mtad.errors import MtadError, NothingFound, Unreachable
+from mtad.setup import samples
+
+SMTP_SECONDS = 20
+COMMAND_SECONDS = 60
+QUEUED_AS = re.compile(rb"queued as ([0-9a-z]{13})")
+
+Say = Callable[[str], None]
+
+
+def tell(loaded: Loaded, say: Say) -> None:
+    """Send, trace, snapshot, delete, see who deleted, restore, compare the dates.
+
+    Raises Unreachable when no server runs, MtadError when a step does not do what it must.
+    """
+    if any(not loaded.places.socket(role).exists() for role in ("mta", "log", "access")):
+        raise Unreachable(
+            f"no server runs on {loaded.places.data}; 'mtad serve' (or 'make run') starts one"
+        )
+    story = _Story(loaded, say)
+    box = _first_box(loaded)
+    say(f"The story of a message to {box}, as the server's own commands tell it.")
+
+    say("\n1. Mail comes in over SMTP. With its 250 it is ours, and safe from a power cut.\n")
+    trace = story.send(box)
+    control.ask(loaded.places.socket("log"), "position", seconds=COMMAND_SECONDS)
+
+    say("\n2. What happened to it?\n")
+    story.run("trace", trace)
+
+    say("\n3. A snapshot keeps it.\n")
+    story.run("snapshot", "create", "--box", box)
+    before = story.stored(box, trace)
+
+    say("\n4. Someone deletes it.\n")
+    story.run("mail", "delete", "--box", box, trace, "--yes")
+
+    say("\n5. Who was that?\n")
+    story.run("trace", trace)
+    if story.find(box, trace) is not None:
+        raise MtadError("the message is still there after it was deleted")
+
+    say("\n6. Put it back.\n")
+    story.run("restore", "--box", box, trace)
+    after = story.stored(box, trace)
+
+    say("\n7. Is it the same?\n")
+    _compare(before, after, say)
+
+
+class _Story:
+    """Runs commands as a person would, and shows them."""
+
+    def __init__(self, loaded: Loaded, say: Say) -> None:
+        self._loaded = loaded
+        self._say = say
+
+    def send(self, box: str) -> str:
+        """Send the samples; returns the id of the last one, as its 250 named it."""
+        host, _, port = self._loaded.config.listen.smtp[0].rpartition(":")
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
+        trace = ""
+        try:
+            with smtplib.SMTP(host, int(port), "demo.mail.example", SMTP_SECONDS) as link:
+                for subject, message in samples.samples(box):
+                    trace = _deliver(link, box, message)
+                    self._say(f"   250 queued as {trace}   {subject}")
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unreachable(f"SMTP on {host}:{port} failed: {error}") from error
+        return trace
+
+    def run(self, *words: str) -> str:
+        """Run one command of mtad, show it with what it printed; returns that."""
+        self._say(f"   $ mtad {shlex.join(words)}")
+        printed = self._command(words)
+        for line in printed.rstrip().split("\n"):
+            self._say(f"   {line}")
+        return printed
+
+    def find(self, box: str, trace: str) -> dict[str, Any] | None:
+        """What ``mtad mail list`` says of a message, or None when it is not there."""
+        listed = json.loads(self._command(("mail", "list", "--box", box, "--json")))
+        return next((one for one in listed["messages"] if one["id"] == trace), None)
+
+    def stored(self, box: str, trace: str) -> dict[str, Any]:
+        """The same of a message that must be there."""
+        found = self.find(box, trace)
+        if found is None:
+            raise MtadError(f"the message {trace} is not in {box}")
+        return found
+
+    def _command(self, words: Sequence[str]) -> str:
+        command = [sys.executable, "-m", "mtad", "--config", str(self._loaded.path), *words]
+        done = subprocess.run(  # noqa: S603 - our own command
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.strip() or done.stdout.strip()
+            raise MtadError(f"'mtad {shlex.join(words)}' failed: {said}")
+        return done.stdout
+
+
+def _deliver(link: smtplib.SMTP, box: str, message: bytes) -> str:
+    """One transaction; returns the queue id in the 250."""
+    link.ehlo_or_helo_if_needed()
+    utf8 = [] if box.isascii() else ["SMTPUTF8"]
+    for code, said in (
+        link.mail(samples.SENDER, utf8),
+        link.rcpt(box),
+        link.data(message),
+    ):
+        if code != 250:
+            raise smtplib.SMTPResponseException(code, said)
+    queued = QUEUED_AS.search(said)
+    if queued is None:
+        raise smtplib.SMTPResponseException(code, said)
+    return queued[1].decode()
+
+
+def _first_box(loaded: Loaded) -> str:
+    with database.reading(loaded.places.state_db) as connection:
+        first = connection.scalar(
+            sa.select(tables.box.c.address).order_by(tables.box.c.added).limit(1)
+        )
+    if first is None:
+        raise NothingFound("there is no box yet; 'mtad box add' makes one")
+    return str(first)
+
+
+def _compare(before: dict[str, Any], after: dict[str, Any], say: Say) -> None:
+    """Show date, size and content before and after; raise MtadError where they differ."""
+    for name, label in (("internaldate_ns", "date"), ("size", "octets"), ("sha256", "sha256")):
+        same = before[name] == after[name]
+        say(f"   {label:<8} before {_shown(name, before)}")
+        say(f"   {'':<8} after  {_shown(name, after)}   {'equal' if same else 'DIFFERENT'}")
+        if not same:
+            raise MtadError(f"the restored message has another {label}")
+
+
+def _shown(name: str, stored: dict[str, Any]) -> str:
+    value = stored[name]
+    if name == "internaldate_ns":
+        when = clock.from_us(value // 1000).astimezone()
+        return f"{when:%Y-%m-%d %H:%M:%S}.{value % 1_000_000_000:09}"
+    return str(value)
