@@ -8,6 +8,7 @@ is, and two boxes that differ only in case would be a trap.
 import re
 import unicodedata
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 MAX_LOCAL = 64
 """Octets in a local part (RFC 5321 4.5.3.1.1)."""
@@ -74,3 +75,9 @@ def box_folder(address: str) -> str:
     """Where a box lies below the boxes directory: ``domain/local``, both made safe."""
     local, _, host = address.rpartition("@")
     return f"{folder(host)}/{folder(local)}"
+
+
+def box_address(folder: str) -> str:
+    """The address whose box lies in ``domain/local``: the way back from ``box_folder``."""
+    host, _, local = folder.partition("/")
+    return f"{unquote(local)}@{unquote(host)}"

@@ -1,5 +1,8 @@
 """Options that all commands share, and the settings behind them."""
 
+import contextlib
+import getpass
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,3 +53,10 @@ def settings(context: click.Context) -> "Loaded":
     from mtad import config  # noqa: PLC0415 - pydantic costs more than a hot command may take
 
     return config.load(config_path(context))
+
+
+def administrator() -> str:
+    """The actor of what is done at this terminal: ``admin:LOGIN``, behind sudo the caller."""
+    with contextlib.suppress(KeyError, OSError):
+        return f"admin:{os.environ.get('SUDO_USER') or getpass.getuser()}"
+    return f"admin:{os.getuid()}"
