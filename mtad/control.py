@@ -137,3 +137,29 @@ async def _answer(
 async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
     writer.write(json.dumps(answer, ensure_ascii=True).encode() + b"\n")
     await writer.drain()
+
+
+async def listen(path: Path, verb: str, **arguments: Any) -> AsyncIterator[Answer]:
+    """A stream of answers for a program with an event loop; closing it ends it at once.
+
+    Raises Unreachable when the role does not answer or goes away, Remote with its error.
+    """
+    link = socket.socket(socket.AF_UNIX)
+    writer: asyncio.StreamWriter | None = None
+    try:
+        _connect(link, path)
+        link.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=link, limit=MAX_LINE)
+        writer.write(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
+        while line := await reader.readline():
+            answer = json.loads(line)
+            if not answer.get("ok", True):
+                raise Remote(answer.get("error", "failed"), answer.get("exit", 1))
+            yield answer
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"the daemon does not answer on {path}: {error}") from error
+    finally:
+        if writer is None:
+            link.close()
+        else:
+            writer.close()

@@ -1,0 +1,344 @@
+"""A made-up server for the terminal UI: the same figures and messages on every run."""
+
+from array import array
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from tracing import events, ids, search
+from tracing.queries import Recipient, Row, Stored
+from tracing.states import State
+from tui.data import (
+    Around,
+    Failure,
+    Flow,
+    Glance,
+    Role,
+    Saved,
+    SavedBox,
+    SavedMailbox,
+    SavedMessage,
+    Story,
+)
+from tui.vtable import Trouble
+from tui.world import World
+
+NOW = int(datetime(2026, 11, 24, 14, 22, 7, tzinfo=UTC).timestamp()) * 1_000_000
+MINUTE = 60_000_000
+
+_PEOPLE = (
+    "anna.schmidt@example.org",
+    "i.petrov@example.org",
+    "office@example.net",
+    "li.wei@example.com",
+    "maria@example.org",
+)
+_SUBJECTS = (
+    "Contract, signed copy",
+    "Отчёт за неделю 47",
+    "Re: delivery on Thursday",
+    "会議の資料",
+    "Invoice 2026-1187",
+    "Zażółć gęślą jaźń",
+    "",
+)
+_STATES = (
+    State.STORED,
+    State.STORED,
+    State.STORED,
+    State.REFUSED,
+    State.STORED,
+    State.QUEUED,
+    State.STORED,
+    State.TEMPFAILED,
+    State.STORED,
+    State.ABORTED,
+)
+
+
+def message(index: int, at: int = 0) -> Row:
+    """The message that came ``index`` × 17 seconds before now."""
+    at = at or NOW - 2_000_000 - index * 17_000_000
+    number = ids.lowest(at) | 1 << 16 | (index & 0xFFFF)
+    to = _PEOPLE[(index * 3 + 1) % len(_PEOPLE)]
+    count = 5 if index % 11 == 3 else 1
+    return Row(
+        id=number,
+        at=at,
+        direction=0,
+        sender="" if index % 13 == 5 else f"sender{index % 7}@mail{index % 5}.example",
+        recipients=(to,),
+        nrcpt=count,
+        subject=_SUBJECTS[index % len(_SUBJECTS)],
+        size=700 + (index * 7919) % 2_000_000,
+        state=_STATES[index % len(_STATES)],
+        message_id=f"<{index}.made-up@mail.example>",
+        ip=f"192.0.2.{index % 250 + 1}",
+        helo=f"mail{index % 5}.example",
+        header_from=f"Sender {index % 7} <sender{index % 7}@mail{index % 5}.example>",
+    )
+
+
+def recipients_of(row: Row) -> list[Recipient]:
+    """What became of each recipient of a made-up message."""
+    stored = row.state is State.STORED
+    return [
+        Recipient(
+            n=n + 1,
+            addr=row.recipients[0] if n == 0 else _PEOPLE[(n + 1) % len(_PEOPLE)],
+            original="sales@example.org" if n == 1 else "",
+            state=row.state,
+            code=250 if stored else 550,
+            enh="2.0.0" if stored else "5.1.1",
+            reply="" if stored else "550 5.1.1 No such box here",
+            st=row.id + 1 + n if stored else 0,
+            mailbox="INBOX" if stored and n != 2 else "",
+            tries=0,
+            next_try=0,
+            at=row.at,
+        )
+        for n in range(row.nrcpt)
+    ]
+
+
+def events_of(row: Row) -> list[Stored]:
+    """The events of a made-up message, with its connection's."""
+    cn = row.id - 5
+    at = row.at
+    to = row.recipients[0]
+    happened: list[events.Event] = [
+        events.ConnOpen(at=at - 90_000, trace=cn, ip=row.ip, listener="smtp", actor="remote"),
+        events.SmtpEhlo(at=at - 60_000, trace=cn, ip=row.ip, helo=row.helo, actor="remote"),
+        events.TlsOk(at=at - 30_000, trace=cn, version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384"),
+        events.SmtpMail(at=at, trace=row.id, addr=row.sender, ip=row.ip, cn=cn, actor="remote"),
+    ]
+    if row.state is State.STORED:
+        happened += [
+            events.SmtpRcpt(at=at + 4_000, trace=row.id, n=1, addr=to, code=250),
+            events.SmtpAccept(
+                at=at + 31_000,
+                trace=row.id,
+                addr=row.sender,
+                size=row.size,
+                sha256="ab" * 32,
+                count=1,
+                recipients=(events.Recipient(1, to, to),),
+                code=250,
+                reply=f"2.0.0 queued as {ids.text(row.id)}",
+                subject=row.subject,
+            ),
+            events.StoreDelivered(
+                at=at + 36_500, trace=row.id, n=1, addr=to, st=row.id + 1, mailbox="INBOX",
+                base="1764000000.made-up", size=row.size,
+            ),
+        ]  # fmt: skip
+    else:
+        happened.append(
+            events.SmtpReject(
+                at=at + 4_000, trace=row.id, n=1, addr=to, stage="rcpt", code=550, enh="5.1.1",
+                reply="550 5.1.1 No such box here", argument=f"TO:<{to}>", check="box",
+            )
+        )  # fmt: skip
+    return [Stored("2026-11", seq + 1, event) for seq, event in enumerate(happened)]
+
+
+@dataclass
+class Messages:
+    """A list of made-up messages."""
+
+    server: "MadeUp"
+    text: str = ""
+
+    def _fits(self, row: Row) -> bool:
+        wanted = self.text.lower()
+        for name in ("to:", "from:", "subj:"):
+            wanted = wanted.replace(name, "")
+        return all(
+            word in f"{row.sender} {row.recipients} {row.subject} {row.message_id}".lower()
+            for word in wanted.split()
+        )
+
+    async def id_chunks(self) -> AsyncIterator["array[int]"]:
+        """All at once, the first 200 before."""
+        self.server.check()
+        found = array("q", (row.id for row in self.server.rows.values() if self._fits(row)))
+        found = array("q", sorted(found, reverse=True))
+        for start in (slice(0, 200), slice(200, None)):
+            if found[start]:
+                yield found[start]
+
+    async def rows(self, wanted: Sequence[int]) -> Mapping[int, Row]:
+        """Rows by id."""
+        self.server.check()
+        return {n: self.server.rows[n] for n in wanted if n in self.server.rows}
+
+    async def newer(self, after: int) -> "array[int]":
+        """Ids above ``after``."""
+        self.server.check()
+        found = (row.id for row in self.server.rows.values() if row.id > after and self._fits(row))
+        return array("q", sorted(found, reverse=True))
+
+
+@dataclass
+class MadeUp:
+    """A ``Reading`` of a server that does not exist."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    saved_messages: list[SavedMessage] = field(default_factory=list)
+    saved_snapshots: list[Saved] = field(default_factory=list)
+    mailbox_names: tuple[str, ...] = ("INBOX", "Projects/2026", "Trash")
+    box_names: tuple[str, ...] = _PEOPLE
+    trouble: str = ""
+    said: str = ""
+    nothing: bool = False
+    story_events: list[Stored] | None = None
+
+    @classmethod
+    def filled(cls, count: int = 500) -> "MadeUp":
+        """A server with mail."""
+        made = [message(index) for index in range(count)]
+        day = 24 * 60 * MINUTE
+        start = NOW - 11 * 3600 * 1_000_000 - 22 * MINUTE
+        return cls(
+            rows={row.id: row for row in made},
+            saved_snapshots=[
+                Saved(
+                    id=f"s{index:03}",
+                    at=start - index * day,
+                    scope="" if index % 3 else "box anna.schmidt@example.org",
+                    boxes=50,
+                    messages=5307 - 31 * index,
+                    octets=412_000_000 - 900_000 * index,
+                    added=31 + index,
+                    stored=1_900_000 * (index + 1),
+                )
+                for index in range(30)
+            ],
+            saved_messages=[
+                SavedMessage(
+                    m=row.id,
+                    uid=100 - index,
+                    arrived=row.at,
+                    octets=row.size,
+                    flags="S" if index % 2 else "",
+                    keywords=("$label1",) if index % 5 == 0 else (),
+                    sender=row.sender,
+                    subject=row.subject,
+                    message_id=row.message_id,
+                )
+                for index, row in enumerate(made[:40])
+            ],
+        )
+
+    def check(self) -> None:
+        """Fail where a test wants it."""
+        if self.trouble:
+            raise Trouble(self.trouble)
+
+    def parse(self, text: str, now_us: int) -> search.Query:
+        """The real parser."""
+        return search.parse(text, now_us, UTC)
+
+    def messages(self, query: search.Query) -> Messages:
+        """The list that fits."""
+        return Messages(self, query.text)
+
+    async def total(self) -> int:
+        """All."""
+        self.check()
+        return len(self.rows)
+
+    async def recipients(self, m: int) -> Sequence[Recipient]:
+        """Made up from the row."""
+        self.check()
+        return recipients_of(self.rows[m])
+
+    async def story(self, m: int) -> Story:
+        """Made up from the row."""
+        self.check()
+        row = self.rows.get(m)
+        if row is None:
+            return Story(None, (), ())
+        happened = events_of(row) if self.story_events is None else self.story_events
+        return Story(row, recipients_of(row), happened)
+
+    async def glance(self, now_us: int) -> Glance:
+        """Fixed figures."""
+        self.check()
+        if self.nothing:
+            return Glance()
+        accepted = tuple(abs(24 - (index * 7) % 48) for index in range(60))
+        failed = [row for row in self.rows.values() if row.state is State.REFUSED][:8]
+        return Glance(
+            flow=Flow(
+                since=now_us - 60 * MINUTE,
+                accepted=accepted,
+                refused=tuple(3 if index % 9 == 0 else 0 for index in range(60)),
+                delivered=accepted,
+            ),
+            outcomes={State.STORED: 4812, State.REFUSED: 1502, State.QUEUED: 7, State.ABORTED: 88},
+            failures=[Failure(row, "550 5.1.1 No such box here") for row in failed],
+            messages=48_120,
+            events=412_806,
+            day_octets=318_000_000,
+            log_octets=61_000_000,
+            boxes=118,
+            disk_total=200_000_000_000,
+            disk_free=139_000_000_000,
+        )
+
+    async def around(self) -> Around:
+        """Fixed words."""
+        self.check()
+        if self.nothing:
+            return Around()
+        return Around(
+            roles=(
+                Role("mta", True, "connections 3"),
+                Role("log", True),
+                Role("access", True),
+                Role("jobs", False),
+            ),
+            snapshots=len(self.saved_snapshots),
+            last_snapshot=self.saved_snapshots[0] if self.saved_snapshots else None,
+        )
+
+    async def snapshots(self) -> Sequence[Saved]:
+        """The made-up snapshots."""
+        self.check()
+        return self.saved_snapshots
+
+    async def boxes(self, snapshot: str) -> Sequence[SavedBox]:
+        """The made-up boxes."""
+        return [SavedBox(name, 1204, 58_100_000) for name in self.box_names]
+
+    async def mailboxes(self, snapshot: str, box: str) -> Sequence[SavedMailbox]:
+        """The made-up mailboxes."""
+        return [SavedMailbox(name, 40) for name in self.mailbox_names]
+
+    async def saved(self, snapshot: str, box: str, mailbox: str) -> Sequence[SavedMessage]:
+        """The made-up messages of any mailbox."""
+        return self.saved_messages
+
+    async def banner(self) -> str:
+        """What a test wants said."""
+        return self.said
+
+    async def bell(self) -> AsyncIterator[None]:
+        """Nobody rings: the list looks by the clock."""
+        for _ in ():
+            yield
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def arrive(self, index: int, at: int) -> Row:
+        """One message more."""
+        row = replace(message(index, at), id=ids.lowest(at) | 1 << 16 | index)
+        self.rows[row.id] = row
+        return row
+
+
+def world(server: MadeUp) -> World:
+    """A screen's world with a still clock in UTC."""
+    return World(server, "mail.example.org", now_us=lambda: NOW, zone=UTC)

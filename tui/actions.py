@@ -1,0 +1,150 @@
+"""Every action of the terminal UI, declared once: keys, footer, palette and help derive from it.
+
+An action belongs to a scope (the whole program, any list, or one screen). Its ``call`` is the
+name of the method that runs it, with arguments where it has any. Letters and the signs that
+move with the keyboard layout have a twin on the Russian one, so that a key works whichever
+layout is on.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.binding import Binding, BindingType
+
+_LATIN = "qwertyuiop[]asdfghjklzxcvbnmQWERTYUIOPASDFGHJKLZXCVBNM/?"
+_RUSSIAN = "йцукенгшщзхъфывапролдячсмитьЙЦУКЕНГШЩЗФЫВАПРОЛДЯЧСМИТЬ.,"
+TWIN = dict(zip(_LATIN, _RUSSIAN, strict=True))
+"""What the same physical key types on the Russian layout."""
+
+_NAMES = {
+    "/": "slash",
+    "?": "question_mark",
+    ".": "full_stop",
+    ",": "comma",
+    "[": "left_square_bracket",
+    "]": "right_square_bracket",
+}
+"""Textual's names of the signs in ``TWIN``."""
+
+
+class Scope(StrEnum):
+    """Where an action can be called."""
+
+    APP = "everywhere"
+    LIST = "lists"
+    OVERVIEW = "Overview"
+    TRACE = "Trace"
+    TIMELINE = "Timeline"
+    SNAPSHOTS = "Snapshots"
+    HELP = "Help"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a person can ask for."""
+
+    id: str
+    scope: Scope
+    keys: tuple[str, ...]
+    """As typed; a single character, or a name like ``enter``. The first is shown."""
+    call: str
+    """The method that does it, without ``action_``."""
+    label: str
+    """Footer text, 14 cells at most."""
+    description: str
+    """A sentence for help and palette."""
+    shown: bool = True
+    """Whether the footer has it."""
+
+    @property
+    def key_text(self) -> str:
+        """The keys as help shows them."""
+        return " ".join(_SHOWN.get(key, key) for key in self.keys)
+
+
+_SHOWN = {
+    "up": "↑",
+    "down": "↓",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "escape": "esc",
+    "backspace": "bksp",
+    "home": "Home",
+    "end": "End",
+    **{f"f{number}": f"F{number}" for number in range(1, 13)},
+    "ctrl+q": "^q",
+    "ctrl+p": "^p",
+}
+
+A = Action
+ACTIONS: tuple[Action, ...] = (
+    A("go.overview", Scope.APP, ("1", "f2"), "go('overview')", "Overview",
+      "Flow, outcomes, last failures, space, snapshots, services", False),
+    A("go.trace", Scope.APP, ("2", "f3"), "go('trace')", "Trace",
+      "Find any message and see what became of it", False),
+    A("go.snapshots", Scope.APP, ("5", "f4"), "go('snapshots')", "Snapshots",
+      "Browse the mail as it was", False),
+    A("app.help", Scope.APP, ("?", "f1"), "help", "Help", "Show every key of this screen"),
+    A("app.palette", Scope.APP, ("ctrl+p",), "command_palette", "Commands",
+      "Find an action by its name", False),
+    A("app.quit", Scope.APP, ("ctrl+q",), "quit", "Quit", "Leave the program", False),
+    A("list.up", Scope.LIST, ("up", "k"), "cursor(-1)", "Up", "One row up", False),
+    A("list.down", Scope.LIST, ("down", "j"), "cursor(1)", "Down", "One row down", False),
+    A("list.pageup", Scope.LIST, ("pageup",), "page(-1)", "Page up", "One page up", False),
+    A("list.pagedown", Scope.LIST, ("pagedown",), "page(1)", "Page down", "One page down", False),
+    A("list.first", Scope.LIST, ("home", "g"), "first", "First", "To the first row", False),
+    A("list.last", Scope.LIST, ("end", "G"), "last", "Last", "To the last row", False),
+    A("list.open", Scope.LIST, ("enter",), "open", "Open", "Open what the cursor is on"),
+    A("overview.refresh", Scope.OVERVIEW, ("r",), "reload", "Refresh", "Read everything again"),
+    A("overview.leave", Scope.OVERVIEW, ("q",), "quit", "Quit", "Leave the program"),
+    A("trace.filter", Scope.TRACE, ("/",), "filter", "Filter",
+      "Type a filter: from: to: subj: msgid: id: ip: since: until: state: or any word"),
+    A("trace.tail", Scope.TRACE, ("f",), "tail", "Tail",
+      "Follow new messages as they come; stops when you scroll away"),
+    A("trace.detail", Scope.TRACE, ("d",), "detail", "Detail", "Show or hide the detail pane"),
+    A("trace.clear", Scope.TRACE, ("escape",), "clear", "Clear", "Drop the filter", False),
+    A("trace.leave", Scope.TRACE, ("q",), "quit", "Quit", "Leave the program", False),
+    A("timeline.switch", Scope.TIMELINE, ("tab",), "switch", "Switch",
+      "Between recipients and events"),
+    A("timeline.refresh", Scope.TIMELINE, ("r",), "reload", "Refresh", "Read everything again"),
+    A("timeline.back", Scope.TIMELINE, ("escape", "q", "backspace"), "back", "Back",
+      "Back to the list"),
+    A("snapshots.back", Scope.SNAPSHOTS, ("escape", "backspace", "left"), "back", "Back",
+      "One level up"),
+    A("snapshots.refresh", Scope.SNAPSHOTS, ("r",), "reload", "Refresh",
+      "Read the repository again"),
+    A("snapshots.leave", Scope.SNAPSHOTS, ("q",), "quit", "Quit", "Leave the program", False),
+    A("help.back", Scope.HELP, ("escape", "q", "?", "f1"), "back", "Back", "Close this page"),
+)  # fmt: skip
+del A
+
+
+def named(key: str) -> str:
+    """Textual's name of a key."""
+    return _NAMES.get(key, key)
+
+
+def with_twins(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys and, for each that the layout moves, what the Russian layout types there."""
+    return keys + tuple(TWIN[key] for key in keys if key in TWIN)
+
+
+def of(*scopes: Scope) -> list[Action]:
+    """The actions of some scopes, in the table's order."""
+    return [action for action in ACTIONS if action.scope in scopes]
+
+
+def bindings(scope: Scope) -> list[BindingType]:
+    """A scope's actions as a class's BINDINGS."""
+    return [
+        Binding(
+            ",".join(named(key) for key in with_twins(action.keys)),
+            action.call,
+            action.label,
+            show=action.shown,
+            key_display=action.key_text.split()[0],
+            id=action.id,
+            tooltip=action.description,
+        )
+        for action in of(scope)
+    ]

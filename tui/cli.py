@@ -1,0 +1,58 @@
+"""``mtad tui``: the dashboard in a terminal, or one of its screens as a picture."""
+
+import re
+from pathlib import Path
+
+import click
+
+from mtad import where
+from mtad.cli_options import config_option, config_path
+from mtad.errors import UsageError
+
+SCREENS = ("overview", "trace", "timeline", "snapshots")
+_SIZE = re.compile(r"(\d{2,3})x(\d{2,3})")
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--size {text}: expected COLUMNSxROWS, like 120x36")
+    return int(match[1]), int(match[2])
+
+
+@click.command()
+@click.option(
+    "--screenshot",
+    metavar="FILE.svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw one screen into an SVG file instead; needs no terminal.",
+)
+@click.option(
+    "--screen",
+    type=click.Choice(SCREENS),
+    default="overview",
+    show_default=True,
+    help="The screen to begin with.",
+)
+@click.option(
+    "--size",
+    metavar="COLUMNSxROWS",
+    default="120x36",
+    show_default=True,
+    help="Size of the picture.",
+)
+@click.option("--filter", "text", default="", help="A filter for the trace screen.")
+@config_option
+@click.pass_context
+def tui(context: click.Context, screenshot: Path | None, screen: str, size: str, text: str) -> None:
+    """Show the server: overview, trace of any message, snapshots. Reads only."""
+    path = config_path(context)
+    table = where.read_toml(path)
+    from tui import run  # noqa: PLC0415 - Textual is loaded once the settings are found
+
+    columns, rows = _size(size)
+    if screenshot is None:
+        run.interactive(path, table, screen, text)
+    else:
+        run.picture(path, table, screen, text, screenshot, (columns, rows))
+        click.echo(f"wrote {screenshot}", err=True)

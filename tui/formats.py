@@ -1,0 +1,133 @@
+"""How values become text of a known width on the screen.
+
+Everything that comes from data passes ``tracing.render.safe`` here, so that what is measured
+is what is shown and no control character reaches the terminal.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from rich.cells import cell_len as cell_len
+from rich.cells import set_cell_size
+
+from tracing.render import safe
+
+MAX_TEXT = 4096
+"""Characters of one value that are looked at; no screen is wider."""
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def clean(text: str, limit: int = MAX_TEXT) -> str:
+    """Text from data as it may be shown: no control character, bounded, never markup."""
+    shown = safe(text[:limit])
+    return shown if len(text) <= limit else shown + "…"
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Exactly ``width`` cells of already clean text: cut with an ellipsis or padded."""
+    if width <= 0:
+        return ""
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(set_cell_size(text, width - 1).rstrip() + "…", width)
+    return " " * (width - length) + text if right else text + " " * (width - length)
+
+
+def cell(text: str, width: int, *, right: bool = False) -> str:
+    """Text from data, cleaned and in exactly ``width`` cells."""
+    return fit(clean(text, 4 * max(width, 1)), width, right=right)
+
+
+def wrap(text: str, width: int) -> Iterable[str]:
+    """Already clean text cut into lines of at most ``width`` cells; never no line at all."""
+    line, used = "", 0
+    for char in text:
+        size = cell_len(char)
+        if used + size > width and line:
+            yield line
+            line, used = "", 0
+        line += char
+        used += size
+    yield line
+
+
+def size(octets: int | None) -> str:
+    """A size in at most 7 cells: ``84 kB``, ``1.2 MB``."""
+    if octets is None:
+        return "-"
+    value = float(octets)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+
+
+def number(value: int) -> str:
+    """A whole number with its thousands apart."""
+    return f"{value:,}"
+
+
+def counted(value: int, one: str, many: str) -> str:
+    """A number with its noun."""
+    return f"{number(value)} {one if value == 1 else many}"
+
+
+def moment(at_us: int, zone: tzinfo | None) -> datetime | None:
+    """A stored time in the wanted zone (None is the machine's own); None when out of range."""
+    try:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).astimezone(zone)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def short_time(at_us: int, now_us: int, zone: tzinfo | None) -> str:
+    """8 cells: the clock of today, the day and month within a year, else the year."""
+    when, now = moment(at_us, zone), moment(now_us, zone)
+    if when is None or now is None:
+        return "?"
+    if when.date() == now.date():
+        return f"{when:%H:%M:%S}"
+    if abs((now - when).days) < 300:
+        return f"{when:%d %b}"
+    return f"{when:%b %Y}"
+
+
+def day_time(at_us: int, zone: tzinfo | None) -> str:
+    """15 cells: day, month and clock."""
+    when = moment(at_us, zone)
+    return f"{when:%d %b %H:%M:%S}" if when else "?"
+
+
+def full_time(at_us: int, zone: tzinfo | None) -> str:
+    """The whole date with zone."""
+    when = moment(at_us, zone)
+    return f"{when:%Y-%m-%d %H:%M:%S %Z}" if when else "?"
+
+
+def fine_time(at_us: int, zone: tzinfo | None) -> str:
+    """12 cells: the clock with milliseconds."""
+    when = moment(at_us, zone)
+    return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}" if when else "?"
+
+
+def span(us: int) -> str:
+    """How long something took or is ago, in its two largest units."""
+    if us < 0:
+        return "-" + span(-us)
+    if us < 1000:
+        return f"{us} µs"
+    if us < 1_000_000:
+        return f"{us // 1000} ms"
+    seconds = us // 1_000_000
+    if seconds < 60:
+        return f"{us / 1_000_000:.1f} s" if seconds < 10 else f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s" if minutes < 10 and seconds else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours and days < 10 else f"{days} d"

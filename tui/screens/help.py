@@ -1,0 +1,77 @@
+"""Every key of the present screen, made from the table of actions."""
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+
+from tui import actions, formats
+from tui.actions import Scope
+from tui.screens.frame import Frame
+from tui.widgets.cells import Block, Cells
+from tui.world import World
+
+FILTER = (
+    ("from: to:", "an address, a part of it, or *@example.org"),
+    ("subj:", "words of the subject"),
+    ("msgid: id:", "a Message-ID, a queue id"),
+    ("ip:", "the client's address"),
+    ("since: until:", "2h, 3d, today, yesterday, 14:20, 2026-11-20"),
+    ("state:", "delivered, refused, queued, deferred, aborted ..."),
+    ("word", "looked for in all of them"),
+    ("! \"...\"", "not; words that belong together"),
+)  # fmt: skip
+"""The filter language in short."""
+
+
+def help_lines(scope: Scope) -> list[Cells]:
+    """Keys by scope: the screen's own first; the last columns name the Russian twins."""
+    lines: list[Cells] = []
+    for part in dict.fromkeys((scope, Scope.LIST, Scope.APP)):
+        lines.append([(f"{part.value[0].upper()}{part.value[1:]}", "strong")])
+        for action in actions.of(part):
+            twins = " ".join(actions.TWIN[key] for key in action.keys if key in actions.TWIN)
+            lines.append(
+                [
+                    (formats.fit(f"  {action.key_text}", 15), "good"),
+                    (formats.fit(twins, 5), "dim"),
+                    (action.description, ""),
+                ]
+            )
+        lines.append([])
+    if scope is Scope.TRACE:
+        lines.append([("Filter", "strong")])
+        lines += [[(formats.fit(f"  {name}", 20), "good"), (text, "")] for name, text in FILTER]
+    return lines
+
+
+class HelpScreen(Frame):
+    """Opened with ``?``; scrolls."""
+
+    SCOPE = Scope.HELP
+    BINDINGS = actions.bindings(Scope.HELP)
+    AUTO_FOCUS = "#pages"
+    DEFAULT_CSS = """
+    HelpScreen {
+        #pages { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    }
+    """
+
+    def __init__(self, world: World, scope: Scope, tab: str) -> None:
+        super().__init__(world, tab)
+        self._lines: Sequence[Cells] = help_lines(scope)
+
+    def body(self) -> ComposeResult:
+        """The page."""
+        with VerticalScroll(id="pages"):
+            yield Block(id="keys")
+
+    def on_mount(self) -> None:
+        """Fill the page."""
+        super().on_mount()
+        self.query_one("#keys", Block).put(self._lines)
+        self.settled = True
+
+    def action_back(self) -> None:
+        """Close."""
+        self.dismiss()
