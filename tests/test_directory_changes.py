@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mtad import where
+from mtad import db, where
 from mtad.address import parse
 from mtad.directory import database, passwords, tables
 from mtad.directory.changes import AlreadyThere, Changes, InUse
@@ -22,11 +22,7 @@ from tracing.events import AdminChange, Event
 @pytest.fixture
 def places(tmp_path: Path) -> where.Places:
     places = where.Places(tmp_path)
-    engine = sa.create_engine(f"sqlite:///{places.state_db}", poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        tables.metadata.create_all(connection)
-        connection.commit()
+    db.upgrade_state(places.state_db)
     return places
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
+from mtad import db
 from mtad.address import Address, parse
 from mtad.directory import database, tables
 from mtad.directory.lookup import MAX_TARGETS, Directory, Target
@@ -18,11 +18,7 @@ from mtad.errors import Locked, MtadError, Unreachable
 @pytest.fixture
 def state_db(tmp_path: Path) -> Path:
     path = tmp_path / "state.db"
-    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        tables.metadata.create_all(connection)
-        connection.commit()
+    db.upgrade_state(path)
     fill(path, ["example.org", "corp.example"], ["you@example.org", "anna@corp.example"])
     return path
 
@@ -175,7 +171,7 @@ def test_the_last_view_stays_when_the_database_goes(state_db: Path) -> None:
 def test_a_second_writer_waits_and_then_says_so(
     state_db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
     with database.writing(state_db), pytest.raises(Locked, match="changed by another"):
         fill(state_db, domains=["late.example"])
 

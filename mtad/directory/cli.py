@@ -45,7 +45,7 @@ def _when(at: int) -> str:
 def _changes(context: click.Context) -> Iterator[Changes]:
     """The means to change the directory of the settings in force."""
     places = settings(context).places
-    db.check_state(places.state_db)
+    db.check(places.state_db, db.STATE)
     with command_journal(places) as journal:
         yield Changes(places.state_db, journal, administrator())
 
@@ -53,7 +53,7 @@ def _changes(context: click.Context) -> Iterator[Changes]:
 @contextlib.contextmanager
 def _reading(context: click.Context) -> Iterator[sa.Connection]:
     state_db = settings(context).places.state_db
-    db.check_state(state_db)
+    db.check(state_db, db.STATE)
     with database.reading(state_db) as connection:
         yield connection
 
@@ -142,7 +142,7 @@ def domain_remove(context: click.Context, name: str) -> None:
     """Take no more mail for the domain NAME; it must have no boxes and no aliases."""
     with _changes(context) as changes:
         changes.remove_domain(name)
-    click.echo(f"domain {name} removed")
+    click.echo(f"domain {safe(name)} removed")
 
 
 def _list_domains(context: click.Context, as_json: bool) -> None:

@@ -1,0 +1,112 @@
+"""The pages of docs/ that are made from the code: ``make docs`` writes them, a test compares.
+
+Settings come from the model, events from their declarations, commands from their help.
+"""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from pydantic import BaseModel
+
+from mtad import cli
+from mtad.config import Config
+from mtad.setup.annotated import literal
+from tracing import events
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MADE = "<!-- Made by `make docs`; change the code instead. -->"
+
+
+def config_page() -> str:
+    """docs/config.md."""
+    lines = [
+        "# Settings",
+        MADE,
+        "",
+        "One TOML file. `mtad quickstart` writes it with these words as comments, `mtad config`",
+        "`show` prints it with the values in force, `mtad config check` reports all its problems.",
+        "Relative names start at the file's own folder unless said otherwise.",
+    ]
+    lines += _section(Config, "")
+    return "\n".join(lines) + "\n"
+
+
+def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    sections = []
+    yield from ("", "| setting | default | meaning |", "|---|---|---|")
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            sections.append((name, kind))
+            continue
+        default = "required" if field.is_required() else f"`{literal(field.default)}`"
+        yield f"| `{prefix}{name}` | {default} | {field.description} |"
+    for name, kind in sections:
+        yield from ("", f"## [{name}]", "", inspect.getdoc(kind) or "")
+        yield from _section(kind, f"{prefix}{name}.")
+
+
+def events_page() -> str:
+    """docs/events.md."""
+    lines = [
+        "# Events",
+        MADE,
+        "",
+        "Everything the log can hold. A kind and the meaning of a field never change; fields are",
+        "only added. `mtad trace ID --json` shows them as they are.",
+        "",
+        "Every event has: " + ", ".join(f"`{name}`" for name in events.COLUMNS) + ".",
+        "",
+        *inspect.cleandoc(events.Event.__doc__ or "").split("\n"),
+    ]
+    for kind, cls in sorted(events.REGISTRY.items()):
+        own = [name for name in cls.__struct_fields__ if name not in events.COLUMNS]
+        lines += ["", f"## {kind}", "", f"> {cls.text}", "", inspect.getdoc(cls) or "", ""]
+        lines.append("Own fields: " + (", ".join(f"`{name}`" for name in own) or "none") + ".")
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """docs/commands.md."""
+    lines = [
+        "# Commands",
+        MADE,
+        "",
+        "Every command takes `--config FILE` (else MTAD_CONFIG, ./mtad.toml, /etc/mtad/mtad.toml).",
+        "Data goes to standard output, talk to standard error. Exit status: 0 ok, 1 failure,",
+        "2 usage, 3 done in part, 4 nothing found, 5 a check found problems, 10 the server or the",
+        "database cannot be reached, 11 locked, 12 not permitted, 13 corruption found,",
+        "130 interrupted.",
+    ]
+    for words, command in every_command():
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            context = click.Context(command, info_name=words, max_content_width=96)
+            lines += ["", f"## {words}", "", "```", context.get_help(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """Each command with the words that call it, groups before what is in them."""
+    context = click.Context(cli.root, info_name="mtad")
+    for name in cli.root.list_commands(context):
+        command = cli.root.get_command(context, name)
+        assert command is not None
+        yield from _commands(f"mtad {name}", command)
+
+
+def _commands(words: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield words, command
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            yield from _commands(f"{words} {name}", command.commands[name])
+
+
+PAGES = {"config.md": config_page, "events.md": events_page, "commands.md": commands_page}
+"""Every made page and what makes it."""
+
+if __name__ == "__main__":
+    DOCS.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")

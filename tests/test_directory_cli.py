@@ -1,0 +1,192 @@
+"""``mtad domain``, ``box`` and ``alias`` as a person or a script uses them."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtad import cli, db
+from mtad.config import Loaded
+from mtad.directory import database, passwords
+from mtad.errors import Exit
+
+
+class Terminal:
+    """Runs commands in this process on one site."""
+
+    def __init__(
+        self, site: Loaded, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.site = site
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def run(self, *words: str, code: int = 0, stdin: str = "") -> str:
+        """Standard output of a command, or its one error sentence when ``code`` is not 0."""
+        self._monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["--config", str(self.site.path), *words])
+        out, err = self._capsys.readouterr()
+        assert ended.value.code == code, err
+        if code == 0:
+            return out
+        assert out == ""
+        assert err.count("\n") == 1
+        return err.removeprefix("mtad: ").rstrip("\n")
+
+    def json(self, *words: str, stdin: str = "") -> dict[str, Any]:
+        document = json.loads(self.run(*words, "--json", stdin=stdin))
+        assert document.pop("schema") == 1
+        return dict(document)
+
+
+@pytest.fixture
+def terminal(
+    site: Loaded, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Terminal:
+    return Terminal(site, capsys, monkeypatch)
+
+
+def stored_password(site: Loaded, address: str) -> str:
+    with database.reading(site.places.state_db) as connection:
+        return str(
+            connection.exec_driver_sql(
+                "SELECT password FROM box WHERE address = ?", (address,)
+            ).scalar_one()
+        )
+
+
+def test_domains(terminal: Terminal) -> None:
+    assert terminal.run("domain", "add", "Почта.Example") == "domain xn--80a1acny.example added\n"
+    assert terminal.json("domain") == {
+        "domains": [
+            {"domain": "example.org", "boxes": 1, "aliases": 1},
+            {"domain": "xn--80a1acny.example", "boxes": 0, "aliases": 0},
+        ]
+    }
+    assert "example.org  1 boxes, 1 aliases" in terminal.run("domain", "list")
+    shown = terminal.json("domain", "show", "EXAMPLE.org")
+    assert shown["boxes"] == ["you@example.org"]
+    assert shown["aliases"] == ["postmaster@example.org"]
+    assert shown["dkim_selector"].startswith("m20")
+    assert "you@example.org" in terminal.run("domain", "show", "example.org")
+    terminal.run("domain", "remove", "xn--80a1acny.example")
+    assert len(terminal.json("domain", "list")["domains"]) == 1
+    said = terminal.run("domain", "show", "other.example", code=Exit.NOTHING_FOUND)
+    assert said == "other.example is not a domain of this server"
+
+
+def test_a_box_with_a_made_password(terminal: Terminal) -> None:
+    made = terminal.json("box", "add", "Anna@example.org")
+    assert made["address"] == "anna@example.org"
+    assert passwords.verify(stored_password(terminal.site, "anna@example.org"), made["password"])
+    text = terminal.run("box", "add", "boris@example.org")
+    password = text.rstrip("\n").rpartition(" ")[2]
+    assert passwords.verify(stored_password(terminal.site, "boris@example.org"), password)
+
+
+def test_a_box_with_a_given_password(terminal: Terminal) -> None:
+    made = terminal.json("box", "add", "anna@example.org", "--password-stdin", stdin="пароль 1\n")
+    assert made == {"address": "anna@example.org"}
+    assert passwords.verify(stored_password(terminal.site, "anna@example.org"), "пароль 1")
+    said = terminal.run("box", "add", "b@example.org", "--password-stdin", code=Exit.USAGE)
+    assert said == "--password-stdin: standard input has no password"
+    assert len(terminal.json("box", "list")["boxes"]) == 2
+
+
+def test_another_password(terminal: Terminal) -> None:
+    before = stored_password(terminal.site, "you@example.org")
+    made = terminal.json("box", "passwd", "you@example.org")
+    after = stored_password(terminal.site, "you@example.org")
+    assert not passwords.verify(before, made["password"])
+    assert passwords.verify(after, made["password"])
+    terminal.run("box", "passwd", "you@example.org", "--password-stdin", stdin="mine\n")
+    assert passwords.verify(stored_password(terminal.site, "you@example.org"), "mine")
+    said = terminal.run("box", "passwd", "no@example.org", code=Exit.NOTHING_FOUND)
+    assert said == "there is no box no@example.org"
+
+
+def test_boxes_are_listed_and_shown(terminal: Terminal) -> None:
+    assert terminal.run("box") == "you@example.org\n"
+    shown = terminal.json("box", "show", "you@example.org")
+    assert shown["aliases"] == ["postmaster@example.org"]
+    assert shown["messages"] == 0
+    assert Path(shown["folder"]) == terminal.site.places.boxes / "example.org" / "you"
+    assert shown["added"].endswith("+00:00")
+    assert "postmaster@example.org" in terminal.run("box", "show", "you@example.org")
+
+
+def test_a_box_with_mail_is_not_removed_without_yes(terminal: Terminal) -> None:
+    terminal.run("box", "add", "anna@example.org")
+    folder = terminal.site.places.boxes / "example.org" / "anna"
+    for mailbox in ("new", ".Archive/cur"):
+        (folder / "Maildir" / mailbox).mkdir(parents=True)
+        (folder / "Maildir" / mailbox / "1.x.host").write_text("mail")
+    said = terminal.run("box", "remove", "anna@example.org", code=Exit.USAGE)
+    assert said == (
+        f"box anna@example.org still has 2 messages in {folder}; "
+        "they stay there: give --yes to remove the box"
+    )
+    assert terminal.json("box", "show", "anna@example.org")["messages"] == 2
+    done = terminal.run("box", "remove", "anna@example.org", "--yes")
+    assert done == f"box anna@example.org removed; its 2 messages stay in {folder}\n"
+    assert (folder / "Maildir" / "new" / "1.x.host").read_text() == "mail"
+    terminal.run("box", "add", "anna@example.org")
+    assert terminal.json("box", "show", "anna@example.org")["messages"] == 2
+
+
+def test_an_empty_box_is_removed(terminal: Terminal) -> None:
+    terminal.run("box", "add", "anna@example.org")
+    assert terminal.run("box", "remove", "anna@example.org") == "box anna@example.org removed\n"
+    said = terminal.run("box", "remove", "you@example.org", code=Exit.FAILURE)
+    assert "aliases lead to you@example.org (postmaster@example.org)" in said
+
+
+def test_aliases(terminal: Terminal) -> None:
+    terminal.run("box", "add", "anna@example.org")
+    made = terminal.json("alias", "add", "Team@example.org", "you@example.org", "ANNA@example.org")
+    assert made == {"alias": "team@example.org", "targets": ["you@example.org", "anna@example.org"]}
+    assert terminal.json("alias", "show", "team@example.org") == made
+    assert terminal.json("alias")["aliases"] == [
+        {"alias": "postmaster@example.org", "targets": ["you@example.org"]},
+        made,
+    ]
+    text = terminal.run("alias", "list")
+    assert "team@example.org -> you@example.org, anna@example.org\n" in text
+    assert terminal.run("alias", "remove", "team@example.org") == "alias team@example.org removed\n"
+    said = terminal.run("alias", "show", "team@example.org", code=Exit.NOTHING_FOUND)
+    assert said == "there is no alias team@example.org"
+
+
+def test_an_alias_that_leads_outside_is_one_clear_sentence(terminal: Terminal) -> None:
+    words = ("alias", "add", "out@example.org", "friend@elsewhere.example")
+    assert terminal.run(*words, code=Exit.NOTHING_FOUND) == (
+        "friend@elsewhere.example is neither a box nor an alias of this server, "
+        "and an alias may not lead elsewhere"
+    )
+
+
+def test_a_hostile_address_cannot_reach_the_terminal(terminal: Terminal) -> None:
+    said = terminal.run("box", "add", "a\x1b[2Jb@example.org", code=Exit.USAGE)
+    assert "\x1b" not in said
+
+
+def test_a_database_from_a_newer_version_is_one_sentence(terminal: Terminal) -> None:
+    engine = db.engine(terminal.site.places.state_db)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'state_9999'")
+        connection.commit()
+    engine.dispose()
+    for words in (("box", "list"), ("box", "add", "anna@example.org")):
+        said = terminal.run(*words, code=Exit.FAILURE)
+        assert "is from a newer version of mtad (revision state_9999); upgrade mtad" in said
+
+
+def test_a_missing_database_is_one_sentence(terminal: Terminal) -> None:
+    for path in list(terminal.site.places.data.glob("state.db*")):
+        path.unlink()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--config", str(terminal.site.path), "box", "list"])
+    assert ended.value.code not in (0, None)
