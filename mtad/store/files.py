@@ -1,0 +1,167 @@
+"""The files of one box: its changes to names, and whether anyone else made some.
+
+A folder whose mtime is as it was holds the same names, so it need not be listed. Two changes
+within the clock's grain share an mtime, hence the rule: an mtime younger than two seconds when
+it was seen is not trusted yet. Our own renames change mtimes as well; what they made of them
+is remembered, and the folder listed once more only after those two seconds.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from mtad.store import maildir, names
+from mtad.store.maildir import Entry
+
+GRAIN_NS = 2_000_000_000
+"""Age from which an mtime tells all changes apart; coarse clocks of file systems included."""
+
+
+class Seen(NamedTuple):
+    """A folder's mtime when its names were known, and whether that excludes later changes."""
+
+    mtime_ns: int
+    settled: bool
+    own: bool
+
+
+class Files:
+    """The Maildir++ of one box. Not safe for concurrent threads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.touched: set[Path] = set()
+        self._seen: dict[tuple[str, str], Seen] = {}
+        self._listings: dict[str, maildir.Listing] = {}
+
+    def mailbox(self, folder: str) -> Path:
+        """The folder of a mailbox ("" is INBOX)."""
+        return self.root / folder if folder else self.root
+
+    def path(self, folder: str, entry: Entry) -> Path:
+        """The path of a message's file."""
+        return entry.below(self.mailbox(folder))
+
+    # ------------------------------------------------------------------ changes
+
+    @contextmanager
+    def changing(self, *places: tuple[str, str]) -> Iterator[None]:
+        """Renames of ours in folders given as (mailbox folder, ``new`` or ``cur``)."""
+        current = [place for place in dict.fromkeys(places) if self._is_current(place)]
+        try:
+            yield
+        finally:
+            self._listings.clear()
+            for place in current:
+                mtime = self._mtime(place)
+                if mtime != self._seen[place].mtime_ns:
+                    self._seen[place] = Seen(mtime, settled=False, own=True)
+
+    def find(self, folder: str, base: str) -> Entry | None:
+        """Where a file is that is not where it should be; one listing serves a whole act."""
+        listing = self._listings.get(folder)
+        if listing is None:
+            listing = maildir.listing(self.mailbox(folder), calm=2)
+            self._listings[folder] = listing
+        entry = listing.entries.get(base)
+        if entry is None or self.path(folder, entry).exists():
+            return entry
+        return maildir.locate(self.mailbox(folder), base)
+
+    def rename(self, folder: str, entry: Entry, target: str, wanted: Entry) -> bool:
+        """Give a message its other name, wherever its file is now; False when it is gone.
+
+        A file that has the name already is left as it is, so that doing it twice is harmless.
+        """
+        source, destination = self.path(folder, entry), self.path(target, wanted)
+        if source == destination and source.exists():
+            return True
+        try:
+            maildir.rename(source, destination)
+        except FileNotFoundError:
+            if destination.exists():
+                return True
+            found = self.find(folder, names.split(entry.name)[0])
+            if found is None:
+                return False
+            source = self.path(folder, found)
+            try:
+                maildir.rename(source, destination)
+            except FileNotFoundError:
+                return False
+        self.touched.update((source.parent, destination.parent))
+        return True
+
+    def remove(self, folder: str, entry: Entry) -> None:
+        """Take a message's file away; one that is gone already is no error."""
+        path = self.path(folder, entry)
+        try:
+            maildir.remove(path)
+        except FileNotFoundError:
+            found = self.find(folder, names.split(entry.name)[0])
+            if found is None:
+                return
+            path = self.path(folder, found)
+            maildir.remove(path)
+        self.touched.add(path.parent)
+
+    def sync(self) -> None:
+        """Make every change so far durable; may run in a thread beside one that changes."""
+        while self.touched:
+            try:
+                folder = self.touched.pop()
+            except KeyError:
+                return
+            try:
+                maildir.sync_folder(folder)
+            except BaseException:
+                self.touched.add(folder)
+                raise
+
+    # ---------------------------------------------------------------- noticing
+
+    def changed(self, folder: str, sub: str) -> bool:
+        """Whether a folder may hold other names than when it was last listed."""
+        place = (folder, sub)
+        seen = self._seen.get(place)
+        mtime = self._mtime(place)
+        if seen is None or seen.mtime_ns != mtime:
+            return True
+        return not (seen.settled or (seen.own and 0 <= time.time_ns() - mtime < GRAIN_NS))
+
+    def begin(self, folder: str, sub: str) -> Seen:
+        """What to remember once the listing that begins now has been taken in."""
+        mtime = self._mtime((folder, sub))
+        return Seen(mtime, settled=time.time_ns() - mtime > GRAIN_NS, own=False)
+
+    def listed(self, folder: str, sub: str, seen: Seen) -> None:
+        """The names in a folder are known as they were when the listing began."""
+        self._seen[folder, sub] = seen
+
+    def forget(self, folder: str) -> None:
+        """List a mailbox at the next look whatever its times say."""
+        for sub in ("new", "cur"):
+            self._seen.pop((folder, sub), None)
+
+    def settled_mtime(self, folder: str, sub: str) -> int | None:
+        """The mtime with which a folder's names can be trusted at a later start."""
+        seen = self._seen.get((folder, sub))
+        return seen.mtime_ns if seen and seen.settled else None
+
+    def trust(self, folder: str, sub: str, mtime_ns: int | None) -> None:
+        """Take over what an orderly end remembered."""
+        if mtime_ns is not None:
+            self._seen[folder, sub] = Seen(mtime_ns, settled=True, own=False)
+
+    def _is_current(self, place: tuple[str, str]) -> bool:
+        seen = self._seen.get(place)
+        return seen is not None and seen.mtime_ns == self._mtime(place)
+
+    def _mtime(self, place: tuple[str, str]) -> int:
+        try:
+            return os.lstat(self.mailbox(place[0]) / place[1]).st_mtime_ns
+        except FileNotFoundError:
+            return 0

@@ -1,0 +1,459 @@
+"""One box's index: which message has which number, and that no number is ever given twice.
+
+``index.db`` is SQLite in WAL mode with synchronous=NORMAL: after a power cut it may have lost
+its last transactions, but not its consistency; what they did is redone from the journal, and
+files that had numbers get others. That is why UIDs (per mailbox) and mod-sequences (per box)
+are *reserved*: before the first of a block of 256 is given out, a transaction that says so is
+committed with synchronous=FULL. SQLite then syncs the write-ahead log before the commit
+returns, and all transactions before it with it, and the log's folder when it made the file.
+Closing in order writes the exact values back; opened after anything else, numbering goes on
+above the reserve.
+
+Only the box's owner (who holds ``lock``) writes here; others read in one transaction.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtad.errors import Corrupt, MtadError
+from mtad.store import names
+
+SCHEMA = 1
+BLOCK = 256
+"""Numbers reserved at a time."""
+
+_TABLES = """
+CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+CREATE TABLE mailbox (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  folder BLOB NOT NULL UNIQUE,
+  objectid INTEGER NOT NULL,
+  uidvalidity INTEGER NOT NULL,
+  uidnext INTEGER NOT NULL,
+  uid_reserved INTEGER NOT NULL,
+  highestmodseq INTEGER NOT NULL,
+  new_mtime INTEGER,
+  cur_mtime INTEGER
+);
+CREATE TABLE msg (
+  mailbox INTEGER NOT NULL,
+  uid INTEGER NOT NULL,
+  base TEXT NOT NULL,
+  fresh INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  st INTEGER NOT NULL,
+  m INTEGER,
+  email INTEGER NOT NULL,
+  flags TEXT NOT NULL,
+  keywords TEXT NOT NULL,
+  modseq INTEGER NOT NULL,
+  date_ns INTEGER NOT NULL,
+  saved INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  sha256 BLOB,
+  PRIMARY KEY (mailbox, uid)
+) WITHOUT ROWID;
+CREATE INDEX msg_base ON msg (base);
+CREATE INDEX msg_st ON msg (st);
+CREATE INDEX msg_fresh ON msg (mailbox, name) WHERE fresh;
+CREATE INDEX msg_m ON msg (m) WHERE m IS NULL;
+CREATE TABLE expunged (
+  mailbox INTEGER NOT NULL,
+  uid INTEGER NOT NULL,
+  modseq INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, uid)
+) WITHOUT ROWID;
+CREATE TABLE keyword (
+  mailbox INTEGER NOT NULL,
+  id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  PRIMARY KEY (mailbox, id),
+  UNIQUE (mailbox, name)
+) WITHOUT ROWID;
+"""
+
+COLUMNS = (
+    "mailbox, uid, base, fresh, name, st, m, email, flags, keywords, modseq, date_ns, saved, "
+    "size, sha256"
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """A message as it is indexed; ``m`` is None while the log has not told it."""
+
+    mailbox: int
+    uid: int
+    base: str
+    fresh: int
+    name: str
+    st: int
+    m: int | None
+    email: int
+    flags: str
+    keywords: str
+    modseq: int
+    date_ns: int
+    saved: int
+    size: int
+    sha256: bytes | None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The keywords."""
+        return tuple(self.keywords.split())
+
+
+@dataclass(slots=True)
+class MailboxRow:
+    """A mailbox as it is indexed; ``uidnext`` is what the next message gets."""
+
+    id: int
+    name: str
+    folder: str
+    objectid: int
+    uidvalidity: int
+    uidnext: int
+    uid_reserved: int
+    highestmodseq: int
+    new_mtime: int | None
+    cur_mtime: int | None
+
+
+class Index:
+    """The index of one box, open for its owner. Not safe for concurrent threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the index.
+
+        Raises MtadError when a later version wrote it, Corrupt when it cannot be read.
+        """
+        self.path = path
+        self.is_new = not path.exists()
+        self._view: sqlite3.Connection | None = None
+        self._viewing = threading.Lock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA cache_size=-512")
+            self._load()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise Corrupt(
+                f"the index {path} cannot be read ({error}); moved away, it is made again from "
+                "the files, and clients load the box afresh"
+            ) from error
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _load(self) -> None:
+        db = self._db
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mailbox'").fetchone():
+            with self.durably():
+                for statement in _TABLES.split(";"):
+                    db.execute(statement)
+                self._set("schema", SCHEMA)
+                self._set("clean", 1)
+                self._set("modseq", 1)
+                self._set("modseq_reserved", 1)
+                self._set("uidvalidity", 0)
+        version = self.meta("schema")
+        if version > SCHEMA:
+            raise MtadError(
+                f"{self.path} was written by a later version of mtad (format {version}, this one "
+                f"reads up to {SCHEMA})"
+            )
+        self.was_clean = bool(self.meta("clean"))
+        self._clean = self.was_clean
+        self.modseq = self.meta("modseq" if self.was_clean else "modseq_reserved")
+        self._modseq_reserved = self.meta("modseq_reserved")
+        self.mailboxes: dict[str, MailboxRow] = {}
+        for values in db.execute("SELECT * FROM mailbox ORDER BY id"):
+            mailbox = MailboxRow(*values)
+            mailbox.folder = os.fsdecode(values[2])
+            if not self.was_clean:
+                mailbox.uidnext = mailbox.uid_reserved
+                mailbox.new_mtime = mailbox.cur_mtime = None
+            self.mailboxes[mailbox.name] = mailbox
+        self._keywords: dict[int, list[str]] = {}
+        for mailbox_id, number, name in db.execute("SELECT mailbox, id, name FROM keyword"):
+            words = self._keywords.setdefault(mailbox_id, [])
+            words.extend([""] * (number + 1 - len(words)))
+            words[number] = name
+        self.applied: dict[str, int] = {
+            key.removeprefix("applied."): value
+            for key, value in db.execute("SELECT k, v FROM meta WHERE k GLOB 'applied.*'")
+        }
+
+    # ------------------------------------------------------------- transactions
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; consistent after a power cut, but not yet durable."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def durably(self) -> Iterator[None]:
+        """The same, and on the disk when it ends."""
+        self._db.execute("PRAGMA synchronous=FULL")
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+
+    def checkpoint(self) -> None:
+        """Make every transaction so far durable."""
+        with self.durably():
+            self._set("synced", time.time_ns() // 1000)
+
+    def close(self) -> None:
+        """Write the exact numbers back and close; the next start trusts them."""
+        if not self._clean or any(m.new_mtime or m.cur_mtime for m in self.mailboxes.values()):
+            with self.durably():
+                for mailbox in self.mailboxes.values():
+                    mailbox.uid_reserved = mailbox.uidnext
+                    self.save_mailbox(mailbox)
+                self._set("modseq", self.modseq)
+                self._set("modseq_reserved", self.modseq)
+                self._set("clean", 1)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close without calling it an orderly end; the next start goes on above the reserve."""
+        with self._viewing:
+            if self._view is not None:
+                self._view.close()
+                self._view = None
+        self._db.close()
+
+    # ------------------------------------------------------------------ numbers
+
+    def take_uids(self, mailbox: MailboxRow, count: int) -> int:
+        """The first of ``count`` UIDs nobody has had; reserved durably before it returns."""
+        first = mailbox.uidnext
+        self._reserve(mailbox, first + count)
+        mailbox.uidnext = first + count
+        return first
+
+    def take_modseq(self) -> int:
+        """A mod-sequence nobody has had (RFC 7162 3.1); reserved durably before it returns."""
+        if self.modseq + 1 >= self._modseq_reserved:
+            self._reserve(None, 0)
+        self.modseq += 1
+        return self.modseq
+
+    def claim(self, mailbox: MailboxRow, uid: int, modseq: int) -> None:
+        """Numbers a journal frame says were given out are never given again."""
+        if uid >= mailbox.uidnext:
+            self._reserve(mailbox, uid + 1)
+            mailbox.uidnext = uid + 1
+        if modseq >= self._modseq_reserved:
+            self.modseq = modseq
+            self._reserve(None, 0)
+        self.modseq = max(self.modseq, modseq)
+
+    def _reserve(self, mailbox: MailboxRow | None, upto: int) -> None:
+        """Have the numbers below ``upto`` in reserve, and mod-sequences along with them."""
+        if mailbox is not None and upto <= mailbox.uid_reserved:
+            return
+        modseqs = self.modseq + 1 + BLOCK
+        with self.durably():
+            if mailbox is not None:
+                self._db.execute(
+                    "UPDATE mailbox SET uid_reserved = ? WHERE id = ?", (upto + BLOCK, mailbox.id)
+                )
+            self._set("modseq_reserved", modseqs)
+            self._set("clean", 0)
+        if mailbox is not None:
+            mailbox.uid_reserved = upto + BLOCK
+        self._modseq_reserved = modseqs
+        self._clean = False
+
+    # ------------------------------------------------------- inside a transaction
+
+    def _set(self, key: str, value: int) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def set_applied(self, journal: str, seq: int) -> None:
+        """This transaction does what frame ``seq`` of a journal says."""
+        self._set(f"applied.{journal}", seq)
+        self.applied[journal] = seq
+
+    def add_mailbox(self, name: str, folder: str, objectid: int) -> MailboxRow:
+        """Index a mailbox; its UIDVALIDITY is above any this box has had (RFC 9051 2.3.1.1)."""
+        validity = max(int(time.time()), self.meta("uidvalidity") + 1)
+        self._set("uidvalidity", validity)
+        cursor = self._db.execute(
+            "INSERT INTO mailbox VALUES (NULL, ?, ?, ?, ?, 1, 1, 1, NULL, NULL)",
+            (name, os.fsencode(folder), objectid, validity),
+        )
+        row = MailboxRow(
+            cursor.lastrowid or 0, name, folder, objectid, validity, 1, 1, 1, None, None
+        )
+        self.mailboxes[name] = row
+        return row
+
+    def save_mailbox(self, mailbox: MailboxRow) -> None:
+        """Write a mailbox's counters and times."""
+        self._db.execute(
+            "UPDATE mailbox SET uidnext = ?, uid_reserved = ?, highestmodseq = ?, new_mtime = ?, "
+            "cur_mtime = ? WHERE id = ?",
+            (
+                mailbox.uidnext,
+                mailbox.uid_reserved,
+                mailbox.highestmodseq,
+                mailbox.new_mtime,
+                mailbox.cur_mtime,
+                mailbox.id,
+            ),
+        )
+
+    def drop_mailbox(self, mailbox: MailboxRow) -> None:
+        """Forget a mailbox and its messages."""
+        for table in ("msg", "expunged", "keyword"):
+            self._db.execute(f"DELETE FROM {table} WHERE mailbox = ?", (mailbox.id,))  # noqa: S608
+        self._db.execute("DELETE FROM mailbox WHERE id = ?", (mailbox.id,))
+        self.mailboxes.pop(mailbox.name, None)
+        self._keywords.pop(mailbox.id, None)
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Index messages."""
+        self._db.executemany(
+            f"INSERT INTO msg ({COLUMNS}) VALUES ({'?, ' * 14}?)",  # noqa: S608
+            [
+                (
+                    row.mailbox, row.uid, row.base, row.fresh, row.name, row.st, row.m, row.email,
+                    row.flags, row.keywords, row.modseq, row.date_ns, row.saved, row.size,
+                    row.sha256,
+                )
+                for row in rows
+            ],
+        )  # fmt: skip
+
+    def update(self, rows: Sequence[Row]) -> None:
+        """Write what can change of a message: its name, flags, keywords, mod-sequence, ``m``."""
+        self._db.executemany(
+            "UPDATE msg SET base = ?, fresh = ?, name = ?, flags = ?, keywords = ?, modseq = ?, "
+            "m = ?, sha256 = ? WHERE mailbox = ? AND uid = ?",
+            [
+                (
+                    row.base, row.fresh, row.name, row.flags, row.keywords, row.modseq, row.m,
+                    row.sha256, row.mailbox, row.uid,
+                )
+                for row in rows
+            ],
+        )  # fmt: skip
+
+    def delete(self, mailbox: MailboxRow, uids: Iterable[int], modseq: int) -> None:
+        """Forget messages; their UIDs are kept as expunged (RFC 7162 3.2.10)."""
+        keys = [(mailbox.id, uid) for uid in uids]
+        self._db.executemany("DELETE FROM msg WHERE mailbox = ? AND uid = ?", keys)
+        self._db.executemany(
+            "INSERT OR IGNORE INTO expunged VALUES (?, ?, ?)",
+            [(box, uid, modseq) for box, uid in keys],
+        )
+
+    def keyword_numbers(self, mailbox: MailboxRow, words: Iterable[str]) -> list[int]:
+        """The numbers of keywords in a mailbox; one that has none gets the next."""
+        known = self._keywords.setdefault(mailbox.id, [])
+        numbers = []
+        for word in words:
+            if word not in known:
+                self.set_keyword(mailbox, len(known), word)
+            numbers.append(known.index(word))
+        return numbers
+
+    def set_keyword(self, mailbox: MailboxRow, number: int, word: str) -> None:
+        """Give a keyword its number."""
+        known = self._keywords.setdefault(mailbox.id, [])
+        known.extend([""] * (number + 1 - len(known)))
+        known[number] = word
+        self._db.execute(
+            "INSERT OR REPLACE INTO keyword VALUES (?, ?, ?)", (mailbox.id, number, word)
+        )
+
+    # ------------------------------------------------------------------ reading
+
+    def meta(self, key: str) -> int:
+        """A number of the index as a whole, 0 where there is none."""
+        found = self._db.execute("SELECT v FROM meta WHERE k = ?", (key,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def keywords(self, mailbox: MailboxRow) -> list[str]:
+        """The keywords of a mailbox by number."""
+        return self._keywords.get(mailbox.id, [])
+
+    def letters(self, mailbox: MailboxRow, words: Iterable[str]) -> str:
+        """The letters of keywords in file names; those numbered from 26 on have none."""
+        known = self.keywords(mailbox)
+        numbers = (known.index(word) for word in words if word in known)
+        return "".join(names.KEYWORD_LETTERS[number] for number in numbers if number < 26)
+
+    def rows(self, where: str, values: Sequence[object] = ()) -> list[Row]:
+        """Messages by a condition of ours, in order of mailbox and UID."""
+        statement = f"SELECT {COLUMNS} FROM msg WHERE {where} ORDER BY mailbox, uid"  # noqa: S608
+        return [Row(*found) for found in self._db.execute(statement, values)]
+
+    def of_mailbox(self, mailbox: MailboxRow) -> list[Row]:
+        """All messages of a mailbox in order of UID."""
+        return self.rows("mailbox = ?", (mailbox.id,))
+
+    def view(self, mailbox: MailboxRow) -> list[Row]:
+        """All messages of a mailbox as last committed; from any thread, beside transactions."""
+        statement = f"SELECT {COLUMNS} FROM msg WHERE mailbox = ? ORDER BY uid"  # noqa: S608
+        with self._viewing:
+            return [Row(*found) for found in self._reader().execute(statement, (mailbox.id,))]
+
+    def view_count(self, mailbox: MailboxRow) -> int:
+        """Messages in a mailbox as last committed; from any thread, beside transactions."""
+        with self._viewing:
+            found = self._reader().execute(
+                "SELECT count(*) FROM msg WHERE mailbox = ?", (mailbox.id,)
+            )
+            return int(found.fetchone()[0])
+
+    def _reader(self) -> sqlite3.Connection:
+        if self._view is None:
+            self._view = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self._view.execute("PRAGMA query_only=1")
+            self._view.execute("PRAGMA cache_size=-512")
+        return self._view
+
+    def by_base(self, mailbox: MailboxRow, base: str) -> Row | None:
+        """A message of a mailbox by its base name."""
+        return next(iter(self.rows("base = ? AND mailbox = ?", (base, mailbox.id))), None)
+
+    def by_uid(self, mailbox: MailboxRow, uid: int) -> Row | None:
+        """A message by its UID."""
+        return next(iter(self.rows("mailbox = ? AND uid = ?", (mailbox.id, uid))), None)
+
+    def fresh_names(self, mailbox: MailboxRow) -> set[str]:
+        """The names that are known to lie in ``new/``."""
+        found = self._db.execute("SELECT name FROM msg WHERE mailbox = ? AND fresh", (mailbox.id,))
+        return {name for (name,) in found}
+
+    def knows(self, bases: Iterable[str]) -> set[str]:
+        """Which of these base names the box has, in any mailbox."""
+        ask = "SELECT 1 FROM msg WHERE base = ?"
+        return {base for base in bases if self._db.execute(ask, (base,)).fetchone()}
+
+    def has_copy(self, st: int) -> bool:
+        """Whether a stored copy is in the box."""
+        return bool(self._db.execute("SELECT 1 FROM msg WHERE st = ?", (st,)).fetchone())

@@ -1,0 +1,66 @@
+"""What the event log knows of a stored copy: its message, its digest, whether it is still there.
+
+Month files are read only, in short reads, and never waited for: what the log does not tell now
+is asked again at the next synchronisation.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from tracing import ids
+
+_ASK = """
+SELECT st.msg, msg.sha256, st.gone, addr.local, dom.rname
+FROM st LEFT JOIN msg ON msg.id = st.msg LEFT JOIN addr ON addr.id = st.box
+LEFT JOIN dom ON dom.id = addr.dom WHERE st.id = ?
+"""
+_MONTHS = 4
+"""Month files held open."""
+
+
+class Known(NamedTuple):
+    """A stored copy in the log: message (0 unknown), raw sha256, gone or not, its box."""
+
+    m: int
+    sha256: bytes | None
+    gone: bool
+    box: str
+
+
+class Ledger:
+    """Reads month files of the log. Not safe for concurrent threads."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._months: dict[str, sqlite3.Connection] = {}
+
+    def known(self, st: int) -> Known | None:
+        """What the log says of a stored copy; None while it says nothing."""
+        month = ids.month(st)
+        link = self._months.get(month)
+        try:
+            if link is None:
+                path = self._directory / f"{month}.db"
+                if not path.exists():
+                    return None
+                link = sqlite3.connect(
+                    f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
+                )
+                link.execute("PRAGMA busy_timeout=50")
+                while len(self._months) >= _MONTHS:
+                    self._months.pop(next(iter(self._months))).close()
+                self._months[month] = link
+            found = link.execute(_ASK, (st,)).fetchone()
+        except sqlite3.Error:
+            return None
+        if found is None:
+            return None
+        m, sha256, gone, local, rname = found
+        host = ".".join(reversed((rname or "").split(".")))
+        return Known(m or 0, sha256, gone is not None, f"{local}@{host}" if host else "")
+
+    def close(self) -> None:
+        """Close the month files."""
+        while self._months:
+            self._months.popitem()[1].close()

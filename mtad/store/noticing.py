@@ -1,0 +1,534 @@
+"""What happened to a box's files since the last look: mail delivered, and other programs' doings.
+
+A file with a base name the index does not have is a delivery (it names its stored copy, and
+the log knows it here) or foreign. A message whose file is nowhere vanished; one whose file is
+elsewhere was moved or renamed; other letters are other flags. Each becomes an event, and
+nothing is declared gone before the whole box was listed until nothing further appeared.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from mtad import clock
+from mtad.journal.frame import Meta, raw
+from mtad.store import keywords, maildir, names
+from mtad.store.acts import CHUNK, Ground, row_of
+from mtad.store.desk import Desk
+from mtad.store.index import MailboxRow, Row
+from mtad.store.ledger import Ledger
+from mtad.store.maildir import Entry
+from tracing import ids
+from tracing.events import (
+    BoxFlags,
+    BoxForeign,
+    BoxMailbox,
+    BoxMove,
+    BoxNumbered,
+    BoxVanished,
+    Event,
+    Item,
+)
+
+T = TypeVar("T")
+LATE_US = 86_400_000_000
+"""Age of a stored copy from which the log is no longer asked for its message."""
+OUTSIDE = "outside"
+
+
+def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Items in lists of at most ``size``."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
+
+
+def traced(items: Sequence[Item], desk: Desk) -> tuple[int, tuple[int, ...]]:
+    """The trace of a box event and the further traces it belongs to."""
+    known = tuple(dict.fromkeys(item.m for item in items if item.m))
+    if len(items) == 1 and known:
+        return known[0], ()
+    return desk.mint(), known
+
+
+def item_of(row: Row) -> Item:
+    """A message as events name it."""
+    return Item(row.st, row.m or 0, row.uid, row.base)
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A file without a row; ``st`` is set when it was given a name of ours."""
+
+    mailbox: MailboxRow
+    entry: Entry
+    base: str
+    st: int = 0
+
+
+@dataclass(slots=True)
+class Findings:
+    """How files and index differ."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    vanished: list[tuple[MailboxRow, Row]] = field(default_factory=list)
+    renamed: list[tuple[MailboxRow, Row, Entry]] = field(default_factory=list)
+    doubles: list[Arrival] = field(default_factory=list)
+
+
+class Notice:
+    """Brings a box's index up to what its files say."""
+
+    def __init__(self, ground: Ground, desk: Desk, ledger: Ledger, hostname: str) -> None:
+        self._ground = ground
+        self._index = ground.index
+        self._files = ground.files
+        self._desk = desk
+        self._ledger = ledger
+        self._hostname = hostname
+
+    def run(self) -> int:
+        """Look, record, number; returns how many messages got a UID.
+
+        Raises FileNotFoundError when the Maildir itself is not there: then nothing vanished.
+        """
+        self._mailboxes()
+        self._late()
+        findings = self._look()
+        self._renamed(findings.renamed)
+        moved = self._moved(findings)
+        arrivals = [*findings.arrivals, *(self._retitle(double) for double in findings.doubles)]
+        self._vanished(findings.vanished)
+        numbered = 0
+        for mailbox in {arrival.mailbox.id: arrival.mailbox for arrival in arrivals}.values():
+            numbered += self._number(mailbox, [a for a in arrivals if a.mailbox is mailbox])
+        return numbered + moved
+
+    # ------------------------------------------------------------------ looking
+
+    def _mailboxes(self) -> None:
+        """Take in folders that came, forget those that went."""
+        found = maildir.folders(self._files.root)
+        known = {mailbox.folder: mailbox for mailbox in self._index.mailboxes.values()}
+        for name, folder in found.items():
+            if folder in known:
+                continue
+            objectid = self._desk.mint()
+            with self._index.transaction():
+                mailbox = self._index.add_mailbox(name, folder, objectid)
+                keywords.load(self._index, mailbox, self._files.mailbox(folder))
+            if not self._index.is_new:
+                self._note_mailbox(name, "appeared")
+        for folder in known.keys() - set(found.values()):
+            mailbox = known[folder]
+            self._vanished([(mailbox, row) for row in self._index.of_mailbox(mailbox)])
+            with self._index.transaction():
+                self._index.drop_mailbox(mailbox)
+            self._note_mailbox(mailbox.name, "vanished")
+
+    def _note_mailbox(self, name: str, what: str) -> None:
+        self._desk.note(
+            BoxMailbox(
+                at=clock.now_us(),
+                trace=self._desk.mint(),
+                addr=self._ground.address,
+                mailbox=name,
+                what=what,
+                actor=OUTSIDE,
+            )
+        )
+
+    def _look(self) -> Findings:
+        """Compare, listing no more than has to be: one folder, a mailbox, or the whole box."""
+        findings = Findings()
+        full = []
+        every = list(self._index.mailboxes.values())
+        for mailbox in every:
+            new = self._files.changed(mailbox.folder, "new")
+            cur = self._files.changed(mailbox.folder, "cur")
+            if cur or (new and not self._only_new(mailbox, findings)):
+                full.append(mailbox)
+        if full:
+            self._compare(full, findings)
+        if findings.vanished or self._known(findings.arrivals):
+            findings = Findings()
+            self._compare(every, findings)
+        return findings
+
+    def _only_new(self, mailbox: MailboxRow, findings: Findings) -> bool:
+        """Look at ``new/`` alone; False when something left it and more must be looked at."""
+        seen = self._files.begin(mailbox.folder, "new")
+        path = self._files.mailbox(mailbox.folder)
+        listed = {entry.name: entry for entry in maildir.scan(path, "new")}
+        known = self._index.fresh_names(mailbox)
+        if not known <= listed.keys():
+            return False
+        arrivals: dict[str, Arrival] = {}
+        for name in listed.keys() - known:
+            base = names.split(name)[0]
+            if base in arrivals or not _is_text(name):
+                return False
+            arrivals[base] = Arrival(mailbox, listed[name], base)
+        findings.arrivals += arrivals.values()
+        self._files.listed(mailbox.folder, "new", seen)
+        return True
+
+    def _known(self, arrivals: Sequence[Arrival]) -> set[str]:
+        """The base names among arrivals that messages of the box have."""
+        return self._index.knows(one.base for one in arrivals if _is_text(one.base))
+
+    def _compare(self, mailboxes: Sequence[MailboxRow], findings: Findings) -> None:
+        """List mailboxes together until no base name appears anywhere, then compare."""
+        found: dict[int, dict[str, Entry]] = {mailbox.id: {} for mailbox in mailboxes}
+        doubles: dict[int, list[Entry]] = {}
+        seen = {
+            (mailbox.folder, sub): self._files.begin(mailbox.folder, sub)
+            for mailbox in mailboxes
+            for sub in ("new", "cur")
+        }
+        for _ in range(maildir.MAX_PASSES):
+            appeared = False
+            for mailbox in mailboxes:
+                listing = maildir.listing(self._files.mailbox(mailbox.folder))
+                appeared |= not listing.entries.keys() <= found[mailbox.id].keys()
+                found[mailbox.id] |= listing.entries
+                doubles[mailbox.id] = listing.doubles
+            if not appeared or len(mailboxes) == 1:
+                break
+        for (folder, sub), value in seen.items():
+            self._files.listed(folder, sub, value)
+        for mailbox in mailboxes:
+            entries = found[mailbox.id]
+            for row in self._index.of_mailbox(mailbox):
+                entry = entries.pop(row.base, None)
+                if entry is not None and not _is_text(entry.name):
+                    entry = self._spell(mailbox, entry)
+                if entry is None:
+                    findings.vanished.append((mailbox, row))
+                elif entry.name != row.name or entry.fresh != bool(row.fresh):
+                    findings.renamed.append((mailbox, row, entry))
+            for base, entry in entries.items():
+                if _is_text(base) and not _is_text(entry.name):
+                    entry = self._spell(mailbox, entry)
+                findings.arrivals.append(Arrival(mailbox, entry, base))
+            findings.doubles += [
+                Arrival(mailbox, entry, names.split(entry.name)[0]) for entry in doubles[mailbox.id]
+            ]
+
+    def _spell(self, mailbox: MailboxRow, entry: Entry) -> Entry:
+        """Take from a file name what no text has: flags that are no letters."""
+        spelt = Entry(False, names.join(*names.split(entry.name)))
+        folder = mailbox.folder
+        with self._files.changing((folder, "new"), (folder, "cur")):
+            self._files.rename(folder, entry, folder, spelt)
+        return spelt
+
+    # ---------------------------------------------------------------- recording
+
+    def _renamed(self, renamed: Sequence[tuple[MailboxRow, Row, Entry]]) -> None:
+        """Other names are other places or letters; other letters are other flags."""
+        if not renamed:
+            return
+        modseq = self._index.take_modseq()
+        groups: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[Row]] = {}
+        boxes = {mailbox.id: mailbox for mailbox, _, _ in renamed}
+        with self._index.transaction():
+            for mailbox, row, entry in renamed:
+                letters = names.split(entry.name)[1]
+                flags = "".join(letter for letter in letters if letter.isupper())
+                keywords.learn(self._index, mailbox, letters)
+                words = keywords.words(self._index, mailbox, letters)
+                unlettered = self._index.keywords(mailbox)[26:]
+                words = tuple(sorted({*words, *(w for w in row.words if w in unlettered)}))
+                before = {*names.flag_names(row.flags), *row.words}
+                after = {*names.flag_names(flags), *words}
+                row.fresh, row.name = int(entry.fresh), entry.name
+                if before != after:
+                    row.modseq = modseq
+                    delta = tuple(sorted(after - before)), tuple(sorted(before - after))
+                    groups.setdefault((mailbox.id, *delta), []).append(row)
+                row.flags, row.keywords = flags, " ".join(words)
+            self._index.update([row for _, row, _ in renamed])
+            for mailbox in boxes.values():
+                self._raise_modseq(mailbox, modseq)
+        for (mailbox_id, added, removed), rows in groups.items():
+            for part in chunks([item_of(row) for row in rows]):
+                trace, also = traced(part, self._desk)
+                self._desk.note(
+                    BoxFlags(
+                        at=clock.now_us(),
+                        trace=trace,
+                        also=also,
+                        addr=self._ground.address,
+                        mailbox=boxes[mailbox_id].name,
+                        items=tuple(part),
+                        actor=OUTSIDE,
+                        added=added,
+                        removed=removed,
+                    )
+                )
+
+    def _moved(self, findings: Findings) -> int:
+        """Pair arrivals with what vanished; an arrival of a name still in use gets its own."""
+        gone = {_key(row.base): (mailbox, row) for mailbox, row in findings.vanished}
+        pairs: dict[tuple[int, int], list[tuple[Row, Arrival]]] = {}
+        rest = []
+        known = self._known(findings.arrivals)
+        for arrival in findings.arrivals:
+            if not _is_text(arrival.base):
+                findings.doubles.append(arrival)
+                continue
+            source = gone.pop(_key(arrival.base), None)
+            if source is None and arrival.base in known:
+                source = self._left(arrival)
+                if source is None:
+                    findings.doubles.append(arrival)
+                    continue
+            if source is None:
+                rest.append(arrival)
+            else:
+                pairs.setdefault((source[0].id, arrival.mailbox.id), []).append(
+                    (source[1], arrival)
+                )
+        findings.arrivals = rest
+        findings.vanished = list(gone.values())
+        boxes = {mailbox.id: mailbox for mailbox in self._index.mailboxes.values()}
+        for (source_id, target_id), moves in pairs.items():
+            for part in chunks(moves):
+                self._record_move(boxes[source_id], boxes[target_id], part)
+        return sum(len(moves) for moves in pairs.values())
+
+    def _left(self, arrival: Arrival) -> tuple[MailboxRow, Row] | None:
+        """The message that had an arrival's base name, if its own file is gone by now."""
+        by_id = {mailbox.id: mailbox for mailbox in self._index.mailboxes.values()}
+        for row in self._index.rows("base = ?", (arrival.base,)):
+            mailbox = by_id[row.mailbox]
+            path = self._files.mailbox(mailbox.folder)
+            if mailbox is not arrival.mailbox and maildir.locate(path, row.base) is None:
+                return mailbox, row
+        return None
+
+    def _record_move(
+        self, source: MailboxRow, target: MailboxRow, moves: Sequence[tuple[Row, Arrival]]
+    ) -> None:
+        modseq = self._index.take_modseq()
+        first = self._index.take_uids(target, len(moves))
+        rows, items = [], []
+        for uid, (row, arrival) in enumerate(moves, first):
+            now = row_of(self._ground, target, arrival.entry, arrival.base, row.st, uid, modseq)
+            if now is None:
+                self._files.forget(target.folder)
+                continue
+            now.m, now.email, now.sha256 = row.m, row.email, row.sha256
+            rows.append(now)
+            items.append(Item(row.st, row.m or 0, uid, arrival.base))
+        if not items:
+            return
+        trace, also = traced(items, self._desk)
+        event = BoxMove(
+            at=clock.now_us(),
+            trace=trace,
+            also=also,
+            addr=self._ground.address,
+            mailbox=source.name,
+            items=tuple(items),
+            actor=OUTSIDE,
+            target=target.name,
+        )
+        seq = self._commit(event)
+        with self._index.transaction():
+            self._index.delete(source, [row.uid for row, _ in moves], modseq)
+            self._index.insert(rows)
+            self._raise_modseq(source, modseq)
+            self._raise_modseq(target, modseq)
+            self._index.set_applied(self._desk.name, seq)
+
+    def _vanished(self, vanished: Sequence[tuple[MailboxRow, Row]]) -> None:
+        boxes = {mailbox.id: mailbox for mailbox, _ in vanished}
+        for mailbox in boxes.values():
+            for part in chunks(row for box, row in vanished if box is mailbox):
+                modseq = self._index.take_modseq()
+                items = tuple(map(item_of, part))
+                trace, also = traced(items, self._desk)
+                event = BoxVanished(
+                    at=clock.now_us(),
+                    trace=trace,
+                    also=also,
+                    addr=self._ground.address,
+                    mailbox=mailbox.name,
+                    items=items,
+                    actor=OUTSIDE,
+                )
+                seq = self._commit(event)
+                with self._index.transaction():
+                    self._index.delete(mailbox, [row.uid for row in part], modseq)
+                    self._raise_modseq(mailbox, modseq)
+                    self._index.set_applied(self._desk.name, seq)
+
+    def _retitle(self, arrival: Arrival) -> Arrival:
+        """Give a file a name of its own: two have one base name, or it is not text."""
+        folder = arrival.mailbox.folder
+        path = self._files.path(folder, arrival.entry)
+        try:
+            at = path.lstat()
+        except FileNotFoundError:
+            self._files.forget(folder)
+            return arrival
+        st = self._desk.mint()
+        size = at.st_size
+        base = names.base_name(st, at.st_mtime_ns, self._hostname, size, wire_size(path, size))
+        letters = names.split(arrival.entry.name)[1]
+        name = names.join(base, letters) if letters or not arrival.entry.fresh else base
+        entry = Entry(arrival.entry.fresh, name)
+        with self._files.changing((folder, "new"), (folder, "cur")):
+            maildir.rename(path, self._files.path(folder, entry))
+            self._files.touched.add(path.parent)
+        return Arrival(arrival.mailbox, entry, base, st)
+
+    def _number(self, mailbox: MailboxRow, arrivals: Sequence[Arrival]) -> int:
+        """UIDs for files: deliveries in order of their stored copies, then foreign ones."""
+        ours: list[tuple[int, Arrival]] = []
+        foreign = []
+        told = {}
+        for arrival in arrivals:
+            st = None if arrival.st else names.st_of(arrival.base)
+            known = None if st is None else self._ledger.known(st)
+            elsewhere = known and known.box and known.box != self._ground.address
+            if st is None or self._index.has_copy(st) or (known and (known.gone or elsewhere)):
+                foreign.append(arrival)
+            else:
+                ours.append((st, arrival))
+                told[st] = known
+        ours.sort(key=lambda one: (one[0], one[1].base))
+        foreign.sort(key=lambda one: one.base)
+        numbered = 0
+        for part in chunks(ours):
+            rows = self._rows(mailbox, part)
+            for row in rows:
+                known = told[row.st]
+                if known is not None:
+                    row.m, row.sha256 = known.m, known.sha256
+            self._insert(mailbox, rows)
+            self._note_numbered(mailbox, rows)
+            numbered += len(rows)
+        for group in chunks(foreign):
+            rows = self._rows(mailbox, [(one.st or self._desk.mint(), one) for one in group])
+            for row in rows:
+                row.m = 0
+            if rows:
+                items = tuple(map(item_of, rows))
+                trace, also = traced(items, self._desk)
+                seq = self._commit(
+                    BoxForeign(
+                        at=clock.now_us(),
+                        trace=trace,
+                        also=also,
+                        addr=self._ground.address,
+                        mailbox=mailbox.name,
+                        items=items,
+                        actor=OUTSIDE,
+                    )
+                )
+                self._insert(mailbox, rows, seq)
+            numbered += len(rows)
+        return numbered
+
+    def _rows(self, mailbox: MailboxRow, copies: Sequence[tuple[int, Arrival]]) -> list[Row]:
+        """Rows for files that are still there, with UIDs and one mod-sequence."""
+        modseq = self._index.take_modseq()
+        found = []
+        for st, one in copies:
+            row = row_of(self._ground, mailbox, one.entry, one.base, st, 0, modseq)
+            if row is None:
+                self._files.forget(mailbox.folder)
+            else:
+                found.append(row)
+        first = self._index.take_uids(mailbox, len(found))
+        for uid, row in enumerate(found, first):
+            row.uid = uid
+        return found
+
+    def _insert(self, mailbox: MailboxRow, rows: Sequence[Row], seq: int = 0) -> None:
+        with self._index.transaction():
+            self._index.insert(rows)
+            for row in rows:
+                if row.keywords:
+                    keywords.learn(self._index, mailbox, names.split(row.name)[1])
+            if rows:
+                self._raise_modseq(mailbox, rows[-1].modseq)
+            if seq:
+                self._index.set_applied(self._desk.name, seq)
+
+    def _note_numbered(self, mailbox: MailboxRow, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        items = tuple(Item(row.st, row.m or 0, row.uid) for row in rows)
+        trace, also = traced(items, self._desk)
+        self._desk.note(
+            BoxNumbered(
+                at=clock.now_us(),
+                trace=trace,
+                also=also,
+                addr=self._ground.address,
+                mailbox=mailbox.name,
+                items=items,
+                uidvalidity=mailbox.uidvalidity,
+            )
+        )
+
+    def _late(self) -> None:
+        """Ask the log again about copies it did not know when they were numbered."""
+        rows = self._index.rows("m IS NULL")
+        if not rows:
+            return
+        oldest = clock.now_us() - LATE_US
+        told = []
+        for row in rows:
+            known = self._ledger.known(row.st)
+            if known is not None:
+                row.m, row.sha256 = known.m, row.sha256 or known.sha256
+                told.append(row)
+            elif ids.time_us(row.st) < oldest:
+                row.m = 0
+                told.append(row)
+        if told:
+            with self._index.transaction():
+                self._index.update(told)
+
+    def _raise_modseq(self, mailbox: MailboxRow, modseq: int) -> None:
+        mailbox.highestmodseq = max(mailbox.highestmodseq, modseq)
+        self._index.save_mailbox(mailbox)
+
+    def _commit(self, event: Event) -> int:
+        return self._desk.commit(Meta(events=(raw(event),)))
+
+
+def wire_size(path: Path, size: int) -> int:
+    """Octets of a message with CRLF line ends; ``size`` where it cannot be read."""
+    try:
+        descriptor = maildir.open_file(path)
+    except OSError:
+        return size
+    with open(descriptor, "rb") as file:
+        more = 0
+        last = b""
+        while data := file.read(2**20):
+            more += data.count(b"\n") - (last + data).count(b"\r\n")
+            last = data[-1:]
+    return size + more
+
+
+def _key(base: str) -> str:
+    """What stays when another program adds to a base name (``,U=`` of mbsync)."""
+    return base.partition(",")[0]
+
+
+def _is_text(base: str) -> bool:
+    """Whether a name can be written down: events, frames and the index hold UTF-8."""
+    try:
+        base.encode()
+    except UnicodeEncodeError:
+        return False
+    return bool(base)

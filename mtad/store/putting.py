@@ -1,0 +1,181 @@
+"""Taking prepared files into a mailbox: synced before the promise, renamed after it.
+
+Order: times set, files synced (four at a time), ``tmp`` synced; the frame; renames into
+``cur``; the touched folders synced; the index. A crash before the frame leaves files in
+``tmp`` that mean nothing; one after it leaves a frame from which the rest is done.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from mtad import clock
+from mtad.errors import MtadError, UsageError
+from mtad.journal.frame import Act, Copy, Put, PutItem
+from mtad.store import keywords, maildir, names
+from mtad.store.acts import Ground
+from mtad.store.desk import Desk
+from mtad.store.index import MailboxRow, Row
+from mtad.store.noticing import chunks, traced, wire_size
+from mtad.store.values import Prepared
+from tracing.events import BoxAppend, Event, Item, RestoreMessage
+
+SYNCING_THREADS = 4
+_MAX_BASE = 200
+
+
+class Putting:
+    """One call of ``put`` into one mailbox."""
+
+    def __init__(self, ground: Ground, desk: Desk, hostname: str, mailbox: MailboxRow) -> None:
+        self._ground = ground
+        self._index = ground.index
+        self._desk = desk
+        self._hostname = hostname
+        self._mailbox = mailbox
+        self._tmp = ground.files.root / "tmp"
+
+    def run(
+        self,
+        items: Sequence[Prepared],
+        do: Callable[[Act, Event], None],
+        *,
+        actor: str,
+        client: str,
+        snapshot: str | None,
+    ) -> list[int]:
+        """The UIDs the files got, or that their equals have. Raises MtadError and UsageError."""
+        for item in items:
+            self._check(item)
+        uids: dict[str, int] = {}
+        for part in chunks(items):
+            fresh = []
+            for item in part:
+                there = self._equal(item)
+                if there is None:
+                    fresh.append(item)
+                else:
+                    uids[item.tmp] = there.uid
+                    maildir.remove(self._tmp / item.tmp)
+            if fresh:
+                act, event = self._plan(fresh, actor, client, snapshot)
+                self._sync(fresh)
+                do(act, event)
+                uids.update(
+                    (item.tmp, done.copy.uid) for item, done in zip(fresh, act.items, strict=True)
+                )
+        return [uids[item.tmp] for item in items]
+
+    def _check(self, item: Prepared) -> None:
+        if not item.tmp or "/" in item.tmp or item.tmp.startswith("."):
+            raise UsageError(f"{item.tmp!a} is not the name of a prepared file")
+        for word in item.keywords:
+            keywords.check(word)
+        try:
+            at = (self._tmp / item.tmp).lstat()
+        except FileNotFoundError:
+            raise MtadError(f"the prepared file {item.tmp} is not in {self._tmp}") from None
+        if not stat.S_ISREG(at.st_mode) or at.st_nlink != 1 or at.st_size != item.size:
+            raise MtadError(
+                f"the prepared file {item.tmp} is not a file of {item.size} octets of its own"
+            )
+
+    def _equal(self, item: Prepared) -> Row | None:
+        """The message that has this base name and content already."""
+        row = self._index.by_base(self._mailbox, item.base) if item.base else None
+        if row is None or row.size != item.size:
+            return None
+        digest = row.sha256
+        if digest is None:
+            path = self._ground.files.path(self._mailbox.folder, self._ground.entry(row))
+            try:
+                with open(maildir.open_file(path), "rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").digest()
+            except OSError:
+                return None
+        return row if digest == item.sha256 else None
+
+    def _plan(
+        self, items: Sequence[Prepared], actor: str, client: str, snapshot: str | None
+    ) -> tuple[Put, Event]:
+        first = self._index.take_uids(self._mailbox, len(items))
+        taken = self._index.knows(item.base for item in items)
+        planned = []
+        for uid, item in enumerate(items, first):
+            st = self._desk.mint()
+            base = item.base
+            if not _usable(base) or base in taken:
+                wire = wire_size(self._tmp / item.tmp, item.size)
+                base = names.base_name(st, item.mtime_ns, self._hostname, item.size, wire)
+            taken.add(base)
+            planned.append(
+                PutItem(
+                    Copy(st, item.m, uid, base),
+                    item.tmp,
+                    names.letters(letter for letter in item.flags if letter.isupper()),
+                    tuple(sorted(set(item.keywords))),
+                    item.mtime_ns,
+                    item.size,
+                    item.sha256,
+                )
+            )
+        act = Put(
+            self._ground.address, self._mailbox.name, tuple(planned), self._index.take_modseq()
+        )
+        named = tuple(Item(p.copy.st, p.copy.m, p.copy.uid, p.copy.base) for p in planned)
+        trace, also = traced(named, self._desk)
+        if snapshot is None:
+            return act, BoxAppend(
+                at=clock.now_us(),
+                trace=trace,
+                also=also,
+                addr=self._ground.address,
+                mailbox=self._mailbox.name,
+                items=named,
+                client=client,
+                actor=actor,
+            )
+        return act, RestoreMessage(
+            at=clock.now_us(),
+            trace=trace,
+            also=also,
+            addr=self._ground.address,
+            mailbox=self._mailbox.name,
+            items=named,
+            client=client,
+            actor=actor,
+            snapshot=snapshot,
+            was=tuple(item.was for item in items),
+        )
+
+    def _sync(self, items: Sequence[Prepared]) -> None:
+        """Octets, times and names of the files on the disk."""
+
+        def one(item: Prepared) -> None:
+            path = self._tmp / item.tmp
+            descriptor = maildir.open_file(path)
+            try:
+                if os.fstat(descriptor).st_mtime_ns != item.mtime_ns:
+                    os.utime(descriptor, ns=(item.mtime_ns, item.mtime_ns))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+        if len(items) == 1:
+            one(items[0])
+        else:
+            with ThreadPoolExecutor(SYNCING_THREADS, "put") as pool:
+                list(pool.map(one, items))
+        maildir.sync_folder(self._tmp)
+
+
+def _usable(base: str) -> bool:
+    """Whether a base name can be given again as it is."""
+    return (
+        0 < len(base.encode(errors="replace")) <= _MAX_BASE
+        and not base.startswith(".")
+        and not set("/:;") & set(base)
+        and base.isprintable()
+    )

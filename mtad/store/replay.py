@@ -1,0 +1,102 @@
+"""Acts that journals promise and a box has not done yet, found at start.
+
+A frame is durable before its act touches the box, so a process that dies in between leaves
+frames above what the box's index says it has done. Only journals of owners hold acts: those
+of the access role and of commands that ran without a daemon.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mtad.journal.frame import Act, Frame
+from mtad.journal.reader import Reader
+from tracing.events import BoxForeign
+
+OWNERS = ("access-*", "cli-*")
+"""Names of the journals whose processes own boxes."""
+_FOREIGN = b"box.foreign"
+
+
+class Todo(NamedTuple):
+    """What one frame says about one box."""
+
+    journal: str
+    seq: int
+    what: Act | BoxForeign
+
+
+class Replay:
+    """What the journals below a folder say, box by box. Cheap to ask again.
+
+    ``own`` is this process's own journal: what it promised it does itself, unless ``failed``
+    says otherwise.
+    """
+
+    def __init__(self, root: Path, *, own: str = "") -> None:
+        self._root = root
+        self._own = own
+        self._readers: dict[str, Reader] = {}
+        self._after: dict[str, int] = {}
+        self._last: dict[str, dict[str, int]] = {}
+
+    @property
+    def boxes(self) -> list[str]:
+        """Addresses of the boxes that any frame seen says something about."""
+        return list(self._last)
+
+    def scan(self) -> None:
+        """Look at the frames that came since the last time."""
+        for directory in self._journals():
+            reader = self._readers.get(directory.name)
+            if reader is None:
+                reader = self._readers[directory.name] = Reader(directory)
+            for frame in reader.frames(self._after.get(directory.name, 0)):
+                self._after[directory.name] = frame.seq
+                for address in {address for address, _ in _said(frame)}:
+                    self._last.setdefault(address, {})[directory.name] = frame.seq
+
+    def skip_own(self, own: str) -> None:
+        """From here on this process has journal ``own``."""
+        self._own = own
+        reader = self._readers.pop(own, None)
+        if reader is not None:
+            reader.close()
+
+    def failed(self, address: str, seq: int) -> None:
+        """An act of ours is durable but was not done: it is due at the box's next opening."""
+        self._last.setdefault(address, {})[self._own] = seq
+
+    def todo(self, address: str, applied: dict[str, int]) -> Iterator[Todo]:
+        """What a box has still to do, given the last frame it did of each journal, in order."""
+        for journal, last in sorted(self._last.get(address, {}).items()):
+            done = applied.get(journal, 0)
+            if last <= done:
+                continue
+            reader = Reader(self._root / journal)
+            try:
+                for frame in reader.frames(done):
+                    for box, what in _said(frame):
+                        if box == address:
+                            yield Todo(journal, frame.seq, what)
+            finally:
+                reader.close()
+
+    def close(self) -> None:
+        """Let the files go."""
+        while self._readers:
+            self._readers.popitem()[1].close()
+
+    def _journals(self) -> list[Path]:
+        found = (path for pattern in OWNERS for path in self._root.glob(pattern))
+        return sorted(path for path in found if path.is_dir() and path.name != self._own)
+
+
+def _said(frame: Frame) -> Iterator[tuple[str, Act | BoxForeign]]:
+    """Acts of a frame and foreign files it gave numbers to, each with its box."""
+    for act in frame.meta.acts:
+        yield act.box, act
+    if any(_FOREIGN in bytes(raw) for raw in frame.meta.events):
+        for event in frame.events:
+            if isinstance(event, BoxForeign):
+                yield event.addr, event

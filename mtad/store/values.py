@@ -1,0 +1,55 @@
+"""What is said about mailboxes and messages, the same in a box, over a socket and in a snapshot."""
+
+import msgspec
+
+
+class MailboxInfo(msgspec.Struct, frozen=True):
+    """A mailbox and its numbers (RFC 9051 2.3.1); ``id`` survives renames (RFC 8474)."""
+
+    name: str
+    uidvalidity: int
+    uidnext: int
+    highestmodseq: int
+    messages: int
+    id: int = 0
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of a mailbox.
+
+    ``uid`` is 0 while it has none. ``flags`` are Maildir letters, ``internaldate_ns`` is the
+    file's mtime, ``size`` its octets, ``sha256`` the raw digest where it is known, ``m`` 0 where
+    it is not. ``file`` is ``new/<name>`` or ``cur/<name>`` below the mailbox's folder.
+    """
+
+    mailbox: str
+    uid: int
+    st: int
+    m: int
+    base: str
+    flags: str
+    keywords: tuple[str, ...]
+    modseq: int
+    internaldate_ns: int
+    size: int
+    sha256: bytes | None
+    file: str
+    folder: str = ""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A whole file in the box's ``Maildir/tmp`` that is to become a message.
+
+    ``tmp`` is its name there and ``base`` the base name it had, "" for none; ``was`` is the
+    stored copy it was made from, 0 for none. The file must have no other link.
+    """
+
+    tmp: str
+    base: str
+    flags: str
+    keywords: tuple[str, ...]
+    mtime_ns: int
+    size: int
+    sha256: bytes
+    m: int = 0
+    was: int = 0

@@ -1,0 +1,360 @@
+"""A box's acts, from file names to events, over a real journal."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtad import address, clock
+from mtad.errors import Locked, MtadError, NothingFound, UsageError
+from mtad.journal.reader import Reader
+from mtad.journal.writer import Journal
+from mtad.store import maildir, names
+from mtad.store.box import Box, Message, Prepared
+from tracing import ids
+from tracing.events import (
+    BoxAppend,
+    BoxExpunge,
+    BoxFlags,
+    BoxForeign,
+    BoxMailbox,
+    BoxMove,
+    BoxNumbered,
+    BoxVanished,
+    Event,
+    RestoreMessage,
+)
+
+ADDRESS = "ann@example.org"
+MAIL = b"Subject: =?utf-8?B?0J/RgNC40LLQtdGC?= %d\nFrom: a@example.net\n\nhello\n"
+
+
+class Place:
+    """A data directory with one box and one journal."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.folder = data / "boxes" / address.box_folder(ADDRESS)
+        self.maildir = self.folder / "Maildir"
+        self.mint = ids.Mint(1)
+        maildir.ensure(self.maildir)
+        self.journal = self.open_journal()
+
+    def open_journal(self) -> Journal:
+        return Journal.open(self.data / "journal" / "access-0", node=16)
+
+    def box(self) -> Box:
+        return Box.open(self.folder, ADDRESS, self.journal, "mx.example.org")
+
+    def deliver(self, count: int = 1, mailbox: str = "INBOX") -> list[int]:
+        """What the log role does: files in ``new/`` under our names."""
+        sts = []
+        folder = names.mailbox_folder(mailbox)
+        maildir.ensure(self.maildir, folder)
+        for number in range(count):
+            st = self.mint.new()
+            data = MAIL % number
+            base = names.base_name(st, clock.now_us() * 1000, "mx", len(data), len(data) + 4)
+            (self.maildir / folder / "new" / base).write_bytes(data)
+            sts.append(st)
+        return sts
+
+    def prepare(self, name: str, data: bytes = MAIL, base: str = "", flags: str = "S") -> Prepared:
+        (self.maildir / "tmp" / name).write_bytes(data)
+        digest = hashlib.sha256(data).digest()
+        return Prepared(name, base, flags, ("Junk",), 1_600_000_000_123_456_789, len(data), digest)
+
+    def files(self, mailbox: str = "INBOX") -> set[str]:
+        path = self.maildir / names.mailbox_folder(mailbox)
+        return {f"{sub}/{file.name}" for sub in ("new", "cur") for file in (path / sub).iterdir()}
+
+    def events(self) -> list[Event]:
+        """Everything the journal holds, once it is closed."""
+        self.journal.close_now()
+        reader = Reader(self.data / "journal" / "access-0")
+        try:
+            return [event for frame in reader.frames(0) for event in frame.events]
+        finally:
+            reader.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.journal.close_now()
+
+
+def of_kind(events: list[Event], kind: type[Event]) -> list[Event]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def by_uid(box: Box, mailbox: str = "INBOX") -> dict[int, Message]:
+    return {message.uid: message for message in box.messages(mailbox)}
+
+
+async def test_deliveries_are_numbered_in_order_and_stay_new(place: Place) -> None:
+    sts = place.deliver(3)
+    box = place.box()
+    assert await box.sync() == 3
+    assert await box.sync() == 0
+    messages = box.messages("INBOX")
+    assert [(m.uid, m.st) for m in messages] == list(enumerate(sts, 1))
+    assert all(m.file.startswith("new/") for m in messages)
+    assert place.files() == {m.file for m in messages}
+    info = box.mailboxes()[0]
+    assert (info.name, info.uidnext, info.messages) == ("INBOX", 4, 3)
+    box.close()
+    (event,) = of_kind(place.events(), BoxNumbered)
+    assert isinstance(event, BoxNumbered)
+    assert [item.uid for item in event.items] == [1, 2, 3]
+    assert event.uidvalidity == info.uidvalidity
+
+
+async def test_flags_move_the_file_to_cur_and_are_recorded(place: Place) -> None:
+    place.deliver(2)
+    box = place.box()
+    await box.sync()
+    before = box.mailboxes()[0].highestmodseq
+    changed = await box.flags(
+        "INBOX", [1, 2], ["\\Seen", "Junk"], [], actor="user:ann@example.org", client="imap"
+    )
+    assert changed == 2
+    assert await box.flags("INBOX", [1], ["\\seen"], [], actor="x") == 0
+    assert await box.flags("inbox", [2], ["\\Flagged"], ["\\Seen"], actor="x") == 1
+    found = by_uid(box)
+    assert (found[1].flags, found[1].keywords) == ("S", ("Junk",))
+    assert (found[2].flags, found[2].keywords) == ("F", ("Junk",))
+    assert found[2].modseq > found[1].modseq > before
+    assert {name.rpartition(":")[2] for name in place.files()} == {"2,Sa", "2,Fa"}
+    assert (place.maildir / "dovecot-keywords").read_text() == "0 Junk\n"
+    box.close()
+    first, second = of_kind(place.events(), BoxFlags)
+    assert isinstance(first, BoxFlags)
+    assert (first.added, first.actor, first.client) == (
+        ("\\Seen", "Junk"),
+        "user:ann@example.org",
+        "imap",
+    )
+    assert isinstance(second, BoxFlags)
+    assert second.removed == ("\\Seen",)
+
+
+async def test_more_than_26_keywords_live_in_the_index(place: Place) -> None:
+    place.deliver(1)
+    box = place.box()
+    await box.sync()
+    words = [f"word{number:02}" for number in range(30)]
+    await box.flags("INBOX", [1], words, [], actor="x")
+    await box.flags("INBOX", [1], ["\\Seen"], [], actor="x")
+    box.close()
+    box = place.box()
+    await box.sync()
+    assert by_uid(box)[1].keywords == tuple(words)
+    box.close()
+
+
+async def test_moving_keeps_copy_and_content_and_gives_uids(place: Place) -> None:
+    sts = place.deliver(3)
+    box = place.box()
+    await box.sync()
+    with pytest.raises(NothingFound, match="no mailbox Archive"):
+        await box.move("INBOX", [1], "Archive", actor="x")
+    assert await box.create("Archive/2026", actor="x")
+    assert not await box.create("Archive/2026", actor="x")
+    await box.flags("INBOX", [2], ["\\Seen"], [], actor="x")
+    assert await box.move("INBOX", [2, 1], "Archive/2026", actor="admin:root") == [1, 2]
+    assert sorted(by_uid(box)) == [3]
+    there = by_uid(box, "Archive/2026")
+    assert [there[uid].st for uid in (1, 2)] == [sts[1], sts[0]]
+    assert place.files("Archive/2026") == {message.file for message in there.values()}
+    with pytest.raises(UsageError):
+        await box.move("INBOX", [3], "INBOX", actor="x")
+    box.close()
+    events = place.events()
+    (event,) = of_kind(events, BoxMove)
+    assert isinstance(event, BoxMove)
+    assert [(item.st, item.uid) for item in event.items] == [(sts[1], 1), (sts[0], 2)]
+    (made,) = of_kind(events, BoxMailbox)
+    assert isinstance(made, BoxMailbox)
+    assert (made.mailbox, made.what) == ("Archive/2026", "created")
+
+
+async def test_deleting_says_what_was_deleted(place: Place) -> None:
+    sts = place.deliver(3)
+    box = place.box()
+    await box.sync()
+    assert await box.expunge("INBOX", [1, 3], actor="admin:root", client="mtad mail") == 2
+    assert sorted(by_uid(box)) == [2]
+    assert len(place.files()) == 1
+    with pytest.raises(NothingFound, match="UID 1 in INBOX"):
+        await box.expunge("INBOX", [1], actor="x")
+    place.deliver(1)
+    await box.sync()
+    assert sorted(by_uid(box)) == [2, 4]
+    box.close()
+    (event,) = of_kind(place.events(), BoxExpunge)
+    assert isinstance(event, BoxExpunge)
+    assert [(item.st, item.uid) for item in event.items] == [(sts[0], 1), (sts[2], 3)]
+    assert event.subjects == ("Привет 0", "Привет 2")
+
+
+async def test_putting_keeps_name_date_flags_and_is_idempotent(place: Place) -> None:
+    box = place.box()
+    base = names.base_name(place.mint.new(), 10**18, "mx", len(MAIL), len(MAIL))
+    item = place.prepare("one", base=base)
+    (uid,) = await box.put("Old/Mail", [item], actor="backup", snapshot="2026-11-24")
+    (message,) = box.messages("Old/Mail")
+    assert (message.uid, message.base, message.flags, message.keywords) == (
+        uid,
+        base,
+        "S",
+        ("Junk",),
+    )
+    path = place.maildir / ".Old.Mail" / message.file
+    assert path.stat().st_mtime_ns == message.internaldate_ns == 1_600_000_000_123_456_789
+    assert path.read_bytes() == MAIL
+    again = place.prepare("two", base=base)
+    assert await box.put("Old/Mail", [again], actor="backup", snapshot="2026-11-24") == [uid]
+    other = place.prepare("three", MAIL + b"more", base=base)
+    third = place.prepare("four")
+    assert await box.put("INBOX", [other, third], actor="user:x") == [1, 2]
+    assert len({m.base for m in box.messages()}) == 3
+    assert not list((place.maildir / "tmp").iterdir())
+    box.close()
+    events = place.events()
+    (restored,) = of_kind(events, RestoreMessage)
+    assert isinstance(restored, RestoreMessage)
+    assert (restored.snapshot, restored.items[0].uid) == ("2026-11-24", uid)
+    assert len(of_kind(events, BoxAppend)) == 1
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".x", "missing"])
+async def test_only_files_in_tmp_can_be_put(place: Place, name: str) -> None:
+    box = place.box()
+    item = Prepared(name, "", "", (), 0, 1, b"")
+    with pytest.raises(MtadError):
+        await box.put("INBOX", [item], actor="x")
+    box.close()
+
+
+async def test_a_linked_file_is_not_put(place: Place) -> None:
+    box = place.box()
+    item = place.prepare("one")
+    os.link(place.maildir / "tmp" / "one", place.data / "content")
+    with pytest.raises(MtadError, match="of its own"):
+        await box.put("INBOX", [item], actor="x")
+    box.close()
+
+
+async def test_one_owner(place: Place) -> None:
+    box = place.box()
+    with pytest.raises(Locked, match="another process"):
+        place.box()
+    box.close()
+    place.box().close()
+
+
+async def test_other_programs_are_noticed(place: Place) -> None:
+    sts = place.deliver(4)
+    box = place.box()
+    await box.sync()
+    new, cur = place.maildir / "new", place.maildir / "cur"
+    first, second, third, fourth = (m.base for m in box.messages("INBOX"))
+    (new / first).unlink()
+    (new / second).rename(cur / f"{second}:2,RS")
+    (new / third).rename(cur / f"{third},U=7:2,")
+    maildir.ensure(place.maildir, ".Other")
+    (new / fourth).rename(place.maildir / ".Other" / "cur" / f"{fourth}:2,F")
+    (cur / "1.foreign.host:2,S").write_bytes(MAIL)
+    (cur / "link:2,S").symlink_to("/etc/passwd")
+    os.mkfifo(cur / "pipe:2,")
+    await box.sync()
+    found = {m.st: m for m in box.messages()}
+    assert sts[0] not in found
+    assert (found[sts[1]].uid, found[sts[1]].flags) == (2, "RS")
+    assert found[sts[2]].base == f"{third},U=7"
+    assert (found[sts[3]].mailbox, found[sts[3]].flags) == ("Other", "F")
+    (foreign,) = (m for m in found.values() if m.base == "1.foreign.host")
+    assert foreign.flags == "S"
+    assert len(found) == 4
+    assert await box.sync() == 0
+    box.close()
+    events = place.events()
+    assert [type(event) for event in events if event.actor == "outside"].count(BoxMove) == 2
+    (gone,) = of_kind(events, BoxVanished)
+    assert isinstance(gone, BoxVanished)
+    assert [item.st for item in gone.items] == [sts[0]]
+    (came,) = of_kind(events, BoxForeign)
+    assert isinstance(came, BoxForeign)
+    assert came.items[0].st == foreign.st
+    (flags,) = of_kind(events, BoxFlags)
+    assert isinstance(flags, BoxFlags)
+    assert flags.added == ("\\Answered", "\\Seen")
+
+
+async def test_two_files_of_one_base_name_are_both_kept(place: Place) -> None:
+    place.deliver(1)
+    box = place.box()
+    await box.sync()
+    (message,) = box.messages("INBOX")
+    (place.maildir / "cur" / f"{message.base}:2,S").write_bytes(MAIL + b"another")
+    maildir.ensure(place.maildir, ".Copy")
+    (place.maildir / ".Copy" / "cur" / f"{message.base}:2,").write_bytes(MAIL + b"third")
+    (place.maildir / "cur" / "octets\udcff:2,").write_bytes(MAIL)
+    await box.sync()
+    found = box.messages()
+    assert len(found) == len({m.base for m in found}) == len({m.st for m in found}) == 4
+    assert message.st in {m.st for m in found}
+    box.close()
+
+
+async def test_a_mailbox_that_is_gone_and_comes_back_has_another_uidvalidity(place: Place) -> None:
+    place.deliver(2, "Sub")
+    box = place.box()
+    await box.sync()
+    before = {info.name: info.uidvalidity for info in box.mailboxes()}
+    (place.maildir / ".Sub").rename(place.data / "aside")
+    await box.sync()
+    assert [info.name for info in box.mailboxes()] == ["INBOX"]
+    (place.data / "aside").rename(place.maildir / ".Sub")
+    assert await box.sync() == 2
+    after = {info.name: info.uidvalidity for info in box.mailboxes()}
+    assert after["Sub"] > before["Sub"]
+    box.close()
+
+
+async def test_a_missing_maildir_is_no_deletion(place: Place) -> None:
+    place.deliver(2)
+    box = place.box()
+    await box.sync()
+    place.maildir.rename(place.data / "unmounted")
+    with pytest.raises(MtadError, match="mounted"):
+        await box.sync()
+    (place.data / "unmounted").rename(place.maildir)
+    assert await box.sync() == 0
+    assert len(box.messages()) == 2
+    box.close()
+    place.maildir.rename(place.data / "unmounted")
+    with pytest.raises(MtadError, match="mounted"):
+        place.box()
+    (place.data / "unmounted").rename(place.maildir)
+
+
+async def test_acts_of_thousands_are_cut_into_frames(place: Place) -> None:
+    place.deliver(2100)
+    box = place.box()
+    assert await box.sync() == 2100
+    uids = list(range(1, 2101))
+    assert await box.flags("INBOX", uids, ["\\Seen"], [], actor="x") == 2100
+    assert await box.expunge("INBOX", uids, actor="x") == 2100
+    assert not place.files()
+    box.close()
+    events = place.events()
+    assert [len(e.items) for e in of_kind(events, BoxExpunge) if isinstance(e, BoxExpunge)] == [
+        1000,
+        1000,
+        100,
+    ]
