@@ -1,0 +1,220 @@
+"""The local index of a repository: where each object is. Always rebuildable from the packs.
+
+A damaged, foreign or outdated cache is thrown away. It holds ids and places, the commits in
+clear, and the header fields people search by; like the mail itself it never leaves the host.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from backup.format import PackEntry
+
+SCHEMA = """
+CREATE TABLE meta (k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE segment (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE pack (no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind BLOB NOT NULL,
+    salt BLOB NOT NULL, size INTEGER NOT NULL);
+CREATE TABLE frame (no INTEGER PRIMARY KEY, pack INTEGER NOT NULL, number INTEGER NOT NULL,
+    at INTEGER NOT NULL, stored INTEGER NOT NULL, raw INTEGER NOT NULL, count INTEGER NOT NULL);
+CREATE TABLE object (id BLOB PRIMARY KEY, frame INTEGER NOT NULL, at INTEGER NOT NULL,
+    length INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE snapshot (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE head (id BLOB PRIMARY KEY, subject TEXT NOT NULL, sender TEXT NOT NULL,
+    at INTEGER NOT NULL, message_id TEXT NOT NULL) WITHOUT ROWID;
+"""
+_PLACES = (
+    "SELECT o.id, p.name, f.number, o.at, o.length, f.at, f.stored, f.raw, f.count, p.kind, "
+    "p.salt FROM object o JOIN frame f ON f.no=o.frame JOIN pack p ON p.no=f.pack "
+    "WHERE o.id IN ({})"
+)
+_HEADS = "SELECT id, subject, sender, at, message_id FROM head WHERE id IN ({})"
+VERSION = "1"
+_AT_ONCE = 500
+"""Ids in one statement."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where an object is; sorts in reading order."""
+
+    pack: str
+    number: int
+    at: int
+    length: int
+    offset: int
+    stored: int
+    raw: int
+    count: int
+    kind: bytes
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What people know a message by; ``at`` is the Date field in microseconds, 0 unknown."""
+
+    subject: str
+    sender: str
+    at: int
+    message_id: str
+
+
+class Cache:
+    """The cache of one repository. May be used by one thread at a time."""
+
+    def __init__(self, path: Path, repository: str) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path, self._repository = path, repository
+        try:
+            self._db = self._open()
+        except sqlite3.DatabaseError:
+            self._drop()
+            self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
+        try:
+            db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+            db.execute("BEGIN IMMEDIATE")
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone():
+                for statement in SCHEMA.split(";"):
+                    db.execute(statement)
+                stamp = (("version", VERSION), ("repository", self._repository))
+                db.executemany("INSERT INTO meta VALUES (?, ?)", stamp)
+            found = dict(db.execute("SELECT k, v FROM meta"))
+            if found != {"version": VERSION, "repository": self._repository}:
+                raise sqlite3.DatabaseError("a cache of something else")
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _drop(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._db.close()
+        self._drop()
+        self._db = self._open()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    # ---------------------------------------------------------------- index
+
+    def segments(self) -> set[str]:
+        """The index segments that were taken in."""
+        return {name for (name,) in self._db.execute("SELECT name FROM segment")}
+
+    def packs(self) -> dict[str, tuple[bytes, bytes, int]]:
+        """Every pack known: kind, salt, size."""
+        rows = self._db.execute("SELECT name, kind, salt, size FROM pack")
+        return {name: (kind, salt, size) for name, kind, salt, size in rows}
+
+    def add(self, segments: Iterable[str], packs: Sequence[PackEntry]) -> None:
+        """Take in packs and remember the segments they came from, in one transaction."""
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for pack in packs:
+                fields = (pack.name.hex(), pack.kind, pack.salt, pack.size)
+                row = db.execute(
+                    "INSERT INTO pack (name, kind, salt, size) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT DO NOTHING RETURNING no",
+                    fields,
+                ).fetchone()
+                if row is None:
+                    continue
+                for frame in pack.frames:
+                    place = (frame.number, frame.offset, frame.stored, frame.raw)
+                    (number,) = db.execute(
+                        "INSERT INTO frame (pack, number, at, stored, raw, count) "
+                        "VALUES (?, ?, ?, ?, ?, ?) RETURNING no",
+                        (row[0], *place, len(frame.lengths)),
+                    ).fetchone()
+                    db.executemany(
+                        "INSERT OR IGNORE INTO object VALUES (?, ?, ?, ?)",
+                        [(each, number, at, length) for each, at, length in frame.objects()],
+                    )
+            db.executemany("INSERT OR IGNORE INTO segment VALUES (?)", [(s,) for s in segments])
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+    def has(self, object_id: bytes) -> bool:
+        """Whether an object is stored."""
+        found = self._db.execute("SELECT 1 FROM object WHERE id=?", (object_id,)).fetchone()
+        return found is not None
+
+    def place(self, object_id: bytes) -> Place | None:
+        """Where an object is."""
+        return self.places([object_id]).get(object_id)
+
+    def places(self, ids: Sequence[bytes]) -> dict[bytes, Place]:
+        """Where objects are; those not stored are left out."""
+        found = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            rows = self._db.execute(_PLACES.format(_marks(some)), some)
+            found.update({row[0]: Place(*row[1:]) for row in rows})
+        return found
+
+    def objects_in(self, pack: str) -> dict[int, list[tuple[bytes, int, int]]]:
+        """The objects of a pack by frame number: id, start, length."""
+        found: dict[int, list[tuple[bytes, int, int]]] = {}
+        rows = self._db.execute(
+            "SELECT f.number, o.id, o.at, o.length FROM pack p JOIN frame f ON f.pack=p.no "
+            "JOIN object o ON o.frame=f.no WHERE p.name=? ORDER BY f.number, o.at",
+            (pack,),
+        )
+        for number, *fields in rows:
+            found.setdefault(number, []).append((fields[0], fields[1], fields[2]))
+        return found
+
+    def count(self) -> int:
+        """How many objects are stored."""
+        (number,) = self._db.execute("SELECT count(*) FROM object").fetchone()
+        return int(number)
+
+    # ------------------------------------------------------------ snapshots
+
+    def snapshots(self) -> dict[str, bytes]:
+        """The commits seen, encoded, by name."""
+        return dict(self._db.execute("SELECT name, body FROM snapshot"))
+
+    def keep_snapshots(self, add: dict[str, bytes], remove: Iterable[str]) -> None:
+        """Remember commits and forget those that are gone."""
+        with closing(self._db.cursor()) as cursor:
+            cursor.executemany("INSERT OR REPLACE INTO snapshot VALUES (?, ?)", add.items())
+            cursor.executemany("DELETE FROM snapshot WHERE name=?", [(name,) for name in remove])
+
+    # ---------------------------------------------------------------- heads
+
+    def heads(self, ids: Sequence[bytes]) -> dict[bytes, Head]:
+        """The header fields known of messages."""
+        found = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            rows = self._db.execute(_HEADS.format(_marks(some)), some)
+            found.update({row[0]: Head(*row[1:]) for row in rows})
+        return found
+
+    def keep_heads(self, heads: dict[bytes, Head]) -> None:
+        """Remember header fields."""
+        rows = [(i, h.subject, h.sender, h.at, h.message_id) for i, h in heads.items()]
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany("INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?)", rows)
+        self._db.execute("COMMIT")
+
+
+def _marks(values: Sequence[bytes]) -> str:
+    """As many question marks as there are values."""
+    return ",".join("?" * len(values))

@@ -1,0 +1,196 @@
+"""Looking into a repository without changing it: what commands and screens show.
+
+All methods may be called from any thread, one at a time is served. Times are microseconds
+since the Unix epoch unless named otherwise; texts are as they stand in the mail and must go
+through ``tracing.render.safe`` before a terminal sees them.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup import restore
+from backup.format import BoxRoot, Commit, Damaged, Entry
+from backup.places import Folder
+from backup.repository import Repository
+from mtad.errors import Corrupt, NothingFound
+
+if TYPE_CHECKING:
+    from mtad.config import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot in a list; ``size`` is octets of mail, ``stored`` what it added on disk."""
+
+    name: str
+    at: int
+    scope: str
+    boxes: int
+    messages: int
+    size: int
+    added: int
+    stored: int
+    seconds: float
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box in a snapshot."""
+
+    address: str
+    messages: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox in a snapshot."""
+
+    name: str
+    messages: int
+    uidvalidity: int
+    uidnext: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message in a snapshot. ``date`` is its Date field, 0 when it has none."""
+
+    entry: Entry
+    subject: str
+    sender: str
+    date: int
+    message_id: str
+
+    @property
+    def arrived(self) -> int:
+        """When it came into the box, in microseconds."""
+        return self.entry.mtime_ns // 1000
+
+
+class Catalog:
+    """A read-only view of a repository; a context manager."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, loaded: "Loaded") -> "Catalog":
+        """The repository the settings name. Raises keys.NoRepository, NotPermitted, Corrupt."""
+        return cls(open_repository(loaded))
+
+    def close(self) -> None:
+        """Release the repository."""
+        with self._lock:
+            self._repository.close()
+
+    def __enter__(self) -> "Catalog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def notes(self) -> list[str]:
+        """What was found damaged while reading, in sentences."""
+        return self._repository.notes
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every snapshot, newest first."""
+        with self._lock:
+            self._repository.refresh()
+            found = self._repository.snapshots()
+        return [summary(name, commit) for name, commit in reversed(found.items())]
+
+    def resolve(self, given: str) -> str:
+        """The snapshot that ``latest``, a name or an unambiguous part of one means."""
+        with self._lock:
+            return self._repository.resolve(given)[0]
+
+    def boxes(self, snapshot: str) -> list[Box]:
+        """The boxes of a snapshot."""
+        with self._lock:
+            _, commit = self._repository.resolve(snapshot)
+        return [Box(line.address, line.messages, line.size) for line in commit.boxes]
+
+    def mailboxes(self, snapshot: str, box: str) -> list[Mailbox]:
+        """The mailboxes of a box in a snapshot. Raises NothingFound, Corrupt."""
+        with self._lock:
+            root = self._root(snapshot, box)
+        return [Mailbox(m.name, m.messages, m.uidvalidity, m.uidnext) for m in root.mailboxes]
+
+    def messages(self, snapshot: str, box: str, mailbox: str) -> list[Message]:
+        """The messages of a mailbox in a snapshot, newest arrival first.
+
+        The first look at a mailbox reads its messages' headers from the packs; later ones
+        come from the cache. Raises NothingFound, Corrupt.
+        """
+        with self._lock:
+            root = self._root(snapshot, box)
+            if mailbox not in [each.name for each in root.mailboxes]:
+                raise NothingFound(f"snapshot {snapshot}: {box} has no mailbox {mailbox}")
+            try:
+                entries = self._repository.entries(root, mailbox)
+            except Damaged as error:
+                raise Corrupt(f"snapshot {snapshot}, box {box}, {mailbox}: {error}") from error
+            return self._dressed(entries)
+
+    def find(
+        self, snapshot: str, box: str, terms: Sequence[str], mailbox: str | None = None
+    ) -> list[Message]:
+        """The messages that ``mtad restore`` with these terms would choose."""
+        with self._lock:
+            try:
+                everything = self._repository.entries(self._root(snapshot, box))
+            except Damaged as error:
+                raise Corrupt(f"snapshot {snapshot}, box {box}: {error}") from error
+            chosen = restore.select(self._repository, everything, mailbox, terms)
+            return self._dressed([everything[number] for number in chosen])
+
+    def content(self, entry: Entry) -> bytes:
+        """A message as it was. Raises Corrupt."""
+        with self._lock:
+            try:
+                return self._repository.message(entry.id)[0]
+            except Damaged as error:
+                raise Corrupt(str(error)) from error
+
+    def _root(self, snapshot: str, box: str) -> BoxRoot:
+        name, commit = self._repository.resolve(snapshot)
+        return restore.box_root(self._repository, name, commit, box)
+
+    def _dressed(self, entries: list[Entry]) -> list[Message]:
+        known = restore.known_heads(self._repository, entries)
+        found = []
+        for entry in sorted(entries, key=lambda e: (-e.mtime_ns, e.uid)):
+            head = known.get(entry.id)
+            fields = (head.subject, head.sender, head.at, head.message_id) if head else None
+            found.append(Message(entry, *(fields or ("", "", 0, ""))))
+        return found
+
+
+def open_repository(loaded: "Loaded", *, heal: bool = False) -> Repository:
+    """The repository the settings name. Raises what ``Repository`` raises."""
+    folder = Folder(loaded.repository)
+    key_file = loaded.beside(loaded.config.backup.key_file)
+    return Repository(folder, key_file, loaded.places.cache, heal=heal)
+
+
+def summary(name: str, commit: Commit) -> Snapshot:
+    """A commit as lists show it."""
+    return Snapshot(
+        name,
+        commit.at,
+        commit.scope,
+        len(commit.boxes),
+        sum(line.messages for line in commit.boxes),
+        sum(line.size for line in commit.boxes),
+        commit.added,
+        commit.stored,
+        commit.seconds,
+        len(commit.unread),
+    )

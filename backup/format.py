@@ -1,0 +1,386 @@
+"""The octets of a snapshot repository: packs of frames, manifests, commits (PURE).
+
+A pack is a clear header, frames, a table frame and a footer. A frame is a clear header and
+AES-256-GCM of zstd of its payload; pack header and frame header are the additional
+authenticated data. Each pack has a key of its own, HKDF-SHA-256 of the repository's key and
+the pack's 32-octet random salt, so the nonce is the frame's number and never repeats.
+
+    pack    "mtP1" kind u8 version u8 0 0 salt[32]
+    frame   "mtf1" kind u8 codec u8 dictionary u16 number u32 count u32 stored u32 raw u32
+            stored octets: ciphertext with its tag
+    footer  table offset u64, table octets u32, the pack header again, "mtPe"
+
+A data frame's payload is ``count`` lengths (u32), then the objects. The table frame repeats
+what the pack holds; an object's id is computed from its content, so the table can be rebuilt
+from the frames and the index from the tables. Little-endian throughout.
+"""
+
+import hashlib
+import hmac
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+VERSION = 1
+TEXT = b"t"
+"""Messages: skeletons in groups."""
+BODY = b"b"
+"""Decoded bodies, shared by the messages that carry them."""
+MANIFEST = b"m"
+INDEX = b"i"
+COMMIT = b"s"
+TABLE = b"x"
+
+PACK = struct.Struct("<4sccxx32s")
+FRAME = struct.Struct("<4scBHIIII")
+FOOTER = struct.Struct(f"<QI{PACK.size}s4s")
+_PACK_MAGIC = b"mtP1"
+_FRAME_MAGIC = b"mtf1"
+_FOOTER_MAGIC = b"mtPe"
+ZSTD = 1
+TAG = 16
+ID = 32
+MAX_RAW = 2**30
+"""Ceiling of every expansion, in octets; what a header declares above it is damage."""
+MAX_OBJECTS = 2**20
+
+
+class Damaged(ValueError):
+    """Stored octets are not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The repository's subkeys: object ids, contents, manifests."""
+
+    ids: bytes
+    contents: bytes
+    manifests: bytes
+
+    def id_of(self, kind: bytes, digest: bytes) -> bytes:
+        """The id of an object of ``kind`` with this SHA-256.
+
+        HMAC over the digest, not the content: a message's digest is known from its delivery,
+        so that the box's index alone tells what is stored already.
+        """
+        return hmac.digest(self.ids, kind + digest, "sha256")
+
+    def cipher(self, header: bytes) -> AESGCM:
+        """The cipher of the pack with this header."""
+        kind, salt = read_header(header)
+        key = self.contents if kind in (TEXT, BODY) else self.manifests
+        return AESGCM(_hkdf(key, salt, b"mtad pack"))
+
+
+def _hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt, info).derive(key)
+
+
+def derive(master: bytes, repository: bytes) -> Keys:
+    """The subkeys of a repository, bound to its id and to this format."""
+    info = [b"mtad 1 " + name for name in (b"ids", b"contents", b"manifests")]
+    return Keys(*(_hkdf(master, repository, each) for each in info))
+
+
+def key_id(key: bytes) -> str:
+    """What a key file is called in messages; says nothing about the key."""
+    return _hkdf(key, b"", b"mtad 1 key id")[:8].hex()
+
+
+def wrap(key: bytes, repository: bytes, nonce: bytes, master: bytes) -> bytes:
+    """The master key, readable with the key file's key."""
+    return AESGCM(_hkdf(key, repository, b"mtad 1 wrap")).encrypt(nonce, master, None)
+
+
+def unwrap(key: bytes, repository: bytes, nonce: bytes, wrapped: bytes) -> bytes:
+    """The master key. Raises Damaged when this key did not wrap it."""
+    try:
+        return AESGCM(_hkdf(key, repository, b"mtad 1 wrap")).decrypt(nonce, wrapped, None)
+    except InvalidTag:
+        raise Damaged("not wrapped with this key") from None
+
+
+# ------------------------------------------------------------------- frames
+
+
+class FrameEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A frame as tables list it: where its ciphertext is, and the objects in it."""
+
+    number: int
+    offset: int
+    """Of the frame's header within the pack."""
+    stored: int
+    raw: int
+    lengths: tuple[int, ...]
+    ids: bytes
+    """The objects' ids one after the other."""
+
+    def objects(self) -> list[tuple[bytes, int, int]]:
+        """Each object's id, start within the payload, length."""
+        at, found = 4 * len(self.lengths), []
+        for i, length in enumerate(self.lengths):
+            found.append((self.ids[i * ID : i * ID + ID], at, length))
+            at += length
+        return found
+
+
+class PackEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A pack as the index lists it; in its own table ``name`` is empty and ``size`` 0."""
+
+    name: bytes
+    kind: bytes
+    salt: bytes
+    size: int
+    frames: tuple[FrameEntry, ...]
+
+    @property
+    def header(self) -> bytes:
+        """The pack's clear header."""
+        return pack_header(self.kind, self.salt)
+
+
+def pack_header(kind: bytes, salt: bytes) -> bytes:
+    """What a pack begins with."""
+    return PACK.pack(_PACK_MAGIC, kind, bytes([VERSION]), salt)
+
+
+def read_header(data: bytes) -> tuple[bytes, bytes]:
+    """A pack's kind and salt. Raises Damaged."""
+    if len(data) < PACK.size:
+        raise Damaged("the pack is shorter than its header")
+    magic, kind, version, salt = PACK.unpack_from(data)
+    if magic != _PACK_MAGIC or version != bytes([VERSION]):
+        raise Damaged("no pack header")
+    return kind, salt
+
+
+def frame_header(kind: bytes, number: int, count: int, stored: int, raw: int) -> bytes:
+    """A frame's clear header."""
+    return FRAME.pack(_FRAME_MAGIC, kind, ZSTD, 0, number, count, stored, raw)
+
+
+def read_frame_header(data: bytes) -> tuple[bytes, int, int, int, int]:
+    """Kind, number, count, stored, raw. Raises Damaged, also beyond the declared ceilings."""
+    if len(data) < FRAME.size:
+        raise Damaged("the frame is cut off")
+    magic, kind, codec, dictionary, number, count, stored, raw = FRAME.unpack_from(data)
+    if magic != _FRAME_MAGIC or codec != ZSTD or dictionary:
+        raise Damaged("no frame header")
+    if raw > MAX_RAW or count > MAX_OBJECTS or stored > raw + raw // 64 + 4096:
+        raise Damaged("a frame larger than any that is written")
+    return kind, number, count, stored, raw
+
+
+def seal(
+    cipher: AESGCM, pack: bytes, kind: bytes, number: int, count: int, raw: int, packed: bytes
+) -> bytes:
+    """A frame: header and ciphertext. ``packed`` is the compressed payload of ``raw`` octets."""
+    header = frame_header(kind, number, count, len(packed) + TAG, raw)
+    return header + cipher.encrypt(number.to_bytes(12, "little"), packed, pack + header)
+
+
+def unseal(
+    cipher: AESGCM, pack: bytes, kind: bytes, number: int, count: int, raw: int, sealed: bytes
+) -> bytes:
+    """The compressed payload of a frame whose ciphertext is ``sealed``. Raises Damaged.
+
+    The header is made from what the caller knows, so a frame whose stored header is damaged
+    is still readable.
+    """
+    header = frame_header(kind, number, count, len(sealed), raw)
+    try:
+        return cipher.decrypt(number.to_bytes(12, "little"), sealed, pack + header)
+    except (InvalidTag, OverflowError):
+        raise Damaged("a frame does not match its authentication tag") from None
+
+
+def payload(objects: list[bytes]) -> bytes:
+    """A data frame's payload."""
+    return struct.pack(f"<{len(objects)}I", *map(len, objects)) + b"".join(objects)
+
+
+def read_lengths(data: bytes, count: int) -> tuple[int, ...]:
+    """The objects' lengths in a payload. Raises Damaged when they do not add up."""
+    if 4 * count > len(data):
+        raise Damaged("a frame is shorter than its table")
+    lengths = struct.unpack_from(f"<{count}I", data)
+    if 4 * count + sum(lengths) != len(data):
+        raise Damaged("a frame's objects do not fill it")
+    return lengths
+
+
+def footer(offset: int, length: int, header: bytes) -> bytes:
+    """What a pack ends with: where its table frame is, and its header once more."""
+    return FOOTER.pack(offset, length, header, _FOOTER_MAGIC)
+
+
+def read_footer(data: bytes) -> tuple[int, int, bytes]:
+    """Table offset, its octets, and the pack header. Raises Damaged."""
+    if len(data) != FOOTER.size:
+        raise Damaged("the pack's end is cut off")
+    offset, length, header, magic = FOOTER.unpack(data)
+    if magic != _FOOTER_MAGIC:
+        raise Damaged("the pack's end is not there")
+    return offset, length, header
+
+
+# ---------------------------------------------------------------- manifests
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message in a snapshot of a box."""
+
+    mailbox: str
+    uid: int
+    base: str
+    st: int
+    m: int
+    flags: str
+    """Maildir letters."""
+    keywords: tuple[str, ...]
+    mtime_ns: int
+    size: int
+    id: bytes
+    """The message object."""
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
+    """Up to 512 entries of a mailbox, column by column: that compresses best."""
+
+    uids: tuple[int, ...]
+    bases: tuple[bytes, ...]
+    """Octets: a file name need not be UTF-8."""
+    sts: tuple[int, ...]
+    ms: tuple[int, ...]
+    flags: tuple[str, ...]
+    keywords: tuple[tuple[str, ...], ...]
+    mtimes_ns: tuple[int, ...]
+    sizes: tuple[int, ...]
+    ids: bytes
+
+    def entries(self, mailbox: str) -> list[Entry]:
+        """The rows. Raises Damaged when the columns are not equally long."""
+        ids = [self.ids[i : i + ID] for i in range(0, len(self.ids), ID)]
+        bases = [base.decode(errors="surrogateescape") for base in self.bases]
+        columns = (self.uids, bases, self.sts, self.ms, self.flags, self.keywords)
+        try:
+            return [
+                Entry(mailbox, *row)
+                for row in zip(*columns, self.mtimes_ns, self.sizes, ids, strict=True)
+            ]
+        except ValueError:
+            raise Damaged("a manifest's columns differ in length") from None
+
+
+CHUNK = 512
+"""A chunk holds the entries of one mailbox with equal ``uid // CHUNK``; unnumbered ones last."""
+
+
+class MailboxRoot(msgspec.Struct, frozen=True, array_like=True):
+    """A mailbox in a snapshot: its numbering, and its chunks' ids one after the other."""
+
+    name: str
+    uidvalidity: int
+    uidnext: int
+    highestmodseq: int
+    messages: int
+    chunks: bytes
+
+
+class BoxRoot(msgspec.Struct, frozen=True, array_like=True):
+    """A box in a snapshot."""
+
+    address: str
+    mailboxes: tuple[MailboxRoot, ...]
+
+
+class BoxLine(msgspec.Struct, frozen=True, array_like=True):
+    """A box in a commit: the root's id, messages, their octets."""
+
+    address: str
+    root: bytes
+    messages: int
+    size: int
+
+
+class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A snapshot's commit file: it exists or the snapshot does not."""
+
+    at: int
+    """Microseconds since the Unix epoch, UTC, before the first box was read."""
+    scope: str
+    boxes: tuple[BoxLine, ...]
+    added: int = 0
+    """Messages this snapshot was the first to store."""
+    stored: int = 0
+    """Octets it added to packs."""
+    seconds: float = 0.0
+    unread: tuple[str, ...] = ()
+    """Messages that could not be read, as ``box/mailbox/base``."""
+    marks: dict[str, int] = {}
+    """Reserved for the journal positions the snapshot stands at."""
+
+
+def chunks(entries: list[Entry]) -> list[Chunk]:
+    """A mailbox's entries as chunks; an unchanged run of 512 UIDs gives an equal chunk."""
+    groups: dict[int, list[Entry]] = {}
+    last = 2**63
+    for entry in sorted(entries, key=lambda e: (e.uid or last, e.base)):
+        groups.setdefault(entry.uid // CHUNK if entry.uid else last, []).append(entry)
+    return [
+        Chunk(
+            tuple(e.uid for e in group),
+            tuple(e.base.encode(errors="surrogateescape") for e in group),
+            tuple(e.st for e in group),
+            tuple(e.m for e in group),
+            tuple(e.flags for e in group),
+            tuple(e.keywords for e in group),
+            tuple(e.mtime_ns for e in group),
+            tuple(e.size for e in group),
+            b"".join(e.id for e in group),
+        )
+        for group in groups.values()
+    ]
+
+
+T = TypeVar("T")
+encode = msgspec.msgpack.Encoder().encode
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """A manifest, table or commit. Raises Damaged."""
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"no {kind}: {error}") from None
+
+
+# ------------------------------------------------------------ config, keys
+
+
+def stamp(fields: dict[str, Any]) -> bytes:
+    """A small clear file that shows its own damage: a line of JSON, a line of SHA-256."""
+    line = json.dumps(fields, sort_keys=True, ensure_ascii=True).encode() + b"\n"
+    return line + hashlib.sha256(line).hexdigest().encode() + b"\n"
+
+
+def unstamp(data: bytes) -> dict[str, Any]:
+    """The fields of a stamped file. Raises Damaged."""
+    line, _, digest = data.partition(b"\n")
+    if digest != hashlib.sha256(line + b"\n").hexdigest().encode() + b"\n":
+        raise Damaged("the file does not match its checksum")
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        raise Damaged("the file is no JSON") from None
+    if not isinstance(fields, dict):
+        raise Damaged("the file holds no object")
+    return fields

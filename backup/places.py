@@ -1,0 +1,145 @@
+"""Where a repository's files lie: a folder in which a file exists whole or not at all.
+
+Every file is written under ``tmp/``, synced, renamed to its name, and its folder synced, in
+that order; nothing is ever written in place. All changes go through ``step``, where a test
+can make any of them fail.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+STALE_SECONDS = 86_400
+"""Age from which a file in ``tmp/`` belongs to a run that died."""
+
+
+class Upload:
+    """A file being written; ``finish`` gives it its name, ``abandon`` removes it."""
+
+    def __init__(self, folder: "Folder") -> None:
+        self._folder = folder
+        self.path = folder.root / "tmp" / f"{os.getpid()}-{secrets.token_hex(8)}"
+        folder.step("create")
+        self._file: BinaryIO = open(self.path, "xb", buffering=0)  # noqa: SIM115
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append octets."""
+        self._folder.step("write")
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        self.size += len(data)
+
+    def finish(self, name: str) -> None:
+        """Make the file durable under its name (fsync, rename, fsync of the folder)."""
+        self._folder.step("sync")
+        os.fsync(self._file.fileno())
+        self._file.close()
+        target = self._folder.root / name
+        made = not target.parent.is_dir()
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.step("rename")
+        os.rename(self.path, target)
+        self._folder.step("sync folder")
+        _sync(target.parent)
+        if made:
+            _sync(target.parent.parent)
+
+    def abandon(self) -> None:
+        """Remove what was written; quiet when there is nothing."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Folder:
+    """A repository on a local file system."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def step(self, what: str) -> None:
+        """Called before every change; a test overrides it to fail there."""
+
+    def make(self) -> None:
+        """Create the folders of an empty repository."""
+        for name in ("", "keys", "packs", "index", "snapshots", "locks", "tmp"):
+            (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync(self.root)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a whole file durably. Raises OSError; then the name is as it was."""
+        upload = Upload(self)
+        try:
+            upload.write(data)
+            upload.finish(name)
+        except BaseException:
+            upload.abandon()
+            raise
+
+    def get(self, name: str) -> bytes:
+        """A whole file. Raises OSError."""
+        return (self.root / name).read_bytes()
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Part of a file, shorter at its end. Raises OSError."""
+        with open(self.root / name, "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), length, offset)
+            while 0 < len(data) < length:
+                more = os.pread(file.fileno(), length - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+            return data
+
+    def size(self, name: str) -> int:
+        """Octets in a file. Raises OSError."""
+        return (self.root / name).stat().st_size
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.root / name).is_file()
+
+    def names(self, below: str) -> list[str]:
+        """File names directly in a folder, sorted; none when there is no folder."""
+        try:
+            return sorted(os.listdir(self.root / below))
+        except FileNotFoundError:
+            return []
+
+    def packs(self) -> Iterator[str]:
+        """The name of every pack."""
+        for prefix in self.names("packs"):
+            yield from self.names(f"packs/{prefix}")
+
+    def remove(self, name: str) -> None:
+        """Remove a file; quiet when it is gone."""
+        self.step("remove")
+        (self.root / name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what dead runs left under ``tmp/``."""
+        horizon = time.time() - STALE_SECONDS
+        for name in self.names("tmp"):
+            path = self.root / "tmp" / name
+            try:
+                if path.stat().st_mtime < horizon:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
+
+
+def pack_path(name: str) -> str:
+    """Where a pack lies."""
+    return f"packs/{name[:2]}/{name}"
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

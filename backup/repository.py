@@ -1,0 +1,359 @@
+"""The snapshot repository: write-once objects in packs, and commits that name them.
+
+Order of writes: packs (each synced and renamed to the hash of its octets), the index segment
+that lists them, then the commit file, which alone makes a snapshot. Whatever stops a run
+before that leaves octets that nothing refers to; earlier snapshots are never touched.
+"""
+
+import hashlib
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import zstandard
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from backup import format, keys, split
+from backup.cache import Cache, Place
+from backup.format import COMMIT, INDEX, TABLE, TEXT, Commit, Damaged, PackEntry
+from backup.places import Folder, pack_path
+from mtad.clock import from_us
+from mtad.errors import Corrupt, MtadError
+
+LEVEL = 3
+FRAMES_KEPT = 32 * 2**20
+"""Octets of expanded frames kept for the next reader."""
+
+_local = threading.local()
+
+
+def compress(data: bytes) -> bytes:
+    """zstd with its content size declared; one compressor per thread."""
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False)
+    packed: bytes = _local.compressor.compress(data)
+    return packed
+
+
+def _expand(packed: bytes, raw: int) -> bytes:
+    """What was compressed, at most ``raw`` octets. Raises Damaged for anything else."""
+    try:
+        if raw > format.MAX_RAW or zstandard.frame_content_size(packed) != raw:
+            raise Damaged("a frame expands to another size than it declares")
+        data: bytes = zstandard.ZstdDecompressor().decompress(packed, max_output_size=raw)
+    except zstandard.ZstdError as error:
+        raise Damaged(f"a frame does not expand: {error}") from None
+    if len(data) != raw:
+        raise Damaged("a frame expands to another size than it declares")
+    return data
+
+
+class Repository:
+    """An open repository: reads objects by id, and begins writers. For one thread at a time."""
+
+    def __init__(self, folder: Folder, key_file: Path, cache: Path, *, heal: bool = False) -> None:
+        """Open it; ``heal`` repairs second copies. Raises what ``keys.unlock`` raises."""
+        self.folder = folder
+        key = keys.read_key(key_file)
+        self.id, self.keys, self.notes = keys.unlock(folder, key, key_file, heal=heal)
+        self.cache = Cache(cache / f"repository-{self.id[:16]}.sqlite", self.id)
+        self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._frames_bytes = 0
+        self._ciphers: dict[str, AESGCM] = {}
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the cache."""
+        self.cache.close()
+
+    def __enter__(self) -> "Repository":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -------------------------------------------------------------- small files
+
+    def seal_small(self, kind: bytes, data: bytes) -> bytes:
+        """A file of one frame: index segments and commits."""
+        header = format.pack_header(kind, secrets.token_bytes(32))
+        cipher = self.keys.cipher(header)
+        return header + format.seal(cipher, header, kind, 0, 0, len(data), compress(data))
+
+    def open_small(self, kind: bytes, data: bytes) -> bytes:
+        """What ``seal_small`` sealed. Raises Damaged."""
+        header = data[: format.PACK.size]
+        frame = data[format.PACK.size :]
+        if format.read_header(header)[0] != kind:
+            raise Damaged("a file of another kind")
+        found, number, count, stored, raw = format.read_frame_header(frame)
+        sealed = frame[format.FRAME.size :]
+        if (found, number, count, stored) != (kind, 0, 0, len(sealed)):
+            raise Damaged("the file's header is not what was written")
+        cipher = self.keys.cipher(header)
+        return _expand(format.unseal(cipher, header, kind, 0, 0, raw, sealed), raw)
+
+    # -------------------------------------------------------------------- index
+
+    def refresh(self) -> None:
+        """Bring the cache up to what the repository holds.
+
+        An index segment that cannot be read is replaced by the tables of the packs
+        themselves.
+        """
+        names = set(self.folder.names("index"))
+        if self.cache.segments() - names:
+            self.cache.reset()
+        unread = sorted(names - self.cache.segments())
+        bad = False
+        for name in unread:
+            try:
+                packs = self.segment(name)
+            except (OSError, Damaged) as error:
+                self.notes.append(f"index/{name} is damaged: {error}; using the packs themselves")
+                bad = True
+                continue
+            self.cache.add([name], packs)
+        if bad:
+            self.index_packs()
+
+    def segment(self, name: str) -> list[PackEntry]:
+        """The packs an index segment lists. Raises OSError, Damaged."""
+        data = self.folder.get(f"index/{name}")
+        if hashlib.sha256(data).hexdigest() != name:
+            raise Damaged("its octets are not those it is named after")
+        return format.decode(self.open_small(INDEX, data), list[PackEntry])
+
+    def write_segment(self, packs: list[PackEntry]) -> None:
+        """Make the list of packs durable and known. Raises OSError."""
+        if packs:
+            data = self.seal_small(INDEX, format.encode(packs))
+            name = hashlib.sha256(data).hexdigest()
+            self.folder.put(f"index/{name}", data)
+            self.cache.add([name], packs)
+
+    def index_packs(self) -> None:
+        """Take in every pack the cache does not know, from its own table or its frames."""
+        known = self.cache.packs()
+        for name in self.folder.packs():
+            if name not in known:
+                try:
+                    self.cache.add([], [self.table(name)])
+                except (OSError, Damaged) as error:
+                    self.notes.append(f"{pack_path(name)}: {error}")
+
+    def table(self, name: str) -> PackEntry:
+        """What a pack says it holds; from its frames where its end is damaged.
+
+        Raises OSError, and Damaged when not even that can be told.
+        """
+        data = self.folder.get(pack_path(name))
+        try:
+            offset, length, header = format.read_footer(data[-format.FOOTER.size :])
+            entry = self._read_table(data[offset : offset + length], header)
+        except Damaged:
+            entry = self._scan(data)
+        return PackEntry(bytes.fromhex(name), entry.kind, entry.salt, len(data), entry.frames)
+
+    def _read_table(self, frame: bytes, header: bytes) -> PackEntry:
+        kind, number, count, stored, raw = format.read_frame_header(frame)
+        sealed = frame[format.FRAME.size :]
+        if kind != TABLE or stored != len(sealed):
+            raise Damaged("no table")
+        cipher = self.keys.cipher(header)
+        packed = format.unseal(cipher, header, TABLE, number, count, raw, sealed)
+        return format.decode(_expand(packed, raw), PackEntry)
+
+    def _scan(self, data: bytes) -> PackEntry:
+        """A pack's table made from its frames, as far as they follow one another."""
+        header = data[: format.PACK.size]
+        kind, salt = format.read_header(header)
+        cipher = self.keys.cipher(header)
+        at = format.PACK.size
+        frames: list[format.FrameEntry] = []
+        while True:
+            try:
+                what, number, count, stored, raw = format.read_frame_header(
+                    data[at : at + format.FRAME.size]
+                )
+            except Damaged:
+                break
+            if what == TABLE or number != len(frames):
+                break
+            start = at + format.FRAME.size
+            sealed = data[start : start + stored]
+            try:
+                packed = format.unseal(cipher, header, kind, number, count, raw, sealed)
+                content = _expand(packed, raw)
+                lengths = format.read_lengths(content, count)
+            except Damaged:
+                lengths, content = (), b""
+            ids, begin = [], 4 * count
+            for length in lengths:
+                digest = hashlib.sha256(self._identity(kind, content[begin : begin + length]))
+                ids.append(self.keys.id_of(kind, digest.digest()))
+                begin += length
+            frames.append(format.FrameEntry(number, at, stored, raw, lengths, b"".join(ids)))
+            at = start + stored
+        return PackEntry(b"", kind, salt, 0, tuple(frames))
+
+    def _identity(self, kind: bytes, stored: bytes) -> bytes:
+        """The octets an object's id is made of: a message is known by itself, not its record."""
+        if kind != TEXT:
+            return stored
+        return split.compose(stored, self.objects(split.wanted(stored)))
+
+    # ------------------------------------------------------------------ reading
+
+    def cipher(self, place: Place) -> AESGCM:
+        """The cipher of the pack that a place is in."""
+        if place.pack not in self._ciphers:
+            if len(self._ciphers) > 1000:
+                self._ciphers.clear()
+            header = format.pack_header(place.kind, place.salt)
+            self._ciphers[place.pack] = self.keys.cipher(header)
+        return self._ciphers[place.pack]
+
+    def frame(self, place: Place) -> bytes:
+        """The payload of the frame a place is in. Raises Damaged naming pack and offset."""
+        key = (place.pack, place.number)
+        if key in self._frames:
+            self._frames.move_to_end(key)
+            return self._frames[key]
+        try:
+            sealed = self.folder.read(
+                pack_path(place.pack), place.offset + format.FRAME.size, place.stored
+            )
+            data = self.open_frame(place, sealed)
+        except (OSError, Damaged) as error:
+            raise Damaged(f"{pack_path(place.pack)} at octet {place.offset}: {error}") from error
+        self._frames[key] = data
+        self._frames_bytes += len(data)
+        while self._frames_bytes > FRAMES_KEPT and len(self._frames) > 1:
+            self._frames_bytes -= len(self._frames.popitem(last=False)[1])
+        return data
+
+    def open_frame(self, place: Place, sealed: bytes) -> bytes:
+        """Decrypt and expand a frame whose ciphertext is at hand. Raises Damaged."""
+        header = format.pack_header(place.kind, place.salt)
+        fields = (place.kind, place.number, place.count, place.raw)
+        return _expand(format.unseal(self.cipher(place), header, *fields, sealed), place.raw)
+
+    def get(self, object_id: bytes) -> bytes:
+        """An object as it is stored. Raises Damaged."""
+        place = self.cache.place(object_id)
+        if place is None:
+            raise Damaged(f"object {object_id.hex()[:16]} is in no pack")
+        return self.frame(place)[place.at : place.at + place.length]
+
+    def objects(self, ids: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Several objects. Raises Damaged when one is missing or unreadable."""
+        return {each: self.get(each) for each in ids}
+
+    def message(self, object_id: bytes) -> tuple[bytes, bytes]:
+        """A message and its SHA-256, proven to be what was stored. Raises Damaged."""
+        stored = self.get(object_id)
+        raw = split.compose(stored, self.objects(split.wanted(stored)))
+        digest = hashlib.sha256(raw).digest()
+        if self.keys.id_of(TEXT, digest) != object_id:
+            raise Damaged(f"message {object_id.hex()[:16]} is not what it is named after")
+        return raw, digest
+
+    def start(self, object_id: bytes) -> bytes:
+        """A message's octets up to its first long body: its header. Raises Damaged."""
+        return split.read(self.get(object_id))[1]
+
+    def in_reading_order(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Ids sorted by pack and frame; those not stored come last."""
+        wanted = list(dict.fromkeys(ids))
+        places = self.cache.places(wanted)
+        stored = sorted((i for i in wanted if i in places), key=places.__getitem__)
+        return stored + [i for i in wanted if i not in places]
+
+    def manifest(self, object_id: bytes, kind: type[format.T]) -> format.T:
+        """A manifest object, decoded. Raises Damaged."""
+        return format.decode(self.get(object_id), kind)
+
+    def entries(self, root: format.BoxRoot, mailbox: str | None = None) -> list[format.Entry]:
+        """The messages of a box in a snapshot. Raises Damaged."""
+        return list(self.iter_entries(root, mailbox))
+
+    def iter_entries(self, root: format.BoxRoot, mailbox: str | None) -> Iterator[format.Entry]:
+        """Messages, chunk by chunk."""
+        for box in root.mailboxes:
+            if mailbox in (None, box.name):
+                for at in range(0, len(box.chunks), format.ID):
+                    chunk = self.manifest(box.chunks[at : at + format.ID], format.Chunk)
+                    yield from chunk.entries(box.name)
+
+    # ---------------------------------------------------------------- snapshots
+
+    def snapshots(self) -> dict[str, Commit]:
+        """Every readable snapshot by name, oldest first. Damaged ones become notes."""
+        names = {n.removesuffix(keys.COPY) for n in self.folder.names("snapshots")}
+        cached = self.cache.snapshots()
+        found: dict[str, bytes] = {}
+        for name in names - cached.keys():
+            try:
+                found[name] = self.commit_body(name)[0]
+            except Corrupt as error:
+                self.notes.append(str(error))
+        if found or cached.keys() - names:
+            self.cache.keep_snapshots(found, cached.keys() - names)
+        bodies = {n: b for n, b in {**cached, **found}.items() if n in names}
+        return {name: format.decode(bodies[name], Commit) for name in sorted(bodies)}
+
+    def commit_body(self, name: str, *, heal: bool = False) -> tuple[bytes, list[str]]:
+        """A commit file's content, from either copy. Raises Corrupt when both are bad."""
+
+        def check(data: bytes) -> None:
+            if hashlib.sha256(data).hexdigest()[:8] != name.rpartition("-")[2]:
+                raise Damaged("its octets are not those it is named after")
+            self.open_small(COMMIT, data)
+
+        data, notes = keys.read_twice(self.folder, f"snapshots/{name}", check, heal=heal)
+        return self.open_small(COMMIT, data), notes
+
+    def resolve(self, given: str) -> tuple[str, Commit]:
+        """The snapshot that ``latest``, a name, or an unambiguous part of one means."""
+        found = self.snapshots()
+        if not found:
+            raise MtadError("there is no snapshot yet; 'mtad snapshot create' takes one")
+        if given in ("", "latest"):
+            name = next(reversed(found))
+        else:
+            fits = [n for n in found if n.startswith(given) or n.rpartition("-")[2] == given]
+            if len(fits) != 1:
+                what = "is no snapshot" if not fits else f"may be any of {', '.join(fits[:5])}"
+                raise MtadError(f"{given!r} {what}; 'mtad snapshot list' shows them")
+            name = fits[0]
+        return name, found[name]
+
+    def commit(self, commit: Commit) -> str:
+        """Write the commit file and its copy: the snapshot exists from the first rename on."""
+        data = self.seal_small(COMMIT, format.encode(commit))
+        name = f"{from_us(commit.at):%Y%m%dT%H%M%SZ}-{hashlib.sha256(data).hexdigest()[:8]}"
+        keys.twice(self.folder, f"snapshots/{name}", data)
+        return name
+
+
+def create(folder: Path, key_file: Path) -> str:
+    """Make an empty repository, and its key file unless there is one. Returns its id.
+
+    Order: key (durable first, or what follows could never be read), folders, wrapped key,
+    config. Raises MtadError when there is a repository already.
+    """
+    place = Folder(folder)
+    if place.exists(keys.CONFIG) or place.exists(keys.CONFIG + keys.COPY):
+        if not key_file.exists():
+            keys.read_key(key_file)
+        raise MtadError(f"there is a snapshot repository in {folder} already, with its key")
+    key = keys.read_key(key_file) if key_file.exists() else keys.make_key(key_file)
+    place.make()
+    return keys.initialise(place, key)

@@ -1,0 +1,223 @@
+"""What commands and the jobs role do alike: a snapshot, a check, a restore, with their events.
+
+Events go through ``Tell``, so that a command can write them into its own journal and the
+jobs role into that of the daemon.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from backup import catalog, keys, repository, restore, snapshot, verify
+from backup.locks import Lock
+from backup.repository import Repository
+from mtad import clock
+from mtad.address import box_address, box_folder
+from mtad.config import Loaded
+from mtad.errors import MtadError, NothingFound
+from mtad.store.client import Boxes
+from tracing import events, ids
+
+
+class Tell(Protocol):
+    """Where events go: an id for the run, and a durable record of each event."""
+
+    def new_id(self) -> int:
+        """An id nobody has had."""
+
+    def __call__(self, event: events.Event) -> None:
+        """Make the event durable. Raises MtadError."""
+
+
+def boxes(loaded: Loaded, box: str | None, domain: str | None) -> list[tuple[str, Path]]:
+    """Address and folder of every box on disk that is wanted. Raises NothingFound."""
+    found = []
+    for path in sorted(loaded.places.boxes.glob("*/*")):
+        address = box_address("/".join(path.parts[-2:]))
+        host = address.rpartition("@")[2]
+        if path.is_dir() and box in (None, address) and domain in (None, host):
+            found.append((address, path))
+    if not found and (box or domain):
+        raise NothingFound(f"{box or domain} has no mail on this server: nothing to snapshot")
+    return found
+
+
+def scope(box: str | None, domain: str | None) -> str:
+    """What a snapshot covers, in words."""
+    return f"box {box}" if box else f"domain {domain}" if domain else "all boxes"
+
+
+def open_or_create(loaded: Loaded, say: Callable[[str], None]) -> Repository:
+    """The repository the settings name, made now if there is none."""
+    try:
+        return catalog.open_repository(loaded, heal=True)
+    except keys.NoRepository:
+        repository.create(loaded.repository, loaded.beside(loaded.config.backup.key_file))
+        say(f"made an empty repository in {loaded.repository}")
+        return catalog.open_repository(loaded)
+
+
+def take(
+    loaded: Loaded,
+    tell: Tell,
+    *,
+    box: str | None = None,
+    domain: str | None = None,
+    actor: str = "backup",
+    say: Callable[[str], None] = lambda sentence: None,
+    progress: Callable[[snapshot.Progress], None] = lambda progress: None,
+) -> snapshot.Taken:
+    """Take a snapshot, with its events. ``say`` gets sentences for the operator.
+
+    Raises MtadError; a snapshot that fails leaves nothing that counts.
+    """
+    wanted = boxes(loaded, box, domain)
+    run = tell.new_id()
+    with open_or_create(loaded, say) as store, Lock(store.folder):
+        store.folder.sweep()
+        for note in store.notes:
+            say(note)
+        began = clock.now_us()
+        name = f"{clock.from_us(began):%Y%m%dT%H%M%SZ}"
+        what = scope(box, domain)
+        start = events.BackupStart(at=began, trace=run, actor=actor, snapshot=name, scope=what)
+        tell(start)
+        try:
+            with Boxes(loaded) as owner:
+                taken = snapshot.create(
+                    store,
+                    wanted,
+                    scope=what,
+                    aside=loaded.places.cache / "snapshot",
+                    sync=lambda address: _number(owner, address, say),
+                    progress=progress,
+                )
+        except BaseException as error:
+            why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+            failed = events.BackupFail(at=clock.now_us(), trace=run, actor=actor, why=why)
+            with contextlib.suppress(MtadError):
+                tell(failed)
+            if isinstance(error, OSError):
+                raise MtadError(f"no snapshot was taken: {error}") from error
+            raise
+    commit = taken.commit
+    tell(
+        events.BackupDone(
+            at=clock.now_us(),
+            trace=run,
+            actor=actor,
+            snapshot=taken.name,
+            boxes=len(commit.boxes),
+            messages=sum(line.messages for line in commit.boxes),
+            added=commit.added,
+            stored=commit.stored,
+            seconds=commit.seconds,
+        )
+    )
+    return taken
+
+
+def _number(owner: Boxes, address: str, say: Callable[[str], None]) -> None:
+    """Ask for UIDs of what is new; a box that cannot answer is snapshotted as it is."""
+    try:
+        owner.sync(address)
+    except MtadError as error:
+        say(f"{address}: new mail is snapshotted without UIDs: {error}")
+
+
+def check(
+    loaded: Loaded,
+    tell: Tell,
+    *,
+    read_data: bool,
+    actor: str = "backup",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> verify.Report:
+    """Verify the repository, with its event. Raises MtadError when it cannot be opened."""
+    with catalog.open_repository(loaded, heal=True) as store, Lock(store.folder):
+        report = verify.verify(store, read_data=read_data, progress=progress)
+    tell(
+        events.BackupVerified(
+            at=clock.now_us(),
+            trace=tell.new_id(),
+            actor=actor,
+            objects=report.objects,
+            damaged=len(report.findings),
+            read_data=read_data,
+        )
+    )
+    return report
+
+
+def plan(
+    loaded: Loaded,
+    store: Repository,
+    box: str,
+    *,
+    given: str = "latest",
+    mailbox: str | None = None,
+    terms: Sequence[str] = (),
+) -> restore.Plan:
+    """What a restore would do. ``latest`` is the last snapshot that has the box."""
+    if given == "latest":
+        having = [
+            (name, commit)
+            for name, commit in store.snapshots().items()
+            if any(line.address == box for line in commit.boxes)
+        ]
+        if not having:
+            raise NothingFound(f"no snapshot has a box {box}; 'mtad snapshot list' shows them")
+        name, commit = having[-1]
+    else:
+        name, commit = store.resolve(given)
+    root = restore.box_root(store, name, commit, box)
+    folder = loaded.places.boxes / box_folder(box)
+    return restore.make_plan(store, name, root, folder, mailbox=mailbox, terms=terms)
+
+
+def put_back(
+    loaded: Loaded,
+    store: Repository,
+    todo: restore.Plan,
+    tell: Tell,
+    *,
+    actor: str,
+    client: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> restore.Result:
+    """Carry a plan out, with its events. Raises MtadError; a repetition then goes on."""
+    run = tell.new_id()
+    tell(
+        events.RestoreStart(
+            at=clock.now_us(),
+            trace=run,
+            addr=todo.box,
+            actor=actor,
+            snapshot=todo.snapshot,
+            planned=len(todo.puts),
+        )
+    )
+    with Lock(store.folder), Boxes(loaded) as owner:
+        result = restore.apply(
+            store,
+            todo,
+            owner,
+            loaded.places.boxes / box_folder(todo.box),
+            operation=ids.text(run),
+            actor=actor,
+            client=client,
+            progress=progress,
+        )
+    tell(
+        events.RestoreDone(
+            at=clock.now_us(),
+            trace=run,
+            addr=todo.box,
+            actor=actor,
+            snapshot=todo.snapshot,
+            restored=result.restored,
+            skipped=result.skipped,
+        )
+    )
+    return result

@@ -1,0 +1,315 @@
+"""Taking a snapshot: one commit over many boxes, each as one read transaction saw it.
+
+A box is read through ``mtad.store.reading``. Base names are unique and contents immutable,
+so the set of names tells what is there already; contents not stored yet are linked aside at
+once, so that no later expunge takes them, and are read, hashed, split and compressed without
+any lock on the box. An unchanged box adds no object.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backup import format, heads, split
+from backup.format import BODY, MANIFEST, TEXT, BoxLine, BoxRoot, Commit, Entry, MailboxRoot
+from backup.repository import Repository
+from backup.writer import Writer
+from mtad import clock
+from mtad.errors import Locked
+from mtad.store import reading
+
+WINDOW_BYTES = 64 * 2**20
+"""Messages are sorted among as many as fit into this."""
+GROUP = 64
+GROUP_BYTES = 2**20
+"""A frame holds at most this many messages, or octets, or its one message."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a snapshot has come."""
+
+    boxes: int
+    boxes_done: int = 0
+    messages: int = 0
+    read: int = 0
+    read_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A snapshot that was taken; ``same_as`` names the one nothing has changed since."""
+
+    name: str
+    commit: Commit
+    same_as: str = ""
+
+
+def create(
+    repository: Repository,
+    boxes: Sequence[tuple[str, Path]],
+    *,
+    scope: str,
+    aside: Path,
+    sync: Callable[[str], None] = lambda address: None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Taken:
+    """Take a snapshot of boxes, given as address and folder.
+
+    ``aside`` is a folder on the boxes' file system for links. ``sync`` asks a box's owner to
+    number what is new. ``progress`` is called often; what it raises stops the snapshot and
+    leaves no trace of it. Raises Locked when another snapshot is running, OSError when the
+    repository cannot be written.
+    """
+    began = time.monotonic()
+    at = clock.now_us()
+    with _alone(aside):
+        run = _Run(repository, aside, Progress(len(boxes)), progress)
+        try:
+            earlier = repository.snapshots()
+            lines = []
+            for address, folder in boxes:
+                sync(address)
+                lines.append(run.box(address, folder, earlier))
+                run.shown.boxes_done += 1
+                progress(run.shown)
+            run.flush()
+            run.writer.finish()
+        except BaseException:
+            run.writer.abandon()
+            raise
+        commit = Commit(
+            at=at,
+            scope=scope,
+            boxes=tuple(lines),
+            added=run.added,
+            stored=run.writer.stored,
+            seconds=round(time.monotonic() - began, 3),
+            unread=tuple(run.unread),
+        )
+        same = [name for name, old in earlier.items() if old.boxes == commit.boxes]
+        newest = same[-1] if same and same[-1] == next(reversed(earlier), "") else ""
+        return Taken(repository.commit(commit), commit, newest)
+
+
+@contextlib.contextmanager
+def _alone(aside: Path) -> Iterator[None]:
+    """One snapshot at a time; what an earlier one left aside is removed."""
+    aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(aside / "lock", "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked("another snapshot is being taken; wait for it to end") from None
+        for left in aside.glob("links-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+class _Run:
+    """One snapshot in the making."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        aside: Path,
+        shown: Progress,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self.repository = repository
+        self.writer = Writer(repository)
+        self.shown = shown
+        self.added = 0
+        self.unread: list[str] = []
+        self._progress = progress
+        self._links = aside / f"links-{secrets.token_hex(6)}"
+        self._texts: list[tuple[tuple[bytes, bytes], bytes, bytes]] = []
+        self._texts_bytes = 0
+        self._bodies: list[tuple[bytes, bytes]] = []
+        self._bodies_bytes = 0
+        self._manifests: list[tuple[bytes, bytes]] = []
+
+    # -------------------------------------------------------------------- boxes
+
+    def box(self, address: str, folder: Path, earlier: dict[str, Commit]) -> BoxLine:
+        """Store what a box has and the repository has not; the box's line in the commit."""
+        state = reading.read_box(folder, address)
+        known = self._known(address, earlier)
+        ids: list[bytes | None] = []
+        missing: list[tuple[int, reading.StateMessage, Path]] = []
+        self._links.mkdir(mode=0o700)
+        try:
+            for number, message in enumerate(state.messages):
+                object_id = self._stored(message, known)
+                ids.append(object_id)
+                if object_id is None:
+                    aside = self._links / str(number)
+                    with contextlib.suppress(OSError):
+                        os.link(message.path, aside)
+                    missing.append((number, message, aside))
+            for number, message, aside in missing:
+                ids[number] = self._read(address, message, aside)
+        finally:
+            shutil.rmtree(self._links, ignore_errors=True)
+        self.shown.messages += len(ids)
+        entries: dict[str, list[Entry]] = {box.name: [] for box in state.mailboxes}
+        for message, object_id in zip(state.messages, ids, strict=True):
+            if object_id is not None:
+                entries.setdefault(message.mailbox, []).append(_entry(message, object_id))
+        return self._manifest(address, state.mailboxes, entries)
+
+    def _known(self, address: str, earlier: dict[str, Commit]) -> dict[str, tuple[bytes, int]]:
+        """Object and size by base name, from the box's last readable snapshot."""
+        for commit in reversed(earlier.values()):
+            for line in commit.boxes:
+                if line.address == address:
+                    try:
+                        root = self.repository.manifest(line.root, BoxRoot)
+                        entries = self.repository.entries(root)
+                    except format.Damaged:
+                        break
+                    return {entry.base: (entry.id, entry.size) for entry in entries}
+        return {}
+
+    def _stored(
+        self, message: reading.StateMessage, known: dict[str, tuple[bytes, int]]
+    ) -> bytes | None:
+        """The object of a message that needs no reading."""
+        object_id, size = known.get(message.base, (None, -1))
+        if object_id is not None and size == message.size:
+            return object_id
+        if message.sha256:
+            object_id = self.repository.keys.id_of(TEXT, message.sha256)
+            if self.writer.has(object_id):
+                return object_id
+        return None
+
+    def _read(self, address: str, message: reading.StateMessage, aside: Path) -> bytes | None:
+        """Read and add a message; None when it was expunged or cannot be read."""
+        try:
+            try:
+                raw = aside.read_bytes()
+                aside.unlink()
+            except FileNotFoundError:
+                with reading.open_message(message) as file:
+                    raw = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            shown = message.base.encode(errors="replace").decode()
+            self.unread.append(f"{address}/{message.mailbox}/{shown}: {error.strerror}")
+            return None
+        object_id = self.repository.keys.id_of(TEXT, hashlib.sha256(raw).digest())
+        if self.writer.claim(object_id):
+            self.added += 1
+            self._keep_text(object_id, raw)
+        self.shown.read += 1
+        self.shown.read_bytes += len(raw)
+        if self.shown.read % 64 == 0:
+            self._progress(self.shown)
+        return object_id
+
+    # ------------------------------------------------------------------ contents
+
+    def _keep_text(self, object_id: bytes, raw: bytes) -> None:
+        record = split.record(raw, self._keep_body)
+        self._texts.append((heads.sort_key(raw), object_id, record))
+        self._texts_bytes += len(record)
+        if self._texts_bytes >= WINDOW_BYTES:
+            self._flush_texts()
+
+    def _keep_body(self, body: bytes) -> bytes:
+        object_id = self.repository.keys.id_of(BODY, hashlib.sha256(body).digest())
+        if self.writer.claim(object_id):
+            if self._bodies and self._bodies_bytes + len(body) > GROUP_BYTES:
+                self._flush_bodies()
+            self._bodies.append((object_id, body))
+            self._bodies_bytes += len(body)
+        return object_id
+
+    def _flush_texts(self) -> None:
+        self._texts.sort()
+        for group in _groups((object_id, record) for _, object_id, record in self._texts):
+            self.writer.add(TEXT, group)
+        self._texts, self._texts_bytes = [], 0
+
+    def _flush_bodies(self) -> None:
+        if self._bodies:
+            self.writer.add(BODY, self._bodies)
+        self._bodies, self._bodies_bytes = [], 0
+
+    def flush(self) -> None:
+        """Hand everything that is waiting to the writer."""
+        self._flush_texts()
+        self._flush_bodies()
+        self._flush_manifests()
+
+    # ----------------------------------------------------------------- manifests
+
+    def _manifest(
+        self,
+        address: str,
+        mailboxes: Sequence[reading.MailboxInfo],
+        entries: dict[str, list[Entry]],
+    ) -> BoxLine:
+        meta = {box.name: box for box in mailboxes}
+        roots = []
+        for name in sorted(entries):
+            box = meta.get(name)
+            chunk_ids = [self._keep_manifest(chunk) for chunk in format.chunks(entries[name])]
+            validity, following, modseq = (
+                (box.uidvalidity, box.uidnext, box.highestmodseq) if box else (0, 0, 0)
+            )
+            found = (len(entries[name]), b"".join(chunk_ids))
+            roots.append(MailboxRoot(name, validity, following, modseq, *found))
+        root = self._keep_manifest(BoxRoot(address, tuple(roots)))
+        rows = [entry for each in entries.values() for entry in each]
+        return BoxLine(address, root, len(rows), sum(entry.size for entry in rows))
+
+    def _keep_manifest(self, manifest: format.Chunk | BoxRoot) -> bytes:
+        data = format.encode(manifest)
+        object_id = self.repository.keys.id_of(MANIFEST, hashlib.sha256(data).digest())
+        if self.writer.claim(object_id):
+            self._manifests.append((object_id, data))
+        return object_id
+
+    def _flush_manifests(self) -> None:
+        for group in _groups(self._manifests):
+            self.writer.add(MANIFEST, group)
+        self._manifests = []
+
+
+def _entry(message: reading.StateMessage, object_id: bytes) -> Entry:
+    return Entry(
+        message.mailbox,
+        message.uid,
+        message.base,
+        message.st or 0,
+        message.m or 0,
+        message.flags,
+        tuple(message.keywords),
+        message.internaldate_ns,
+        message.size,
+        object_id,
+    )
+
+
+def _groups(objects: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Objects in runs of at most GROUP or GROUP_BYTES."""
+    group: list[tuple[bytes, bytes]] = []
+    size = 0
+    for each in objects:
+        if group and (len(group) == GROUP or size + len(each[1]) > GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(each)
+        size += len(each[1])
+    if group:
+        yield group

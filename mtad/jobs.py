@@ -1,0 +1,320 @@
+"""The jobs role: what is done by the clock and not by a message.
+
+A snapshot every day at the settings' hour, and hourly the removal of deleted messages whose
+keep time is over. A job that was missed because the machine was off runs once when it is on
+again. On ``run/jobs.sock``: ``snapshot`` takes one now and streams its progress, ``status``
+says what runs, what ran last and what comes next.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from backup import runs
+from backup.snapshot import Progress, Taken
+from mtad import clock, config, control
+from mtad.config import Loaded
+from mtad.errors import Exit, MtadError, Unreachable
+from mtad.journal.errors import JournalBroken, JournalFull
+from mtad.journal.frame import Meta, raw
+from mtad.journal.writer import Journal
+from mtad.signals import Signals
+from tracing import events
+
+NAME = "jobs"
+NODE = 32
+GRACE = timedelta(hours=23)
+"""How late a missed daily snapshot is still taken."""
+PURGE_EVERY = timedelta(hours=1)
+MIN_KEEP_SECONDS = 3600
+"""A content file younger than this is never removed: its links may be in the making."""
+PROGRESS_SECONDS = 0.2
+DAILY = "daily snapshot"
+
+
+class Stopped(MtadError):
+    """The role is told to stop; a snapshot under way ends without a trace."""
+
+    exit_code = Exit.INTERRUPTED
+
+
+class _Tell:
+    """Events of a thread, made durable in the role's journal."""
+
+    def __init__(self, journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
+        self._journal, self._loop = journal, loop
+
+    def new_id(self) -> int:
+        async def new() -> int:
+            return self._journal.mint.new()
+
+        return asyncio.run_coroutine_threadsafe(new(), self._loop).result()
+
+    def __call__(self, event: events.Event) -> None:
+        commit = self._journal.commit(Meta(events=(raw(event),)))
+        try:
+            asyncio.run_coroutine_threadsafe(commit, self._loop).result()
+        except (JournalFull, JournalBroken) as error:
+            raise MtadError(f"the journal takes no event: {error}") from error
+
+
+class Jobs:
+    """The jobs of one data directory."""
+
+    def __init__(self, loaded: Loaded, journal: Journal) -> None:
+        self._loaded = loaded
+        self._journal = journal
+        self._loop = asyncio.get_running_loop()
+        self._tell = _Tell(journal, self._loop)
+        self._one = asyncio.Lock()
+        self._stopping = False
+        self._running: dict[str, Any] | None = None
+        self._last: dict[str, Any] | None = None
+        self.scheduler = AsyncIOScheduler(event_loop=self._loop)
+
+    def start(self) -> None:
+        """Begin to keep time."""
+        once = {"coalesce": True, "max_instances": 1}
+        self.scheduler.add_job(
+            self.daily,
+            _daily(self._loaded),
+            id=DAILY,
+            misfire_grace_time=int(GRACE.total_seconds()),
+            **once,
+        )
+        self.scheduler.add_job(
+            self.purge,
+            IntervalTrigger(seconds=int(PURGE_EVERY.total_seconds())),
+            id="purge",
+            misfire_grace_time=600,
+            **once,
+        )
+        self.scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
+        self.scheduler.start()
+
+    def stop(self) -> None:
+        """Begin nothing more; what runs ends at its next step."""
+        self._stopping = True
+        self.scheduler.shutdown(wait=False)
+
+    async def idle(self) -> None:
+        """Wait for a snapshot under way."""
+        async with self._one:
+            return
+
+    def reload(self) -> None:
+        """Read the settings again, unless they are bad; the daily snapshot moves to its hour."""
+        with contextlib.suppress(MtadError):
+            self._loaded = config.load(self._loaded.path)
+            self.scheduler.reschedule_job(DAILY, trigger=_daily(self._loaded))
+
+    def _failed(self, event: JobExecutionEvent) -> None:
+        """A job raised: said in the log, never in a traceback."""
+        failed = events.BackupFail(
+            at=clock.now_us(),
+            trace=self._journal.mint.new(),
+            actor="system",
+            why=f"{event.job_id}: {event.exception}",
+        )
+        self._journal.note(failed)
+
+    # ---------------------------------------------------------------- snapshots
+
+    async def daily(self) -> None:
+        """The daily snapshot; its failure is an event of its own."""
+        with contextlib.suppress(MtadError):
+            await self.snapshot(lambda progress: None)
+
+    async def snapshot(
+        self,
+        progress: Callable[[Progress], None],
+        *,
+        box: str | None = None,
+        domain: str | None = None,
+        actor: str = "backup",
+    ) -> Taken:
+        """Take a snapshot in a thread, one at a time. Raises MtadError, Stopped."""
+
+        def watch(state: Progress) -> None:
+            if self._stopping:
+                raise Stopped("the server is stopping")
+            self._running = _fields(state)
+            progress(state)
+
+        async with self._one:
+            if self._stopping:
+                raise Stopped("the server is stopping")
+            self._running = {"scope": runs.scope(box, domain)}
+            began = clock.now_us()
+            try:
+                taken = await asyncio.to_thread(
+                    runs.take,
+                    self._loaded,
+                    self._tell,
+                    box=box,
+                    domain=domain,
+                    actor=actor,
+                    progress=watch,
+                )
+            except MtadError as error:
+                self._last = {"began_us": began, "ok": False, "error": str(error)}
+                raise
+            finally:
+                self._running = None
+            self._last = {"began_us": began, "ok": True, "snapshot": taken.name}
+            return taken
+
+    # -------------------------------------------------------------------- purge
+
+    async def purge(self) -> int:
+        """Remove content files that nothing links to and whose keep time is over.
+
+        Only once the log role has applied every frame that was durable when the candidates
+        were listed: a message in a journal has its content file before it has a link.
+        Returns how many were removed; none while the log role does not answer.
+        """
+        seconds = max(MIN_KEEP_SECONDS, self._loaded.config.store.keep_deleted_days * 86400)
+        found = await asyncio.to_thread(unlinked, self._loaded.places.content, seconds)
+        if not found:
+            return 0
+        try:
+            await asyncio.to_thread(control.ask, self._loaded.places.socket("log"), "position")
+        except Unreachable:
+            return 0
+        return await asyncio.to_thread(remove, found, seconds)
+
+    # ------------------------------------------------------------ control socket
+
+    async def verb_snapshot(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Take a snapshot: lines of progress, then one with ``done``."""
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        sent = 0.0
+
+        def progress(state: Progress) -> None:
+            nonlocal sent
+            if time.monotonic() - sent > PROGRESS_SECONDS:
+                sent = time.monotonic()
+                self._loop.call_soon_threadsafe(queue.put_nowait, _fields(state))
+
+        actor = str(request.get("actor") or "admin:socket")
+        what = {name: request.get(name) for name in ("box", "domain")}
+        task = self._loop.create_task(self.snapshot(progress, actor=actor, **what))
+        task.add_done_callback(lambda _: queue.put_nowait({}))
+        return self._stream(task, queue)
+
+    async def _stream(
+        self, task: asyncio.Task[Taken], queue: asyncio.Queue[dict[str, Any]]
+    ) -> AsyncIterator[dict[str, Any]]:
+        while line := await queue.get():
+            yield line
+        taken = await task
+        commit = taken.commit
+        yield {
+            "done": True,
+            "snapshot": taken.name,
+            "boxes": len(commit.boxes),
+            "messages": sum(line.messages for line in commit.boxes),
+            "added": commit.added,
+            "stored_bytes": commit.stored,
+            "same_as": taken.same_as or None,
+            "unread": list(commit.unread),
+        }
+
+    async def verb_status(self, _: dict[str, Any]) -> dict[str, Any]:
+        """What runs, what ran last, what comes next."""
+        jobs = self.scheduler.get_jobs()
+        following = {
+            job.id: job.next_run_time.isoformat() for job in jobs if job.next_run_time is not None
+        }
+        return {"running": self._running, "last": self._last, "next": following}
+
+
+def _daily(loaded: Loaded) -> CronTrigger:
+    hour, _, minute = loaded.config.backup.daily_at.partition(":")
+    return CronTrigger(hour=int(hour), minute=int(minute))
+
+
+def _fields(state: Progress) -> dict[str, Any]:
+    return {
+        "boxes": state.boxes,
+        "boxes_done": state.boxes_done,
+        "messages": state.messages,
+        "read": state.read,
+        "read_bytes": state.read_bytes,
+    }
+
+
+def unlinked(content: Path, seconds: float) -> list[Path]:
+    """Content files without another link that nobody has touched for ``seconds``."""
+    return [
+        Path(file.path)
+        for month in sorted(content.glob("*"))
+        if month.is_dir()
+        for file in os.scandir(month)
+        if _is_over(file.path, seconds)
+    ]
+
+
+def remove(paths: list[Path], seconds: float) -> int:
+    """Remove those of the files that are still unlinked; how many were."""
+    removed = 0
+    for path in paths:
+        if _is_over(path, seconds):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _is_over(path: Path | str, seconds: float) -> bool:
+    """By change time: the last unlink sets it, and nothing sets it back."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return found.st_nlink == 1 and found.st_ctime < time.time() - seconds
+
+
+async def serve(loaded: Loaded, signals: Signals) -> None:
+    """Keep time until told to stop."""
+    places = loaded.places
+    settings = loaded.config.journal
+    journal = await asyncio.to_thread(
+        lambda: Journal.open(
+            places.journal / NAME,
+            node=NODE,
+            doorbell=places.doorbell,
+            segment_bytes=settings.segment_bytes,
+            cap_bytes=settings.cap_bytes,
+        )
+    )
+    try:
+        jobs = Jobs(loaded, journal)
+        jobs.start()
+        verbs: dict[str, control.Verb] = {
+            "snapshot": jobs.verb_snapshot,
+            "status": jobs.verb_status,
+        }
+        server = await control.serve(places.socket(NAME), verbs)
+        run = journal.mint.new()
+        start = events.SysStart(at=clock.now_us(), trace=run, role=NAME, version=version("mtad"))
+        journal.note(start)
+        signals.reload.append(jobs.reload)
+        signals.ready()
+        await signals.stop.wait()
+        jobs.stop()
+        server.close()
+        await jobs.idle()
+        journal.note(events.SysStop(at=clock.now_us(), trace=run, role=NAME, why="told to stop"))
+    finally:
+        await journal.close()
