@@ -68,17 +68,21 @@ class DataReader:
         self.received += len(chunk)
         end = pending.find(END, start)
         if end >= 0:
-            self.rest = bytes(pending[end + 5 :])
-            self.received -= len(self.rest)
-            self._take(bytes(pending[: end + 2]))
+            with memoryview(pending) as view:
+                self.rest = bytes(view[end + 5 :])
+                block = bytes(view[: end + 2])
             self._pending = bytearray()
+            self.received -= len(self.rest)
+            self._take(block)
             self.done = True
         elif len(pending) > BLOCK:
             cut = pending.rfind(b"\r\n")
             if cut <= 0:
                 cut = len(pending) - (pending[-1] == 13)
-            self._take(bytes(pending[:cut]))
+            with memoryview(pending) as view:
+                block = bytes(view[:cut])
             del pending[:cut]
+            self._take(block)
         self.held = (0 if self.dropped else self.size) + len(self._pending)
         return self.done
 
@@ -90,10 +94,13 @@ class DataReader:
 
     def _take(self, block: bytes) -> None:
         """Judge and convert a block that splits no CRLF and ends before or after one."""
-        ends = block.count(b"\r\n")
-        if block.count(b"\n") != ends or block.count(b"\r") != ends:
+        unstuffed = block.replace(b"\r\n.", b"\n")
+        plain = unstuffed.replace(b"\r\n", b"\n")
+        # Every line end must have come from a CRLF: what the replacements took off tells how
+        # many there were, two octets each with a dot and one each without.
+        ends = (len(block) - len(unstuffed)) // 2 + len(unstuffed) - len(plain)
+        if b"\r" in plain or plain.count(b"\n") != ends:
             self.is_bare = True
-        plain = block.replace(b"\r\n.", b"\n").replace(b"\r\n", b"\n")
         self.size += len(plain) + ends
         if not self._started:
             self._started = True

@@ -146,9 +146,9 @@ class Mailing(Session):
         self._is_reading = True
         try:
             while True:
-                chunk, self.input = self.input, b""
+                chunk = self._take_input()
                 if chunk and reader.feed(chunk):
-                    self.input = reader.rest
+                    self._give_back(reader.rest)
                     self._is_reading = False
                     return reader
                 service.held += reader.held - counted

@@ -70,6 +70,18 @@ class Service:
             return "too many connections from your address"
         return ""
 
+    def enter(self, session: Any, ip: str) -> None:
+        """Count a session in."""
+        self.sessions.add(session)
+        self.per_ip[ip] += 1
+
+    def leave(self, session: Any, ip: str) -> None:
+        """Count a session out, once its socket is closed."""
+        self.sessions.discard(session)
+        self.per_ip[ip] -= 1
+        if self.per_ip[ip] <= 0:
+            del self.per_ip[ip]
+
     def status(self) -> dict[str, Any]:
         """What the control socket tells."""
         return {

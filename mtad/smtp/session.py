@@ -101,8 +101,7 @@ class Session(Wire):
         if why := service.why_not(ip):
             self._turn_away(why)
             return
-        service.sessions.add(self)
-        service.per_ip[ip] += 1
+        service.enter(self, ip)
         self._note(ConnOpen(at=now_us(), trace=self.cn, ip=ip, listener=self._listener))
         self.task = self.loop.create_task(self._handle_client())
 
@@ -136,12 +135,16 @@ class Session(Wire):
         except Gone as gone:
             self._why = gone.why
             await self._farewell(gone.why)
+            linger = gone.why == "timeout"
         except Exception as error:
             self._why = "error"
             await self.push(await self.handle_exception(error))
         finally:
             self._finish()
-            await self._close(linger=linger)
+            try:
+                await self._close(linger=linger)
+            finally:
+                self._service.leave(self, self._client.ip)
 
     async def _greet(self) -> None:
         """Say hello, unless the client could not wait for it (RFC 5321 3.1)."""
@@ -212,7 +215,7 @@ class Session(Wire):
             await self.push(f"421 4.3.2 {host} is shutting down, try again soon")
 
     def _finish(self) -> None:
-        """The end of the session, in the log and in the counters."""
+        """The end of the session, in the log."""
         self._end_transaction(self._why)
         self._note(
             ConnClose(
@@ -225,11 +228,6 @@ class Session(Wire):
                 seconds=round(self.loop.time() - self._opened, 3),
             )
         )
-        service, ip = self._service, self._client.ip
-        service.sessions.discard(self)
-        service.per_ip[ip] -= 1
-        if not service.per_ip[ip]:
-            del service.per_ip[ip]
 
     # ---------------------------------------------------------------- replies
 

@@ -18,6 +18,8 @@ MAX_INPUT = 128 * 1024
 HANDSHAKE_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 """After a refusal that closes: time for the client to read it before the socket goes."""
+MAX_IN_A_ROW = 50
+"""Pipelined commands run before the other sessions have their turn."""
 NEVER = float("inf")
 
 
@@ -46,6 +48,7 @@ class Wire:
     loop: asyncio.AbstractEventLoop
     timeout: float
     input: bytes
+    """What has arrived; up to ``_at`` it is used up."""
     deadline: float
     """In the loop's time; the listener's sweep looks at it."""
     is_lost: bool
@@ -55,6 +58,8 @@ class Wire:
         self.timeout = timeout
         self.link = None
         self.input = b""
+        self._at = 0
+        self._in_a_row = 0
         self.deadline = NEVER
         self.is_lost = False
         self._output: list[bytes] = []
@@ -69,6 +74,8 @@ class Wire:
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived."""
+        if self._at:
+            self.input, self._at = self.input[self._at :], 0
         self.input = self.input + data if self.input else data
         if self._waiter is not None:
             self._wake()
@@ -123,11 +130,15 @@ class Wire:
     async def _line(self) -> bytes:
         """The next command line without its CRLF. Raises BadLine, Gone."""
         self.deadline = self.loop.time() + self.timeout
-        start = 0
+        self._in_a_row += 1
+        if self._in_a_row > MAX_IN_A_ROW:
+            await self._breathe()
+        start = self._at
         while True:
             end = self.input.find(b"\n", start)
             if end >= 0:
                 break
+            self._give_back(self._take_input())
             start = len(self.input)
             if start > MAX_LINE:
                 raise BadLine(await self._skip_line(), is_long=True)
@@ -137,9 +148,9 @@ class Wire:
             finally:
                 self._is_between = False
         self.deadline = NEVER
-        line, self.input = self.input[:end], self.input[end + 1 :]
-        if line.endswith(b"\r") and line.find(b"\r") == end - 1:
-            if end < MAX_LINE:
+        line, self._at = self.input[self._at : end], end + 1
+        if line.endswith(b"\r") and line.find(b"\r") == len(line) - 1:
+            if len(line) < MAX_LINE:
                 return line[:-1]
             raise BadLine(line, is_long=True)
         raise BadLine(line, is_long=False)
@@ -148,14 +159,37 @@ class Wire:
         """Forget the rest of a line that is too long; its beginning, for the log."""
         begin = self.input[:MAX_LINE]
         while (end := self.input.find(b"\n")) < 0:
-            self.input = b""
+            self._take_input()
             await self._more()
-        self.input = self.input[end + 1 :]
+        self._at = end + 1
         self.deadline = NEVER
         return begin
 
+    def _take_input(self) -> bytes:
+        """All that has arrived and is not used up."""
+        taken = self.input[self._at :] if self._at else self.input
+        self.input, self._at = b"", 0
+        return taken
+
+    def _give_back(self, octets: bytes) -> None:
+        """Put what was taken too much in front again; nothing may have arrived meanwhile."""
+        self.input, self._at = octets, 0
+
+    async def _breathe(self) -> None:
+        """Let the other sessions run: this one has had input enough for a while."""
+        self._in_a_row = 0
+        if self._output:
+            self._send()
+        if self._room is not None:
+            await self._room
+        else:
+            await asyncio.sleep(0)
+        if self._end:
+            raise Gone(self._end)
+
     async def _more(self) -> None:
         """Send what is due and wait until input, an end, or the deadline arrives."""
+        self._in_a_row = 0
         if self._output:
             self._send()
         if self._room is not None:
@@ -188,7 +222,7 @@ class Wire:
         """
         assert self.link is not None
         self._send()
-        self.input = b""
+        self._take_input()
         if self._is_paused:
             self._is_paused = False
             self.link.resume_reading()
@@ -224,7 +258,7 @@ class Wire:
                 give_up = self.loop.call_later(LINGER_SECONDS, self.expire, "lost")
                 try:
                     while True:
-                        self.input = b""
+                        self._take_input()
                         await self._more()
                 finally:
                     give_up.cancel()
