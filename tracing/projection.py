@@ -163,7 +163,9 @@ def route_duplicate(event: events.RouteDuplicate, home: Home) -> None:
         return
     number, dom, _ = home.names.address(event.addr)
     original = home.names.address(event.original)[0] if event.original else None
-    n = message.aside()
+    known = message.recipients.get(event.n)
+    n = event.n if event.n and (known is None or known.status == State.RECEIVING) else -1
+    n = message.aside() if n < 0 else n
     orig = original if original != number else None
     message.recipients[n] = Recipient(n, number, dom, orig, event.at, event.at, State.DUPLICATE)
     message.settle()
@@ -173,7 +175,7 @@ def smtp_accept(event: events.SmtpAccept, home: Home) -> None:
     """The message is ours: its recipients are those of the event."""
     message = home.open_message(event.trace, event.at)
     rows = message.recipients
-    for n in [n for n, row in rows.items() if row.status == State.RECEIVING]:
+    for n in [n for n, row in rows.items() if n < ASIDE and row.status != State.DUPLICATE]:
         del rows[n]
         message.dropped.append(n)
     address = home.names.address
@@ -182,6 +184,8 @@ def smtp_accept(event: events.SmtpAccept, home: Home) -> None:
         orig = address(original)[0] if original and original != addr else None
         if orig == number:
             orig = None
+        if n in rows:
+            continue
         rows[n] = Recipient(n, number, dom, orig, event.at, event.at, State.QUEUED)
     if message.sender is None and event.addr:
         message.sender, message.sdom, _ = address(event.addr)
@@ -203,9 +207,8 @@ def smtp_refusal(event: events.SmtpReject | events.SmtpTempfail, home: Home) -> 
     status = State.REFUSED if isinstance(event, events.SmtpReject) else State.TEMPFAILED
     message.last = event.at
     if event.stage == "rcpt":
-        given = event.addr or event.argument
-        if given:
-            number, dom, _ = home.names.address(given)
+        if event.addr:
+            number, dom, _ = home.names.address(event.addr)
             row = Recipient(message.aside(), number, dom, None, event.at, event.at, status)
             _answer(row, event)
             message.recipients[row.n] = row
@@ -249,10 +252,19 @@ def store_delivered(event: events.StoreDelivered, home: Home) -> None:
 
 
 def copy_delivered(event: events.StoreDelivered, home: Home) -> None:
-    """The copy itself, in the month of its id."""
-    box = home.names.address(event.addr)[0]
-    mailbox = home.names.string(event.mailbox)
-    home.store(Stored(event.st, event.trace, event.n, box, mailbox, event.base, event.size))
+    """The copy itself, in the month of its id.
+
+    An act on it may have been recorded first, from another journal: what that said of its
+    mailbox and its end stays.
+    """
+    copy = home.stored(event.st)
+    if copy is None:
+        box = home.names.address(event.addr)[0]
+        mailbox = home.names.string(event.mailbox)
+        copy = Stored(event.st, event.trace, event.n, box, mailbox, event.base, event.size)
+    else:
+        copy.msg, copy.n, copy.base, copy.size = event.trace, event.n, event.base, event.size
+    home.store(copy)
 
 
 def store_failed(event: events.StoreFailed, home: Home) -> None:

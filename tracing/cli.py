@@ -1,0 +1,156 @@
+"""``mtad trace`` and ``mtad tail``: the log on the command line.
+
+While the daemon runs its log role answers on ``run/log.sock`` and nothing heavy is imported;
+otherwise the month files are read here. Both give the same documents and so the same output.
+"""
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtad import control, where
+from mtad.cli_options import config_option, config_path, json_option
+from mtad.errors import Corrupt, MtadError, NothingFound, Unreachable, UsageError
+from tracing import render
+
+if TYPE_CHECKING:
+    from tracing.following import Follower
+    from tracing.queries import Stored
+
+POLL_SECONDS = 0.1
+POLLS = 10
+"""Looks into the files before the daemon is tried again."""
+STREAM_SECONDS = 5.0
+"""Silence of the daemon's stream after which the files are looked into."""
+
+jsonl_option = click.option("--jsonl", is_flag=True, help="One JSON object per line.")
+
+
+def answer(directory: Path, text: str, limit: int = 50) -> render.Document:
+    """What ``mtad trace`` prints, as a document; see ``tracing.answers``.
+
+    Raises UsageError with the place for a query that makes no sense, MtadError for a log of a
+    later version, Corrupt for a file that is no log.
+    """
+    from tracing import answers  # noqa: PLC0415 - not needed while the daemon answers
+
+    with _sentences(directory, text):
+        return answers.answer(directory, text, limit)
+
+
+@contextlib.contextmanager
+def _sentences(directory: Path, text: str) -> Iterator[None]:
+    """Failures of reading in words for the person at the terminal."""
+    import sqlite3  # noqa: PLC0415 - not needed while the daemon answers
+
+    from tracing import months, search  # noqa: PLC0415
+
+    try:
+        yield
+    except search.SearchError as error:
+        shown = "".join(char if char.isprintable() else " " for char in text)
+        raise UsageError(f"{error}\n  {shown}\n  {' ' * error.position}^") from error
+    except months.NewerVersion as error:
+        raise MtadError(str(error)) from error
+    except sqlite3.OperationalError as error:
+        raise Unreachable(f"cannot read the log in {directory}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise Corrupt(f"a file of the log in {directory} is damaged: {error}") from error
+
+
+@click.command(short_help="What happened to a message.")
+@click.argument("query", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@json_option
+@jsonl_option
+@config_option
+@click.pass_context
+def trace(
+    context: click.Context, query: tuple[str, ...], limit: int, as_json: bool, jsonl: bool
+) -> None:
+    """Find messages, or tell what happened to one.
+
+    QUERY is an id (or its first 6 characters or more) or a <Message-ID>, then the whole
+    timeline is shown; or terms such as from:alice to:@example.org since:2d !state:delivered
+    subj:invoice ip:192.0.2.0/24, and bare words.
+    """
+    places = where.places(config_path(context))
+    text = " ".join(query)
+    try:
+        found = control.ask(places.socket("log"), "trace", query=text, limit=limit)
+        found.pop("ok", None)
+    except Unreachable:
+        found = answer(places.log, text, limit)
+    parts = found["messages"] if "messages" in found else found["events"]
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    elif jsonl:
+        for part in parts:
+            click.echo(json.dumps({"schema": 1, **part}, ensure_ascii=False))
+    elif parts:
+        _print(found)
+    if not parts:
+        raise NothingFound(f"nothing found for {render.safe(text)}")
+
+
+def _print(found: render.Document) -> None:
+    if "messages" not in found:
+        click.echo("\n".join(render.timeline(found)))
+        return
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo("\n".join(render.table(found, wide)))
+    click.echo(render.footer(found), err=True)
+
+
+@click.command(short_help="Follow events as they happen.")
+@click.argument("query", nargs=-1)
+@jsonl_option
+@config_option
+@click.pass_context
+def tail(context: click.Context, query: tuple[str, ...], jsonl: bool) -> None:
+    """Print events as they happen, those of messages that match QUERY if one is given.
+
+    Ends with Ctrl-C.
+    """
+    from tracing import answers, following  # noqa: PLC0415 - needed by this command alone
+
+    places = where.places(config_path(context))
+    with _sentences(places.log, " ".join(query)):
+        wanted = following.Filter(places.log, " ".join(query)) if query else None
+        follower = following.Follower(places.log)
+        try:
+            for stored in _followed(places, follower):
+                if wanted is not None and not wanted.takes(stored.event):
+                    continue
+                if jsonl:
+                    shown = {"schema": answers.SCHEMA, **answers.happened(stored)}
+                    click.echo(json.dumps(shown, ensure_ascii=False))
+                else:
+                    click.echo(render.line(stored.event))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            follower.close()
+            if wanted is not None:
+                wanted.close()
+
+
+def _followed(places: where.Places, follower: "Follower") -> "Iterator[Stored]":
+    """Events as they come: by the daemon's stream, or by looking again and again."""
+    while True:
+        try:
+            lines = control.stream(places.socket("log"), "tail", seconds=STREAM_SECONDS)
+            for line in lines:
+                yield from follower.take(line)
+        except Unreachable:
+            pass
+        for _ in range(POLLS):
+            yield from follower.read()
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,94 @@
+"""Following the log: nothing left out, nothing twice, whoever tells that there is more.
+
+``seq`` has no gaps, so a line from the daemon's stream that is not the next one of its month
+means that some were missed, and these are read from the files.
+"""
+
+import sqlite3
+import time
+from pathlib import Path
+
+from tracing import search
+from tracing.events import Event, from_fields
+from tracing.queries import Log, Stored
+from tracing.render import Document
+
+_REMEMBERED = 10_000
+"""Messages that matched a filter, kept in mind."""
+
+
+class Follower:
+    """Events from the present end of the log on."""
+
+    def __init__(self, directory: Path) -> None:
+        self._log = Log(directory)
+        self._cursor = self._log.cursor()
+
+    def take(self, line: Document) -> list[Stored]:
+        """What a line of the stream brings: its event, or more where some were missed.
+
+        Lines without an event, and those known already, bring nothing.
+        """
+        try:
+            month, seq = str(line["month"]), int(line["seq"])
+            event = from_fields(line["event"])
+        except (KeyError, TypeError, ValueError):
+            return []
+        last = self._cursor.get(month, 0)
+        if seq == last + 1:
+            self._cursor[month] = seq
+            return [Stored(month, seq, event)]
+        return self.read() if seq > last else []
+
+    def read(self) -> list[Stored]:
+        """What the files have beyond the last event seen."""
+        found: list[Stored] = []
+        while part := self._log.events_after(self._cursor):
+            for one in part:
+                self._cursor[one.month] = one.seq
+            found += part
+        return found
+
+    def close(self) -> None:
+        """Close the files."""
+        self._log.close()
+
+
+class Filter:
+    """Whether an event belongs to a message that a query matches by now.
+
+    Raises search.SearchError.
+    """
+
+    def __init__(self, directory: Path, text: str) -> None:
+        self._log = Log(directory)
+        self._text = text
+        self._matched: set[int] = set()
+        self._query()
+
+    def takes(self, event: Event) -> bool:
+        """Whether one of the event's traces is such a message; reads the log."""
+        return any(self._matches(trace) for trace in (event.trace, *event.also))
+
+    def _matches(self, trace: int) -> bool:
+        if trace in self._matched:
+            return True
+        one = search.Term(search.Id(trace, trace + 1), False, "")
+        query = self._query()
+        narrow = search.Query(query.text, (*query.terms, one), query.since, query.until)
+        try:
+            found = bool(self._log.ids(narrow, 1))
+        except sqlite3.OperationalError:
+            return False
+        if found:
+            if len(self._matched) >= _REMEMBERED:
+                self._matched.clear()
+            self._matched.add(trace)
+        return found
+
+    def _query(self) -> search.Query:
+        return search.parse(self._text, time.time_ns() // 1000)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._log.close()
