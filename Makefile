@@ -13,7 +13,7 @@ run: $(VENV)/.installed
 	@echo
 	@echo "Try, in another terminal:"
 	@echo "  $(MTAD) demo            the whole story in half a minute"
-	@echo "  $(MTAD) trace           the latest messages, and what became of them"
+	@echo "  $(MTAD) trace to:you    the latest messages, and what became of them"
 	@echo "  $(MTAD) tui             the dashboard"
 	@echo
 	@exec $(MTAD) serve
