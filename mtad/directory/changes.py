@@ -6,8 +6,6 @@ directory that the log does not explain. No event carries a password or its hash
 """
 
 import contextlib
-import getpass
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +34,6 @@ class AlreadyThere(MtadError):
 
 class InUse(MtadError):
     """What is to be removed is needed by something else."""
-
-
-def administrator() -> str:
-    """The actor of what is done at this terminal: ``admin:LOGIN``, behind sudo the caller."""
-    with contextlib.suppress(KeyError, OSError):
-        return f"admin:{os.environ.get('SUDO_USER') or getpass.getuser()}"
-    return f"admin:{os.getuid()}"
 
 
 class Changes:

@@ -12,11 +12,10 @@ import sqlalchemy as sa
 
 from mtad import clock, db
 from mtad.address import box_folder
-from mtad.cli_options import config_option, json_option, settings, yes_option
+from mtad.cli_options import administrator, config_option, json_option, settings, yes_option
 from mtad.directory import database, passwords, tables
 from mtad.directory.changes import (
     Changes,
-    administrator,
     parse_address,
     parse_domain,
     targets_of,

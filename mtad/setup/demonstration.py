@@ -61,7 +61,7 @@ def tell(loaded: Loaded, say: Say) -> None:
         raise MtadError("the message is still there after it was deleted")
 
     say("\n6. Put it back.\n")
-    story.run("restore", "--box", box, trace)
+    story.run("restore", "--box", box, trace, "--yes")
     after = story.stored(box, trace)
 
     say("\n7. Is it the same?\n")

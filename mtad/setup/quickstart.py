@@ -10,8 +10,9 @@ from pathlib import Path
 from backup import repository
 from mtad import clock, config, db, where
 from mtad.address import domain as normal_domain
+from mtad.cli_options import administrator
 from mtad.directory import passwords
-from mtad.directory.changes import Changes, administrator, parse_address
+from mtad.directory.changes import Changes, parse_address
 from mtad.directory.lookup import POSTMASTER
 from mtad.errors import UsageError
 from mtad.journal.command import command_journal
