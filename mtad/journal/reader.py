@@ -27,9 +27,13 @@ class Damage:
 
 
 class Reader:
-    """Frames of one journal in order. Cheap to ask again: it knows where it stood."""
+    """Frames of one journal in order. Cheap to ask again: it knows where it stood.
 
-    def __init__(self, directory: Path) -> None:
+    With ``finished`` false, segments are left out that the log role has dealt with for good.
+    """
+
+    def __init__(self, directory: Path, *, finished: bool = True) -> None:
+        self._finished = finished
         self.directory = directory
         self.name = directory.name
         self.damage: list[Damage] = []
@@ -41,6 +45,8 @@ class Reader:
         self._at = 0
         self._walked = 0
         self._seq = 0
+        self._exhausted: tuple[int, int] | None = None
+        """A dead writer's newest segment, read to its end: nothing comes to it any more."""
 
     def position(self) -> tuple[int, int]:
         """Segment number and octet up to which frames were handed out."""
@@ -51,12 +57,19 @@ class Reader:
         if after != self._seq or self._header is None:
             self._rewind(after)
         last = self._last()
-        if last <= self.position():
+        if last <= self.position() or last == self._exhausted:
             return
+        self._exhausted = None
         while self._header is not None or self._next(after, last[0]):
             yield from self._segment(after, last)
             if not self._next(after, last[0]):
-                return
+                break
+        if last[1] == _ALL:
+            self._exhausted = last
+
+    def is_owned(self) -> bool:
+        """Whether a living process writes this journal."""
+        return self._watch.is_owned()
 
     def close(self) -> None:
         """Let the files go."""
@@ -71,6 +84,7 @@ class Reader:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._header, self._at, self._walked, self._seq = -1, None, 0, 0, after
+        self._exhausted = None
 
     def _last(self) -> tuple[int, int]:
         """Segment number and octet up to which frames count; ``_ALL`` octets of a dead writer's."""
@@ -121,7 +135,7 @@ class Reader:
         present = self._header.number if self._header else 0
         opened = None
         for one in segment.listing(self.directory):
-            if not present < one.number <= newest:
+            if not present < one.number <= newest or (one.done and not self._finished):
                 continue
             found = _open_segment(self.directory, one.number)
             if found is None:

@@ -1,5 +1,6 @@
 """Space for segments: how much there is, which file comes next, what was written last."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +29,13 @@ class Last:
     @classmethod
     def of(cls, directory: Path) -> Self:
         """Find the end of a journal, and make durable what is found there."""
+        for _ in range(10):
+            with contextlib.suppress(FileNotFoundError):  # the log role has just renamed one
+                return cls._of(directory)
+        return cls._of(directory)
+
+    @classmethod
+    def _of(cls, directory: Path) -> Self:
         highest = 0
         newest: tuple[int, bool, Path] | None = None
         for found in segment.listing(directory):

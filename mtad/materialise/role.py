@@ -1,0 +1,220 @@
+"""The log role: one thread makes files and rows of frames, the event loop answers questions.
+
+Whatever befalls the thread's work, a full disk for one, the control socket keeps answering
+and says what is wrong.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from mtad import control
+from mtad.config import Loaded
+from mtad.control import Answer, Verb
+from mtad.errors import Corrupt, Locked, MtadError, UsageError
+from mtad.materialise.worker import Noted, Worker
+from mtad.signals import Signals
+from tracing import answers, log, months, search
+from tracing.queries import Log, Stored
+
+MAX_LAG = 10_000
+"""Events a subscriber may be behind; beyond it the stream ends and the subscriber catches up."""
+POSITION_SECONDS = 600
+
+T = TypeVar("T")
+
+
+class LogRole:
+    """What the control socket answers; lives in the event loop."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._loop = asyncio.get_running_loop()
+        self._worker: Worker | None = None
+        self._answered = 0
+        self._round = asyncio.Condition()
+        self._rounds: set[asyncio.Task[None]] = set()
+        self._tails: set[asyncio.Queue[Noted | None]] = set()
+        self._up = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+
+    def verbs(self) -> dict[str, Verb]:
+        """The questions this role answers."""
+        return {
+            "status": self.status,
+            "position": self.position,
+            "trace": self.trace,
+            "timeline": self.timeline,
+            "tail": self.tail,
+        }
+
+    async def serve(self, signals: Signals) -> None:
+        """Work until told to stop. Raises MtadError when the log cannot be written at all."""
+        self._thread.start()
+        server = await control.serve(self._loaded.places.socket("log"), self.verbs())
+        try:
+            async with asyncio.TaskGroup() as group:
+                stop = group.create_task(signals.stop.wait())
+                up = group.create_task(self._up.wait())
+                await asyncio.wait((stop, up), return_when=asyncio.FIRST_COMPLETED)
+                if self._failure is None and self._up.is_set():
+                    signals.ready()
+                    self._up.clear()
+                    ended = group.create_task(self._up.wait())
+                    await asyncio.wait((stop, ended), return_when=asyncio.FIRST_COMPLETED)
+                    ended.cancel()
+                stop.cancel()
+                up.cancel()
+            if self._worker is not None:
+                self._worker.stop()
+            await asyncio.to_thread(self._thread.join)
+        finally:
+            server.close()
+            for tail in self._tails:
+                tail.put_nowait(None)
+        if self._failure is not None:
+            raise _readable(self._failure) from self._failure
+
+    # -------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        """Worker's thread: replay, then rounds; a failure is left for the loop."""
+        settings = self._loaded.config.journal
+        try:
+            worker = self._worker = Worker(
+                self._loaded.places,
+                keep_seconds=settings.keep_seconds,
+                cap_bytes=settings.cap_bytes,
+                on_noted=self._noted,
+                on_round=self._rounded,
+            )
+            try:
+                worker.start()
+                self._tell(self._up.set)
+                worker.run()
+            finally:
+                worker.close()
+        except BaseException as error:
+            self._failure = error
+        self._tell(self._up.set)
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is gone
+            self._loop.call_soon_threadsafe(call)
+
+    def _noted(self, noted: Noted) -> None:
+        if self._tails and noted:
+            self._tell(lambda: self._publish(noted))
+
+    def _rounded(self, number: int) -> None:
+        if number > self._answered:
+            self._tell(lambda: self._announce(number))
+
+    # ---------------------------------------------------------------- the loop
+
+    def _announce(self, number: int) -> None:
+        self._answered = max(self._answered, number)
+        task = self._loop.create_task(self._wake())  # kept in a set until it is done
+        self._rounds.add(task)
+        task.add_done_callback(self._rounds.discard)
+
+    async def _wake(self) -> None:
+        async with self._round:
+            self._round.notify_all()
+
+    def _publish(self, noted: Noted) -> None:
+        for tail in list(self._tails):
+            if tail.qsize() > MAX_LAG:
+                self._tails.discard(tail)
+                tail.put_nowait(None)
+            else:
+                tail.put_nowait(noted)
+
+    def _working(self) -> Worker:
+        if self._worker is None or not self._thread.is_alive():
+            raise MtadError("the log is starting or stopping; ask again in a moment")
+        return self._worker
+
+    async def status(self, _: Answer) -> Answer:
+        """How the work stands, with what stops it, if anything does."""
+        standing = self._working().standing
+        return {
+            "role": "log",
+            "frames": standing.frames,
+            "problem": standing.problem,
+            "problem_seconds": round(time.time() - standing.since) if standing.problem else 0,
+            "applied": dict(standing.applied),
+        }
+
+    async def position(self, _: Answer) -> Answer:
+        """Return once everything durable at this moment has been applied."""
+        worker = self._working()
+        number = worker.ask()
+        try:
+            async with asyncio.timeout(POSITION_SECONDS), self._round:
+                await self._round.wait_for(lambda: self._answered >= number)
+        except TimeoutError:
+            problem = worker.standing.problem or "it is behind"
+            raise MtadError(f"the log does not catch up: {problem}") from None
+        return {"applied": dict(worker.standing.applied)}
+
+    async def trace(self, request: Answer) -> Answer:
+        """``query`` (and ``limit``): the list or the timeline that ``mtad trace`` prints."""
+        query, limit = str(request.get("query", "")), int(request.get("limit", 50))
+        return await _ask(lambda: answers.answer(self._loaded.places.log, query, limit))
+
+    async def timeline(self, request: Answer) -> Answer:
+        """``trace`` (a number): everything known of one message or connection."""
+        number = int(request["trace"])
+
+        def look() -> Answer:
+            log = Log(self._loaded.places.log)
+            try:
+                return answers.timeline(log, number)
+            finally:
+                log.close()
+
+        return await _ask(look)
+
+    async def tail(self, _: Answer) -> AsyncIterator[Answer]:
+        """Every event from now on as it is recorded, until the subscriber leaves or lags."""
+        return self._follow()
+
+    async def _follow(self) -> AsyncIterator[Answer]:
+        tail: asyncio.Queue[Noted | None] = asyncio.Queue()
+        self._tails.add(tail)
+        try:
+            while (noted := await tail.get()) is not None:
+                for seq, event in noted:
+                    yield answers.happened(Stored(log.month_of(event), seq, event))
+        finally:
+            self._tails.discard(tail)
+
+
+async def _ask(question: Callable[[], Answer]) -> Answer:
+    """Ask the log in a thread; what is wrong with the question or the files is said plainly."""
+    try:
+        return await asyncio.to_thread(question)
+    except search.SearchError as error:
+        raise UsageError(str(error)) from error
+    except (sqlite3.Error, months.NewerVersion) as error:
+        raise Corrupt(f"the log cannot be read: {error}") from error
+
+
+def _readable(error: BaseException) -> BaseException:
+    """A failure as the operator can act on it."""
+    if isinstance(error, log.Busy):
+        return Locked(str(error))
+    if isinstance(error, months.NewerVersion | sqlite3.DatabaseError):
+        return Corrupt(f"the log cannot be written: {error}")
+    return error
+
+
+async def serve(loaded: Loaded, signals: Signals) -> None:
+    """Be the log role until told to stop."""
+    await LogRole(loaded).serve(signals)
