@@ -10,6 +10,7 @@ from mtad.config import Loaded
 from tests import corpus as archives
 from tests import mails
 from tests.corpus import Mail
+from tests.server import PORTS
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +38,6 @@ def site(tmp_path: Path) -> Loaded:
     """The settings of a server made by ``quickstart --local`` for you@example.org; not running."""
     from mtad.setup import quickstart  # noqa: PLC0415 - only the tests that want it pay for it
 
-    made = quickstart.create("you@example.org", tmp_path / "site", local=True)
+    port = next(PORTS)
+    made = quickstart.create("you@example.org", tmp_path / "site", local=True, first_port=port)
     return config.load(made.config)

@@ -1,5 +1,6 @@
 """A real ``mtad serve`` in processes of its own, on loopback, for tests from outside."""
 
+import itertools
 import json
 import os
 import random
@@ -16,6 +17,8 @@ from mtad.control import ask
 from mtad.errors import MtadError
 
 MTAD = [sys.executable, "-m", "mtad"]
+PORTS = itertools.count(10_000 + os.getpid() % 1000 * 20, 20)
+"""Where each server looks for its ports: test processes beside each other get others."""
 
 
 def until(true: Callable[[], object], seconds: float = 30, what: str = "it") -> None:
@@ -31,7 +34,8 @@ class Server:
 
     def __init__(self, folder: Path, address: str = "you@example.org") -> None:
         self.folder = folder
-        done = self.mtad("quickstart", address, "--dir", str(folder), "--local", "--json")
+        words = ("--dir", str(folder), "--local", "--first-port", str(next(PORTS)), "--json")
+        done = self.mtad("quickstart", address, *words)
         self.made: dict[str, Any] = json.loads(done.stdout)
         self.config = Path(self.made["config"])
         self.places = where.places(self.config)
