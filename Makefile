@@ -47,7 +47,7 @@ lock: $(VENV)/.installed-dev
 	$(LOCK) --group build --group dev --constraints requirements.lock --output-file requirements-dev.lock
 
 pictures: $(VENV)/.installed-dev
-	$(BIN)/mtad tui --screenshot docs/overview.svg
+	$(BIN)/python -m tests.pictures
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.documents
