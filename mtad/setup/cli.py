@@ -1,6 +1,7 @@
 """``mtad quickstart``, ``status``, ``config`` and ``demo``: from nothing to a running server."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,12 @@ def quickstart(
 def _ready(made: making.Made, local: bool) -> str:
     """What the owner of a fresh server needs to know."""
     host = ports.LOOPBACK if local else made.hostname
-    command = f"mtad --config {made.config}"
+    command = f"mtad --config {shlex.quote(str(made.config))}"
     lines = [
         f"A server for {made.domain} is ready in {made.config.parent}",
         "",
         f"  box       {made.address}",
-        f"  password  {made.password}    shown only now; '{command} box passwd' makes another",
+        f"  password  {made.password}    shown only now; 'mtad box passwd' makes another",
         "",
         f"Start it:   {command} serve",
         "",
@@ -96,7 +97,10 @@ def _ready(made: making.Made, local: bool) -> str:
         about = Listen.model_fields[service].description or ""
         lines.append(f"  {service:<12} {host}:{port:<6} {about}")
     if not local:
-        lines += ["", "Publish in DNS:", *(f"  {record}" for record in made.dns)]
+        width = max(len(record.name) for record in made.dns)
+        lines += ["", "Publish in DNS:"]
+        lines += [f"  {one.name:<{width}} IN {one.type:<4} {one.value}" for one in made.dns]
+        lines += [f"and let the address's reverse name (PTR) be {made.hostname}."]
     key = made.config.parent / "repository.key"
     lines += ["", f"Keep a copy of {key} elsewhere: without it no snapshot can be read."]
     return "\n".join(lines)

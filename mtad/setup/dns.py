@@ -14,9 +14,6 @@ class Record:
     type: str
     value: str
 
-    def __str__(self) -> str:
-        return f"{self.name:<32} IN {self.type:<4} {self.value}"
-
 
 def records(domain: str, hostname: str, selector: str, dkim_key: str) -> list[Record]:
     """The records for a domain: MX, addresses, SPF, DKIM, DMARC.
