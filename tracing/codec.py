@@ -5,13 +5,30 @@ column's value that the column cannot hold as it is (an address in capitals, a r
 no template) stands in ``detail`` under the column's name and wins when reading.
 """
 
+import re
 import socket
 from typing import Any, Protocol
 
 import msgspec
 
 from tracing import replies
-from tracing.events import COLUMNS, REGISTRY, Event, Unknown, from_fields, to_fields, unknown
+from tracing.events import (
+    COLUMNS,
+    REGISTRY,
+    Event,
+    SmtpAccept,
+    SmtpMail,
+    Unknown,
+    from_fields,
+    to_fields,
+    unknown,
+)
+
+ASIDE = 1 << 20
+"""Numbers from here on are of recipients that were never accepted, or were duplicates."""
+
+DIGEST = re.compile(r"(?:[0-9a-f]{2})+")
+"""A digest that a column can hold as octets."""
 
 MAX_STRING = 255
 """Characters of a host or actor that is interned."""
@@ -30,6 +47,12 @@ class Names(Protocol):
         """The number of a string."""
 
 
+KEPT: dict[type[Event], frozenset[str]] = {
+    SmtpMail: frozenset({"cn", "helo", "login"}),
+    SmtpAccept: frozenset({"size", "sha256", "message_id", "subject", "header_from", "recipients"}),
+}
+"""Fields that the message's own rows hold; ``detail`` has them only where those cannot."""
+
 _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _ips: dict[str, bytes | None] = {}
@@ -37,7 +60,8 @@ _MAX_IPS = 20_000
 
 
 def _shape(cls: type[Event]) -> tuple[str, tuple[tuple[str, Any], ...]]:
-    own = [f for f in msgspec.structs.fields(cls) if f.name not in COLUMNS]
+    apart = {*COLUMNS, *KEPT.get(cls, ())}
+    own = [f for f in msgspec.structs.fields(cls) if f.name not in apart]
     return str(cls.__struct_config__.tag), tuple((f.name, f.default) for f in own)
 
 
@@ -53,7 +77,11 @@ def encode(seq: int, event: Event, names: Names) -> Row:
         value = getattr(event, name)
         if value != default:
             detail[name] = value
-    if type(event) is Unknown:
+    if isinstance(event, SmtpAccept):
+        _keep_what_rows_cannot(event, names, detail)
+    elif isinstance(event, SmtpMail):
+        _must_be_text(event.helo, event.login)
+    elif isinstance(event, Unknown):
         kind, detail = _known_as(event)
     addr = ip = host = reply = actor = None
     if event.addr:
@@ -102,10 +130,37 @@ def encode(seq: int, event: Event, names: Names) -> Row:
     )
 
 
-def decode(row: Row) -> Event:
-    """The event of a row whose dictionary numbers were replaced by their texts."""
+def _keep_what_rows_cannot(event: SmtpAccept, names: Names, detail: dict[str, Any]) -> None:
+    """Put into ``detail`` what the rows of message and recipients would not give back."""
+    _must_be_text(event.message_id, event.subject, event.header_from)
+    if not DIGEST.fullmatch(event.sha256):
+        detail["sha256"] = event.sha256
+    last = 0
+    for one in event.recipients:
+        exact = names.address(one.addr)[2] and (
+            one.original == one.addr or names.address(one.original)[2]
+        )
+        if not exact or not last < one.n < ASIDE or not one.addr or not one.original:
+            detail["recipients"] = event.recipients
+            return
+        last = one.n
+
+
+def _must_be_text(*values: str) -> None:
+    """Raise UnicodeEncodeError for lone surrogates."""
+    for value in values:
+        if not value.isascii():
+            value.encode()
+
+
+def decode(row: Row, kept: dict[str, Any] | None = None) -> Event:
+    """The event of a row whose dictionary numbers were replaced by their texts.
+
+    ``kept`` are the fields of ``KEPT`` that the message's rows hold.
+    """
     _, at, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail = row
-    fields: dict[str, Any] = {"at": at, "trace": trace}
+    fields: dict[str, Any] = {**kept} if kept else {}
+    fields["at"], fields["trace"] = at, trace
     if detail:
         fields.update(_from_json(detail))
     if n:

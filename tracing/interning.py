@@ -74,7 +74,10 @@ class Dictionaries:
 
     def address(self, text: str) -> tuple[int, int, bool]:
         """Numbers of an address and its domain, and whether it is kept as it was written."""
-        known = self._addresses.young.get(text) or self._addresses.find(text)
+        try:
+            return self._addresses.young[text]
+        except KeyError:
+            known = self._addresses.find(text)
         if known is not None:
             return known
         folded = addresses.fold(text)
@@ -118,7 +121,10 @@ class Dictionaries:
 
     def string(self, text: str) -> int:
         """The number of a string."""
-        known = self._strings.young.get(text) or self._strings.find(text)
+        try:
+            return self._strings.young[text]
+        except KeyError:
+            known = self._strings.find(text)
         if known is not None:
             return known
         row = self._cursor.execute("SELECT id FROM str WHERE s=?", (text,)).fetchone()

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracing import creation, ids, months
+from tracing import codec, creation, ids, months
 from tracing.events import Event, StoreDelivered
-from tracing.projection import COPIES, MESSAGES, Home, copy_delivered, of_path
+from tracing.projection import COPIES, MESSAGES, OF_PATH, Home, copy_delivered
 from tracing.writer import MonthWriter
 
 MAX_BATCH = 20_000
@@ -41,7 +41,7 @@ class Applied:
 
 def month_of(event: Event) -> str:
     """The month file an event is written to."""
-    if event.trace > 0 and of_path(type(event)):
+    if event.trace > 0 and OF_PATH[type(event)]:
         return ids.month(event.trace)
     return ids.month_at(event.at)
 
@@ -57,6 +57,7 @@ class Recorder:
         directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._directory = directory
         self._writers: dict[str, MonthWriter] = {}
+        self._recent: MonthWriter | None = None
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,7 +126,10 @@ class Recorder:
             for frame in batch:
                 self._frame = (frame.journal, frame.seq)
                 for event in frame.events:
-                    seq = self._project(event)
+                    try:
+                        seq = self._project(event)
+                    except UnicodeEncodeError:
+                        seq = self._project(codec.scrubbed(event))
                     if seq:
                         noted.append((seq, event))
                 marks[frame.journal] = max(frame.seq, marks.get(frame.journal, 0))
@@ -141,7 +145,7 @@ class Recorder:
     def _project(self, event: Event) -> int:
         """Take an event into the batches of the months it concerns; its seq, 0 if known."""
         cls = type(event)
-        by_trace = event.trace > 0 and of_path(cls)
+        by_trace = OF_PATH[cls] and event.trace > 0
         home = self._home(event.trace) if by_trace else self._home_at(event.at)
         seq = 0
         if home is not None:
@@ -178,8 +182,12 @@ class Recorder:
         return [writer for writer in every if self._wants(writer)]
 
     def _home(self, number: int) -> MonthWriter | None:
+        recent = self._recent
+        if recent is not None and recent.low <= number < recent.high:
+            return recent if self._wants(recent) else None
         for writer in self._writers.values():
             if writer.low <= number < writer.high:
+                self._recent = writer
                 return writer if self._wants(writer) else None
         writer = self._writer(ids.month(number))
         return writer if self._wants(writer) else None

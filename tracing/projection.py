@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tracing import codec, events
+from tracing.codec import ASIDE
 from tracing.states import State, summary
 
-ASIDE = 1 << 20
-"""Numbers from here on are of recipients that were never accepted, or were duplicates."""
-
 _SIZE = re.compile(r",S=(\d{1,15})")
-_DIGEST = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 @dataclass(slots=True)
@@ -74,11 +71,12 @@ class Message:
 
     def settle(self) -> None:
         """Take the state that the recipients' states add up to."""
-        states = [State(one.status) for one in self.recipients.values()]
-        if len(states) == 1:
-            self.status = states[0]
-        elif states:
-            self.status = summary(states)
+        rows = self.recipients.values()
+        if len(rows) == 1:
+            for one in rows:
+                self.status = one.status
+        elif rows:
+            self.status = summary([State(one.status) for one in rows])
 
 
 @dataclass(slots=True)
@@ -108,6 +106,9 @@ class Home(Protocol):
     def open_message(self, m: int, at: int) -> Message:
         """The message, made if there is none."""
 
+    def begin_message(self, m: int, at: int) -> Message:
+        """A message that no event told of before."""
+
     def stored(self, st: int) -> Stored | None:
         """The stored copy, from the batch or the file."""
 
@@ -130,8 +131,7 @@ class Others(Protocol):
 
 def smtp_mail(event: events.SmtpMail, home: Home) -> None:
     """A transaction begins."""
-    message = home.open_message(event.trace, event.at)
-    message.ts = event.at
+    message = home.begin_message(event.trace, event.at)
     message.cn = event.cn
     message.dir = 1 if event.login else 0
     message.login = event.login or None
@@ -185,6 +185,7 @@ def smtp_accept(event: events.SmtpAccept, home: Home) -> None:
         if orig == number:
             orig = None
         if n in rows:
+            rows[n].addr, rows[n].dom, rows[n].orig, rows[n].changed = number, dom, orig, True
             continue
         rows[n] = Recipient(n, number, dom, orig, event.at, event.at, State.QUEUED)
     if message.sender is None and event.addr:
@@ -195,7 +196,7 @@ def smtp_accept(event: events.SmtpAccept, home: Home) -> None:
     message.fresh_subject = bool(event.subject) and message.subject is None
     message.subject = event.subject or None
     message.header_from = event.header_from or None
-    message.sha256 = bytes.fromhex(event.sha256) if _DIGEST.fullmatch(event.sha256) else None
+    message.sha256 = bytes.fromhex(event.sha256) if codec.DIGEST.fullmatch(event.sha256) else None
     message.settle()
 
 
@@ -365,10 +366,9 @@ COPIES: dict[type[events.Event], Callable[[Any, Others], None]] = {
 }
 """What is done in the months of the stored copies."""
 
-PATH = frozenset({"conn", "tls", "smtp", "route", "store"})
-"""First words of the kinds that belong to the month of their trace."""
+_PATH = frozenset({"conn", "tls", "smtp", "route", "store"})
 
-
-def of_path(cls: type[events.Event]) -> bool:
-    """Whether an event belongs to the month of its trace; otherwise to the month of its time."""
-    return events.kind_of(cls).partition(".")[0] in PATH
+OF_PATH = {cls: kind.partition(".")[0] in _PATH for kind, cls in events.REGISTRY.items()} | {
+    events.Unknown: False
+}
+"""Whether an event belongs to the month of its trace; otherwise to the month of its time."""

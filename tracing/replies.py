@@ -18,15 +18,17 @@ _MARK = re.compile(r"\{\{|\}\}|\{id\}|\{addr\}")
 def template(reply: str, trace: int, addr: str) -> str | None:
     """The template of a reply, or None where it has none that gives it back exactly."""
     text = reply
-    if "{" in text or "}" in text:
+    doubtful = "{" in text or "}" in text
+    if doubtful:
         text = text.replace("{", "{{").replace("}", "}}")
     if 0 < trace < 1 << 63:
         text = text.replace(ids.text(trace), "{id}")
     if addr and "{" not in addr and "}" not in addr:
+        doubtful = doubtful or len(addr) < 3  # may have met the mark's own letters
         text = text.replace(addr, "{addr}")
     if len(text) > MAX_TEMPLATE or _DIGITS.search(text):
         return None
-    if text is not reply and fill(text, trace, addr) != reply:
+    if doubtful and fill(text, trace, addr) != reply:
         return None
     return text
 

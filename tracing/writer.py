@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from tracing import addresses, codec, creation, months
+from tracing.codec import ASIDE
 from tracing.events import Event
 from tracing.interning import Dictionaries
-from tracing.projection import ASIDE, Message, Recipient, Stored
+from tracing.projection import Message, Recipient, Stored
 
 _pack = msgspec.msgpack.Encoder().encode
 _HOUR_US = 3_600_000_000
@@ -93,6 +94,7 @@ class MonthWriter:
     def _read_position(self) -> None:
         read = self._cursor.execute
         self.seq: int = read("SELECT coalesce(max(seq), 0) FROM ev").fetchone()[0]
+        self._highest_st: int = read("SELECT coalesce(max(id), 0) FROM st").fetchone()[0]
         row = read("SELECT head FROM chain ORDER BY hi DESC LIMIT 1").fetchone()
         self._head: bytes = row[0] if row else b""
         pairs = read("SELECT k, v FROM meta").fetchall()
@@ -105,7 +107,7 @@ class MonthWriter:
         self.rows: list[codec.Row] = []
         self._also: list[tuple[int, int]] = []
         self._messages: dict[int, Message | None] = {}
-        self._stored: dict[int, Stored | None] = {}
+        self._stored: dict[int, Stored] = {}
         self._counted: Counter[tuple[int, int]] = Counter()
         self._kinds: dict[int, str] = {}
         self._bytes: Counter[tuple[int, int]] = Counter()
@@ -116,12 +118,9 @@ class MonthWriter:
         return bool(self.rows or self._stored)
 
     def note(self, event: Event) -> int:
-        """Take an event's row; its seq. Text that cannot be stored is scrubbed."""
+        """Take an event's row; its seq. Raises UnicodeEncodeError, and nothing was taken."""
         seq = self.seq + len(self.rows) + 1
-        try:
-            row = codec.encode(seq, event, self.names)
-        except UnicodeEncodeError:
-            row = codec.encode(seq, codec.scrubbed(event), self.names)
+        row = codec.encode(seq, event, self.names)
         self.rows.append(row)
         kind = row[2]
         key = (event.at // _HOUR_US, kind)
@@ -168,18 +167,26 @@ class MonthWriter:
             message = self._messages[m] = Message(m, ts=at, last=at)
         return message
 
+    def begin_message(self, m: int, at: int) -> Message:
+        """A message that no event told of before."""
+        message = self._messages.get(m)
+        if message is None:
+            message = self._messages[m] = Message(m, ts=at, last=at)
+        return message
+
     def stored(self, st: int) -> Stored | None:
         """The stored copy, from the batch or the file."""
-        try:
-            return self._stored[st]
-        except KeyError:
-            pass
+        copy = self._stored.get(st)
+        if copy is not None or st > self._highest_st:
+            return copy
         row = self._cursor.execute("SELECT * FROM st WHERE id=?", (st,)).fetchone()
         return Stored(*row) if row is not None else None
 
     def store(self, copy: Stored) -> None:
         """Take a stored copy into the batch."""
         self._stored[copy.id] = copy
+        if copy.id > self._highest_st:
+            self._highest_st = copy.id
 
     def rename(self, box: int, mailbox: str, target: str) -> None:
         """A mailbox and those below it have another name from here on."""
@@ -237,7 +244,6 @@ class MonthWriter:
         copies = [
             (s.id, s.msg, s.n, s.box, s.mailbox, s.base, s.size, s.gone)
             for s in self._stored.values()
-            if s is not None
         ]
         counts = [
             (hour, self._kinds[kind], n, self._bytes[hour, kind])
