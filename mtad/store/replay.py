@@ -5,6 +5,7 @@ frames above what the box's index says it has done. Only journals of owners hold
 of the access role and of commands that ran without a daemon.
 """
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,7 @@ class Replay:
         self._readers: dict[str, Reader] = {}
         self._after: dict[str, int] = {}
         self._last: dict[str, dict[str, int]] = {}
+        self._lock = threading.Lock()
 
     @property
     def boxes(self) -> list[str]:
@@ -46,15 +48,17 @@ class Replay:
         return list(self._last)
 
     def scan(self) -> None:
-        """Look at the frames that came since the last time."""
-        for directory in self._journals():
-            reader = self._readers.get(directory.name)
-            if reader is None:
-                reader = self._readers[directory.name] = Reader(directory)
-            for frame in reader.frames(self._after.get(directory.name, 0)):
-                self._after[directory.name] = frame.seq
-                for address in {address for address, _ in _said(frame)}:
-                    self._last.setdefault(address, {})[directory.name] = frame.seq
+        """Look at the frames that came since the last time; safe for concurrent threads."""
+        with self._lock:
+            for directory in self._journals():
+                name = directory.name
+                reader = self._readers.get(name)
+                if reader is None:
+                    reader = self._readers[name] = Reader(directory)
+                for frame in reader.frames(self._after.get(name, 0)):
+                    self._after[name] = frame.seq
+                    for address in {address for address, _ in _said(frame)}:
+                        self._last.setdefault(address, {})[name] = frame.seq
 
     def skip_own(self, own: str) -> None:
         """From here on this process has journal ``own``."""
@@ -65,11 +69,16 @@ class Replay:
 
     def failed(self, address: str, seq: int) -> None:
         """An act of ours is durable but was not done: it is due at the box's next opening."""
-        self._last.setdefault(address, {})[self._own] = seq
+        with self._lock:
+            self._last.setdefault(address, {})[self._own] = seq
+
+    def is_due(self, address: str, applied: dict[str, int]) -> bool:
+        """Whether ``todo`` has anything for a box."""
+        return any(last > applied.get(journal, 0) for journal, last in self._promised(address))
 
     def todo(self, address: str, applied: dict[str, int]) -> Iterator[Todo]:
         """What a box has still to do, given the last frame it did of each journal, in order."""
-        for journal, last in sorted(self._last.get(address, {}).items()):
+        for journal, last in self._promised(address):
             done = applied.get(journal, 0)
             if last <= done:
                 continue
@@ -81,6 +90,10 @@ class Replay:
                             yield Todo(journal, frame.seq, what)
             finally:
                 reader.close()
+
+    def _promised(self, address: str) -> list[tuple[str, int]]:
+        with self._lock:
+            return sorted(self._last.get(address, {}).items())
 
     def close(self) -> None:
         """Let the files go."""

@@ -1,0 +1,225 @@
+"""Boxes from a process that does not own them: through the daemon, or alone without one.
+
+While the daemon serves, every act goes to the access role. When nobody answers there, the
+boxes are opened here, with a command's own journal; their locks make sure that it is not both.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from mtad import address, control
+from mtad.config import Loaded
+from mtad.errors import NothingFound, Unreachable
+from mtad.journal.command import command_journal
+from mtad.store.desk import Desk
+from mtad.store.noticing import chunks
+from mtad.store.owner import MAILDIR, Owner
+from mtad.store.recovery import recover
+from mtad.store.replay import Replay
+from mtad.store.values import MailboxInfo, Message, Prepared
+
+PATIENCE_SECONDS = 600.0
+"""How long one act may take; the largest move a thousand messages at a time."""
+
+
+class Listed(NamedTuple):
+    """What a box holds."""
+
+    mailboxes: list[MailboxInfo]
+    messages: list[Message]
+
+
+class Boxes:
+    """Acts on boxes, as blocking calls; a context manager. For one thread."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._socket = loaded.places.socket("access")
+        self._stack = ExitStack()
+        self._owners: dict[str, Owner] = {}
+        self._desk: Desk | None = None
+        self._daemon: bool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back every box and the journal that were opened here."""
+        self._owners.clear()
+        self._stack.close()
+        self._desk = None
+
+    @property
+    def through_daemon(self) -> bool:
+        """Whether the acts go to a running daemon; settled at the first one."""
+        if self._daemon is None:
+            try:
+                control.ask(self._socket, "status", seconds=10)
+                self._daemon = True
+            except Unreachable:
+                self._daemon = False
+        return self._daemon
+
+    def list(self, box: str, mailbox: str | None = None) -> Listed:
+        """Mailboxes, and the messages of one or all; new mail is numbered first.
+
+        Raises NothingFound for a box or mailbox that is not there.
+        """
+        if self.through_daemon:
+            answers = self._stream("box.list", box=box, mailbox=mailbox)
+            first = next(answers)
+            messages: list[Message] = []
+            for part in answers:
+                messages += msgspec.convert(part["messages"], list[Message])
+            return Listed(msgspec.convert(first["mailboxes"], list[MailboxInfo]), messages)
+        owner = self._owner(box)
+        owner.sync()
+        return Listed(owner.mailboxes(), owner.messages(mailbox))
+
+    def sync(self, box: str) -> int:
+        """Number new mail; returns how many messages got a UID."""
+        if self.through_daemon:
+            return int(self._ask("box.sync", box=box)["numbered"])
+        return self._owner(box).sync()
+
+    def flags(
+        self,
+        box: str,
+        mailbox: str,
+        uids: Sequence[int],
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        *,
+        actor: str,
+        client: str = "",
+    ) -> int:
+        r"""Add and remove flags (``\Seen``) and keywords; returns how many messages changed."""
+        if self.through_daemon:
+            answer = self._ask(
+                "box.flags",
+                box=box,
+                mailbox=mailbox,
+                uids=[*uids],
+                add=[*add],
+                remove=[*remove],
+                actor=actor,
+                client=client,
+            )
+            return int(answer["changed"])
+        return self._owner(box).flags(mailbox, uids, add, remove, actor=actor, client=client)
+
+    def move(
+        self,
+        box: str,
+        mailbox: str,
+        uids: Sequence[int],
+        target: str,
+        *,
+        actor: str,
+        client: str = "",
+    ) -> Sequence[int]:
+        """Move messages; returns their UIDs in ``target``."""
+        if self.through_daemon:
+            answer = self._ask(
+                "box.move",
+                box=box,
+                mailbox=mailbox,
+                uids=[*uids],
+                target=target,
+                actor=actor,
+                client=client,
+            )
+            return msgspec.convert(answer["uids"], list[int])
+        return self._owner(box).move(mailbox, uids, target, actor=actor, client=client)
+
+    def expunge(
+        self, box: str, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
+    ) -> int:
+        """Delete messages; returns how many."""
+        if self.through_daemon:
+            answer = self._ask(
+                "box.expunge", box=box, mailbox=mailbox, uids=[*uids], actor=actor, client=client
+            )
+            return int(answer["count"])
+        return self._owner(box).expunge(mailbox, uids, actor=actor, client=client)
+
+    def put(
+        self,
+        box: str,
+        mailbox: str,
+        items: Sequence[Prepared],
+        *,
+        actor: str,
+        client: str = "",
+        snapshot: str | None = None,
+    ) -> Sequence[int]:
+        """Take files prepared in the box's ``Maildir/tmp`` in; returns their UIDs, in order."""
+        if not self.through_daemon:
+            owner = self._owner(box, make=True)
+            return owner.put(mailbox, items, actor=actor, client=client, snapshot=snapshot)
+        uids: list[int] = []
+        for part in chunks(items):
+            answer = self._ask(
+                "box.put",
+                box=box,
+                mailbox=mailbox,
+                items=msgspec.to_builtins(part),
+                actor=actor,
+                client=client,
+                snapshot=snapshot,
+            )
+            uids += msgspec.convert(answer["uids"], list[int])
+        return uids
+
+    def create(self, box: str, mailbox: str, *, actor: str) -> bool:
+        """Make a mailbox, and the box's folder if need be; False when it is there."""
+        if self.through_daemon:
+            answer = self._ask("box.create", box=box, mailbox=mailbox, actor=actor)
+            return bool(answer["created"])
+        return self._owner(box, make=True).create(mailbox, actor=actor)
+
+    # ------------------------------------------------------------------ private
+
+    def _ask(self, verb: str, **arguments: Any) -> control.Answer:
+        return control.ask(self._socket, verb, seconds=PATIENCE_SECONDS, **arguments)
+
+    def _stream(self, verb: str, **arguments: Any) -> Iterator[control.Answer]:
+        return control.stream(self._socket, verb, seconds=PATIENCE_SECONDS, **arguments)
+
+    def _owner(self, name: str, *, make: bool = False) -> Owner:
+        """The box, opened here. Raises NothingFound, and Locked while another process has it."""
+        try:
+            box = str(address.parse(name))
+        except ValueError as error:
+            raise NothingFound(str(error)) from error
+        known = self._owners.get(box)
+        if known is not None:
+            return known
+        places, hostname = self._loaded.places, self._loaded.config.hostname
+        folder = places.boxes / address.box_folder(box)
+        if not make and not (folder / MAILDIR).is_dir() and not (folder / "index.db").exists():
+            raise NothingFound(
+                f"there is no mail of {box}: no such box, or nothing was ever delivered"
+            )
+        if self._desk is None:
+            replay = Replay(places.journal)
+            try:
+                recover(places, hostname, replay)
+            finally:
+                replay.close()
+            self._desk = Desk(self._stack.enter_context(command_journal(places)))
+            self._desk.journal.before_reuse = self._settle
+        owner = Owner.open(folder, box, hostname, self._desk)
+        self._stack.callback(owner.close)
+        self._owners[box] = owner
+        return owner
+
+    def _settle(self) -> None:
+        for owner in self._owners.values():
+            owner.settle()

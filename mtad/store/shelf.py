@@ -1,0 +1,125 @@
+"""The boxes that the access role has open: opened when wanted, closed when others are.
+
+A box costs four file descriptors and some memory, so only so many stay open; the one not
+used for longest goes first, and never one in use.
+"""
+
+import asyncio
+import resource
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mtad import address
+from mtad.errors import MtadError, NothingFound
+from mtad.journal.writer import Journal
+from mtad.store.box import Box
+from mtad.store.owner import MAILDIR
+from mtad.store.replay import Replay
+from mtad.where import Places
+
+MAX_OPEN = 200
+_DESCRIPTORS = 8
+"""Descriptors one box may hold at its busiest: lock, two index connections, folders."""
+
+
+class _Place:
+    """A box on the shelf, being opened, open, or being closed."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.box: Box | None = None
+        self.users = 0
+
+
+class Shelf:
+    """Open boxes by address; for one event loop."""
+
+    def __init__(self, places: Places, journal: Journal, hostname: str, replay: Replay) -> None:
+        self._places = places
+        self._journal = journal
+        self._hostname = hostname
+        self._replay = replay
+        self._held: OrderedDict[str, _Place] = OrderedDict()
+        self._idle = asyncio.Event()
+        self._users = 0
+        self._closed = False
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.limit = max(4, min(MAX_OPEN, soft // 2 // _DESCRIPTORS))
+        journal.before_reuse = self.settle
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @asynccontextmanager
+    async def use(self, name: str, *, make: bool = False) -> AsyncIterator[Box]:
+        """A box for the length of a ``with``; ``make`` also one that has no folder yet.
+
+        Raises NothingFound for an address without a box, Locked while another process has it.
+        """
+        try:
+            box_address = str(address.parse(name))
+        except ValueError as error:
+            raise NothingFound(str(error)) from error
+        if self._closed:
+            raise MtadError("the server is stopping")
+        place = self._held.setdefault(box_address, _Place())
+        self._held.move_to_end(box_address)
+        place.users += 1
+        self._users += 1
+        try:
+            async with place.turn:
+                if place.box is None:
+                    place.box = await asyncio.to_thread(self._open, box_address, make)
+            yield place.box
+        finally:
+            place.users -= 1
+            self._users -= 1
+            if place.box is None and not place.users:
+                self._held.pop(box_address, None)
+            if not self._users:
+                self._idle.set()
+        await self._shrink()
+
+    def _open(self, box_address: str, make: bool) -> Box:
+        folder = self._places.boxes / address.box_folder(box_address)
+        if not make and not (folder / MAILDIR).is_dir() and not (folder / "index.db").exists():
+            raise NothingFound(
+                f"there is no mail of {box_address}: no such box, or nothing was ever delivered"
+            )
+        self._replay.scan()
+        return Box.open(folder, box_address, self._journal, self._hostname, replay=self._replay)
+
+    async def _shrink(self) -> None:
+        """Close boxes beyond the limit that nobody uses."""
+        for box_address, place in list(self._held.items()):
+            if len(self._held) <= self.limit:
+                return
+            if not place.users:
+                await self._close_one(box_address, place)
+
+    async def _close_one(self, box_address: str, place: _Place) -> None:
+        async with place.turn:
+            if place.box is not None and not place.users:
+                await asyncio.to_thread(place.box.close)
+                place.box = None
+        if not place.users:
+            self._held.pop(box_address, None)
+
+    def settle(self) -> None:
+        """Make what open boxes did durable; called before a journal segment is reused."""
+        for place in list(self._held.values()):
+            if place.box is not None:
+                place.box.owner.settle()
+
+    async def close(self, seconds: float) -> None:
+        """Take nothing further, let acts end, close every box."""
+        self._closed = True
+        while self._users:
+            self._idle.clear()
+            try:
+                await asyncio.wait_for(self._idle.wait(), seconds)
+            except TimeoutError:
+                break
+        for box_address, place in list(self._held.items()):
+            await self._close_one(box_address, place)
