@@ -3,6 +3,7 @@
 Each step prints the command and what it answered. Nothing is shown that was not run.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -11,15 +12,19 @@ import smtplib
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import sqlalchemy as sa
 
 from mtad import clock, control
+from mtad.address import box_folder
 from mtad.config import Loaded
 from mtad.directory import database, tables
 from mtad.errors import MtadError, NothingFound, Unreachable
 from mtad.setup import samples
+from mtad.store.names import mailbox_folder
 
 SMTP_SECONDS = 20
 COMMAND_SECONDS = 60
@@ -97,12 +102,16 @@ class _Story:
             self._say(f"   {line}")
         return printed
 
-    def find(self, box: str, trace: str) -> dict[str, Any] | None:
-        """What ``mtad mail list`` says of a message, or None when it is not there."""
+    def find(self, box: str, trace: str) -> "Stored | None":
+        """A message's file as it lies in the box, or None when it is not there."""
         listed = json.loads(self._command(("mail", "list", "--box", box, "--json")))
-        return next((one for one in listed["messages"] if one["id"] == trace), None)
+        maildir = self._loaded.places.boxes / box_folder(box) / "Maildir"
+        for one in listed["messages"]:
+            if one["id"] == trace:
+                return Stored.read(maildir / mailbox_folder(one["mailbox"]) / one["file"])
+        return None
 
-    def stored(self, box: str, trace: str) -> dict[str, Any]:
+    def stored(self, box: str, trace: str) -> "Stored":
         """The same of a message that must be there."""
         found = self.find(box, trace)
         if found is None:
@@ -153,19 +162,31 @@ def _first_box(loaded: Loaded) -> str:
     return str(first)
 
 
-def _compare(before: dict[str, Any], after: dict[str, Any], say: Say) -> None:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What must be the same afterwards, read from the file itself."""
+
+    date: str
+    octets: str
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read one message file."""
+        data, at = path.read_bytes(), path.stat().st_mtime_ns
+        when = clock.from_us(at // 1000).astimezone()
+        return cls(
+            f"{when:%Y-%m-%d %H:%M:%S}.{at % 1_000_000_000:09}",
+            str(len(data)),
+            hashlib.sha256(data).hexdigest(),
+        )
+
+
+def _compare(before: Stored, after: Stored, say: Say) -> None:
     """Show date, size and content before and after; raise MtadError where they differ."""
-    for name, label in (("internaldate_ns", "date"), ("size", "octets"), ("sha256", "sha256")):
-        same = before[name] == after[name]
-        say(f"   {label:<8} before {_shown(name, before)}")
-        say(f"   {'':<8} after  {_shown(name, after)}   {'equal' if same else 'DIFFERENT'}")
-        if not same:
-            raise MtadError(f"the restored message has another {label}")
-
-
-def _shown(name: str, stored: dict[str, Any]) -> str:
-    value = stored[name]
-    if name == "internaldate_ns":
-        when = clock.from_us(value // 1000).astimezone()
-        return f"{when:%Y-%m-%d %H:%M:%S}.{value % 1_000_000_000:09}"
-    return str(value)
+    for name in ("date", "octets", "sha256"):
+        was, is_now = getattr(before, name), getattr(after, name)
+        say(f"   {name:<8} before  {was}")
+        say(f"   {'':<8} after   {is_now}  {'equal' if was == is_now else 'DIFFERENT'}")
+        if was != is_now:
+            raise MtadError(f"the restored message has another {name}")
