@@ -65,24 +65,27 @@ def _shape(cls: type[Event]) -> tuple[str, tuple[tuple[str, Any], ...]]:
     return str(cls.__struct_config__.tag), tuple((f.name, f.default) for f in own)
 
 
+_SPECIAL = frozenset({*KEPT, Unknown})
 _EVERY: tuple[type[Event], ...] = (*REGISTRY.values(), Unknown)
 _SHAPES = {cls: _shape(cls) for cls in _EVERY}
 
 
 def encode(seq: int, event: Event, names: Names) -> Row:
     """The row of an event. Raises UnicodeEncodeError for text that is no text: ``scrubbed``."""
-    kind, own = _SHAPES[type(event)]
+    cls = type(event)
+    kind, own = _SHAPES[cls]
     detail: dict[str, Any] = {}
     for name, default in own:
         value = getattr(event, name)
         if value != default:
             detail[name] = value
-    if isinstance(event, SmtpAccept):
-        _keep_what_rows_cannot(event, names, detail)
-    elif isinstance(event, SmtpMail):
-        _must_be_text(event.helo, event.login)
-    elif isinstance(event, Unknown):
-        kind, detail = _known_as(event)
+    if cls in _SPECIAL:
+        if isinstance(event, SmtpAccept):
+            _keep_what_rows_cannot(event, names, detail)
+        elif isinstance(event, SmtpMail):
+            _must_be_text(event.helo, event.login)
+        elif isinstance(event, Unknown):
+            kind, detail = _known_as(event)
     addr = ip = host = reply = actor = None
     if event.addr:
         addr, _, exact = names.address(event.addr)

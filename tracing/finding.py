@@ -166,16 +166,20 @@ class Finder:
     def _to(self, matcher: search.Address) -> _Condition:
         if matcher.null:
             return _NEVER
-        column = "dom" if matcher.domain else "addr"
         numbers = self._domains(matcher.domain) if matcher.domain else self._addresses(matcher)
         if not numbers:
             return _NEVER
         among, values = _among(numbers)
-        orig = f" IN (SELECT id FROM addr WHERE dom{among})" if matcher.domain else among
+        column = "addr"
+        orig = hit = among
+        if matcher.domain:
+            # The addresses of a domain that receives mail here are few: one index is enough.
+            column = "dom"
+            orig = hit = f" IN (SELECT id FROM addr WHERE dom{among})"
         either = f"r.{column}{among} OR r.orig{orig}"
         test = f"EXISTS (SELECT 1 FROM rcpt r WHERE r.msg=m.id AND ({either}))"
         hits = (
-            _Hits("msg", f"rcpt WHERE {column}{among}", values),
+            _Hits("msg", f"rcpt WHERE addr{hit}", values),
             _Hits("msg", f"rcpt WHERE orig{orig}", values),
         )
         return _Condition(test, values * 2, hits)

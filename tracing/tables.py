@@ -96,7 +96,6 @@ rcpt = sa.Table(
 )
 sa.Index("rcpt_addr", rcpt.c.addr, rcpt.c.msg)
 sa.Index("rcpt_orig", rcpt.c.orig, rcpt.c.msg, sqlite_where=rcpt.c.orig.is_not(None))
-sa.Index("rcpt_dom", rcpt.c.dom, rcpt.c.msg)
 sa.Index("rcpt_status", rcpt.c.status, rcpt.c.msg, sqlite_where=rcpt.c.status != 10)
 sa.Index("rcpt_due", rcpt.c.next_try, sqlite_where=rcpt.c.next_try.is_not(None))
 

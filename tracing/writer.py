@@ -15,7 +15,7 @@ import msgspec
 
 from tracing import addresses, codec, creation, months
 from tracing.codec import ASIDE
-from tracing.events import Event
+from tracing.events import Event, SmtpAccept, StoreDelivered
 from tracing.interning import Dictionaries
 from tracing.projection import Message, Recipient, Stored
 
@@ -38,6 +38,7 @@ _INSERT = {
     "meta": "INSERT OR REPLACE INTO meta VALUES (?,?)",
     "chain": "INSERT INTO chain VALUES (?,?)",
 }
+_SIZED = (SmtpAccept, StoreDelivered)
 _DROP = "DELETE FROM rcpt WHERE msg=? AND n=?"
 _ANALYZE_AFTER = 8_000
 """Events before the first ANALYZE."""
@@ -52,7 +53,9 @@ def link_of_chain(before: bytes, rows: list[codec.Row]) -> bytes:
 
 
 def _message_row(m: Message) -> tuple[Any, ...]:
-    accepted = sum(n < ASIDE for n in m.recipients)
+    accepted = len(m.recipients)
+    if accepted != 1 or 1 not in m.recipients:
+        accepted = sum(n < ASIDE for n in m.recipients)
     # fmt: off
     return (
         m.id, m.cn, m.ts, m.last, m.dir, m.sender, m.sdom, m.login, m.ip, m.helo, int(m.status),
@@ -89,6 +92,7 @@ class MonthWriter:
         except BaseException:
             self.close()
             raise
+        self._kinds: dict[int, str] = {}
         self.clear()
 
     def _read_position(self) -> None:
@@ -108,9 +112,7 @@ class MonthWriter:
         self._also: list[tuple[int, int]] = []
         self._messages: dict[int, Message | None] = {}
         self._stored: dict[int, Stored] = {}
-        self._counted: Counter[tuple[int, int]] = Counter()
-        self._kinds: dict[int, str] = {}
-        self._bytes: Counter[tuple[int, int]] = Counter()
+        self._octets: Counter[tuple[int, int]] = Counter()
 
     @property
     def touched(self) -> bool:
@@ -122,14 +124,8 @@ class MonthWriter:
         seq = self.seq + len(self.rows) + 1
         row = codec.encode(seq, event, self.names)
         self.rows.append(row)
-        kind = row[2]
-        key = (event.at // _HOUR_US, kind)
-        self._counted[key] += 1
-        if kind not in self._kinds:
-            self._kinds[kind] = event.kind
-        size = getattr(event, "size", 0)
-        if size:
-            self._bytes[key] += size
+        if isinstance(event, _SIZED):
+            self._octets[event.at // _HOUR_US, row[2]] += event.size
         if event.also:
             self._also += [(trace, seq) for trace in event.also]
         return seq
@@ -224,6 +220,7 @@ class MonthWriter:
 
     def abandon(self) -> None:
         """Forget the batch."""
+        self._kinds.clear()
         if self._cursor.connection.in_transaction:
             self._link.exec_driver_sql("ROLLBACK")
         self.names.forget()
@@ -245,10 +242,6 @@ class MonthWriter:
             (s.id, s.msg, s.n, s.box, s.mailbox, s.base, s.size, s.gone)
             for s in self._stored.values()
         ]
-        counts = [
-            (hour, self._kinds[kind], n, self._bytes[hour, kind])
-            for (hour, kind), n in self._counted.items()
-        ]
         position = [(f"applied.{name}", str(seq).encode()) for name, seq in marks.items()]
         if last_id > self.last_id:
             position.append(("last_id", str(last_id).encode()))
@@ -267,13 +260,29 @@ class MonthWriter:
             ("st", copies),
             ("ev", self.rows),
             ("also", self._also),
-            ("stat_hour", counts),
+            ("stat_hour", self._counts()),
             ("meta", position),
             ("chain", [(self.rows[-1][0], head)] if self.rows else []),
         ):
             if rows:
                 self._link.exec_driver_sql(_INSERT[table], rows)
         return head
+
+    def _counts(self) -> list[tuple[int, str, int, int]]:
+        """Events and octets of the batch by hour and kind."""
+        counted = Counter((row[1] // _HOUR_US, row[2]) for row in self.rows)
+        return [
+            (hour, self._kind(kind), n, self._octets[hour, kind])
+            for (hour, kind), n in counted.items()
+        ]
+
+    def _kind(self, number: int) -> str:
+        known = self._kinds.get(number)
+        if known is None:
+            row = self._cursor.execute("SELECT s FROM str WHERE id=?", (number,)).fetchone()
+            known = next((s for n, s in self.names.fresh_strings if n == number), "")
+            known = self._kinds[number] = row[0] if row else known
+        return known
 
     def gone(self, sts: list[int]) -> set[int]:
         """Those of the stored copies that are no longer there."""

@@ -125,7 +125,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("rcpt_addr", "rcpt", ["addr", "msg"], unique=False)
-    op.create_index("rcpt_dom", "rcpt", ["dom", "msg"], unique=False)
     op.create_index(
         "rcpt_due", "rcpt", ["next_try"], unique=False, sqlite_where=sa.text("next_try IS NOT NULL")
     )
