@@ -170,7 +170,7 @@ class Stock(SMTP):
     def _set_post_data_state(self) -> None:
         if self.envelope is not None and self.envelope.original_content is not None:
             self.content = self.envelope.original_content
-        super()._set_post_data_state()
+        super()._set_post_data_state()  # type: ignore[no-untyped-call]
 
 
 def stock(octets: bytes) -> tuple[bytes, bytes]:

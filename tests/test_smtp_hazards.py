@@ -132,7 +132,7 @@ async def test_talking_before_the_greeting(tmp_path: Path) -> None:
         # Connected and spoken to before the loop can accept: the octets are there first.
         with socket.create_connection(("127.0.0.1", running.port)) as link:
             link.sendall(b"EHLO early\r\n" + SMUGGLED)
-            link.setblocking(False)  # noqa: FBT003
+            link.setblocking(False)
             loop = asyncio.get_running_loop()
             heard = await asyncio.wait_for(loop.sock_recv(link, 4096), 10)
             assert heard.startswith(b"554 5.5.1 ")

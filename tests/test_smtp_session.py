@@ -59,7 +59,7 @@ async def test_a_message_from_greeting_to_quit(tmp_path: Path) -> None:
         "smtp.accept",
         "conn.close",
     ]
-    opened, ehlo, mail, rcpt, accept, close = journal.log
+    opened, ehlo, mail, rcpt, accept, close = (journal.one(kind) for kind in journal.kinds)
     assert opened.trace == ehlo.trace == mail.cn == close.trace
     assert mail.trace == rcpt.trace == accept.trace != opened.trace
     assert reply == accept.reply == f"250 2.0.0 queued as {ids.text(mail.trace)}"
@@ -258,11 +258,6 @@ async def test_alias_and_duplicate(tmp_path: Path) -> None:
         assert (duplicate.n, duplicate.first, duplicate.addr) == (3, 2, "bob@local.test")
         accept = journal.one("smtp.accept")
         assert accept.count == 3
-        assert [tuple(r.__struct_fields__) for r in accept.recipients][0] == (
-            "n",
-            "addr",
-            "original",
-        )
         assert [(r.n, r.addr) for r in accept.recipients] == [
             (1, "alice@local.test"),
             (2, "bob@local.test"),

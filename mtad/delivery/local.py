@@ -15,7 +15,7 @@ from typing import Protocol
 
 from mtad.delivery import route
 from mtad.journal import frame
-from mtad.journal.content import write_content
+from mtad.journal.content import path_of, write_content
 from mtad.store.names import base_name
 from mtad.where import Places
 from tracing import ids
@@ -85,30 +85,35 @@ class Delivery:
         each case nothing was promised.
         """
         size = sum(map(len, parts))
-        if size <= frame.MAX_BODY:
-            body = b"".join(parts)
-            digest = hashlib.sha256(body).digest()
-            lines = body.count(b"\n")
-        else:
-            loop = asyncio.get_running_loop()
-            write = partial(self._write_large, envelope, parts)
-            digest, lines = await loop.run_in_executor(None, write)
-            body = b""
-        meta = self._meta(envelope, size, size + lines, digest, inline=size <= frame.MAX_BODY)
-        await self._journal.commit(meta, body)
+        if size > frame.MAX_BODY:
+            await self._accept_large(envelope, size, parts)
+            return size
+        body = b"".join(parts)
+        digest = hashlib.sha256(body).digest()
+        content = frame.Content(envelope.m, size, digest, envelope.arrived_ns, inline=True)
+        await self._journal.commit(self._meta(envelope, content, body.count(b"\n")), body)
         return size
 
-    def _write_large(self, envelope: Envelope, parts: Sequence[bytes]) -> tuple[bytes, int]:
-        """Write and sync the content file; its digest and line count. For a thread."""
-        data = b"".join(parts)
-        digest = hashlib.sha256(data).digest()
-        write_content(self._places, envelope.m, data, envelope.arrived_ns)
-        return digest, data.count(b"\n")
+    async def _accept_large(self, envelope: Envelope, size: int, parts: Sequence[bytes]) -> None:
+        """The same with the message in a content file, written and hashed in a thread."""
+        loop = asyncio.get_running_loop()
+        content, lines = await loop.run_in_executor(None, self._write, envelope, parts)
+        try:
+            await self._journal.commit(self._meta(envelope, content, lines))
+        except Exception:
+            # Refused, so nobody has been promised this file.
+            path = path_of(self._places, envelope.m)
+            await loop.run_in_executor(None, partial(path.unlink, missing_ok=True))
+            raise
 
-    def _meta(
-        self, envelope: Envelope, size: int, wire_size: int, digest: bytes, *, inline: bool
-    ) -> frame.Meta:
+    def _write(self, envelope: Envelope, parts: Sequence[bytes]) -> tuple[frame.Content, int]:
+        """Write and sync the content file; what the frame says of it, and its line count."""
+        content = write_content(self._places, envelope.m, parts, envelope.arrived_ns)
+        return content, sum(part.count(b"\n") for part in parts)
+
+    def _meta(self, envelope: Envelope, content: frame.Content, lines: int) -> frame.Meta:
         """The frame's events and plan."""
+        size = content.size
         m, at = envelope.m, envelope.arrived_ns // 1000
         new_id: Callable[[], int] = self._journal.mint.new
         events: list[Event] = []
@@ -132,7 +137,7 @@ class Delivery:
                 )
                 continue
             st = new_id()
-            base = base_name(st, envelope.arrived_ns, self._hostname, size, wire_size)
+            base = base_name(st, envelope.arrived_ns, self._hostname, size, size + lines)
             links.append(frame.Link(final.n, st, final.box, INBOX, base))
         code, _, rest = envelope.reply.partition(" ")
         events.append(
@@ -147,7 +152,7 @@ class Delivery:
                 reply=envelope.reply,
                 actor=envelope.actor,
                 size=size,
-                sha256=digest.hex(),
+                sha256=content.sha256.hex(),
                 count=len(recipients),
                 recipients=tuple(recipients),
                 message_id=envelope.message_id,
@@ -156,5 +161,4 @@ class Delivery:
                 ms=(at - envelope.started_us) / 1000,
             )
         )
-        content = frame.Content(m, size, digest, envelope.arrived_ns, inline)
         return frame.Meta(events=tuple(map(frame.raw, events)), content=content, links=tuple(links))

@@ -240,6 +240,7 @@ class Session(Wire):
             self._errors += 1
             if self._errors >= self._service.limits.max_errors and not self._why:
                 self._why, self._check = "errors", "max_errors"
+                self._facts.candidate = None
                 await self.push(f"421 4.7.0 {self._service.hostname} too many errors, {BYE}")
 
     def _negative(self, reply: str) -> Event:

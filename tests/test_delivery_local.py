@@ -1,0 +1,170 @@
+"""Taking responsibility: the frame says everything, and a failure promises nothing."""
+
+import errno
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtad.delivery.local import Delivery, Envelope
+from mtad.delivery.route import Accepted
+from mtad.journal import content, disk, frame
+from mtad.journal.reader import Reader
+from mtad.journal.writer import Journal, JournalBroken, JournalFull
+from mtad.store.names import size_of, split, st_of
+from mtad.where import Places
+from tests.dialog import Memory
+from tracing import ids
+
+
+def envelope(m: int, *recipients: Accepted) -> Envelope:
+    at = time.time_ns()
+    return Envelope(
+        m=m,
+        sender="s@x.test",
+        recipients=recipients or (Accepted(1, "a@y.test", ("a@y.test",)),),
+        arrived_ns=at,
+        started_us=at // 1000 - 2500,
+        reply="250 2.0.0 queued",
+        message_id="<1@x>",
+    )
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_the_frame_of_a_small_message(tmp_path: Path) -> None:
+    journal = Memory()
+    m = journal.mint.new()
+    delivery = Delivery(journal, Places(tmp_path), "mx.y.test")
+    sent = envelope(
+        m,
+        Accepted(1, "A@y.test", ("a@y.test",)),
+        Accepted(2, "all@y.test", ("a@y.test", "b@y.test"), alias=True),
+    )
+    parts = [b"Received: us\n", b"Subject: x\n\n", b"body\n"]
+    assert await delivery.accept(sent, parts) == len(b"".join(parts))
+    (meta, body), data = journal.frames[0], b"".join(parts)
+    assert body == data
+    assert meta.content == frame.Content(
+        m, len(data), hashlib.sha256(data).digest(), sent.arrived_ns, inline=True
+    )
+    assert [(link.n, link.box, link.mailbox) for link in meta.links] == [
+        (1, "a@y.test", "INBOX"),
+        (3, "b@y.test", "INBOX"),
+    ]
+    for link in meta.links:
+        assert st_of(link.base) == link.st > m
+        assert size_of(link.base) == len(data)
+        assert split(link.base + ":2,S") == (link.base, "S")
+        assert link.base.endswith(f",W={len(data) + 4}")
+        assert ".mx.y.test," in link.base
+    assert journal.kinds == ["route.alias", "route.duplicate", "route.alias", "smtp.accept"]
+    accept: Any = journal.one("smtp.accept")
+    assert accept.trace == m
+    assert accept.count == 3
+    assert accept.ms == pytest.approx(2.5, abs=0.1)
+    assert (accept.code, accept.enh, accept.reply) == (250, "2.0.0", "250 2.0.0 queued")
+    assert not files_below(tmp_path)
+
+
+async def test_a_large_message_is_a_synced_file_before_its_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, places = Memory(), Places(tmp_path)
+    m = journal.mint.new()
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(disk, "fsync", fsync)
+    path = content.path_of(places, m)
+
+    async def look() -> None:
+        assert path.read_bytes() == b"x" * frame.MAX_BODY + b"\n"
+        assert str(path) in synced
+
+    journal.before_commit = look
+    sent = envelope(m)
+    parts = [b"x" * frame.MAX_BODY, b"\n"]
+    assert await Delivery(journal, places, "h").accept(sent, parts) == frame.MAX_BODY + 1
+    meta, body = journal.frames[0]
+    assert body == b""
+    assert meta.content is not None
+    assert not meta.content.inline
+    assert meta.content.sha256 == hashlib.sha256(b"".join(parts)).digest()
+    assert path.stat().st_mtime_ns == sent.arrived_ns
+    assert meta.links[0].base.endswith(f",W={frame.MAX_BODY + 2}")
+
+
+@pytest.mark.parametrize("size", [frame.MAX_BODY, frame.MAX_BODY + 1])
+async def test_the_border_between_frame_and_file(size: int, tmp_path: Path) -> None:
+    journal = Memory()
+    delivery = Delivery(journal, Places(tmp_path), "h")
+    await delivery.accept(envelope(journal.mint.new()), [b"x" * size])
+    meta, body = journal.frames[0]
+    assert meta.content is not None
+    assert meta.content.inline is (size <= frame.MAX_BODY)
+    assert len(body) == (size if meta.content.inline else 0)
+
+
+@pytest.mark.parametrize("trouble", [JournalFull("full"), JournalBroken("broken")])
+@pytest.mark.parametrize("size", [10, frame.MAX_BODY + 1])
+async def test_a_refused_frame_leaves_nothing(
+    trouble: Exception, size: int, tmp_path: Path
+) -> None:
+    journal = Memory()
+
+    async def fail() -> None:
+        raise trouble
+
+    journal.before_commit = fail
+    delivery = Delivery(journal, Places(tmp_path), "h")
+    with pytest.raises(type(trouble)):
+        await delivery.accept(envelope(journal.mint.new()), [b"x" * size])
+    assert not journal.frames
+    assert not files_below(tmp_path)
+
+
+async def test_no_space_for_a_large_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "fsync", full)
+    journal = Memory()
+    delivery = Delivery(journal, Places(tmp_path), "h")
+    with pytest.raises(OSError, match="No space"):
+        await delivery.accept(envelope(journal.mint.new()), [b"x" * (frame.MAX_BODY + 1)])
+    assert not journal.frames
+    assert not files_below(tmp_path)
+
+
+async def test_through_a_real_journal(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "journal" / "mta-0", node=1)
+    try:
+        delivery = Delivery(journal, Places(tmp_path), "h")
+        wanted = []
+        for number in range(20):
+            m = journal.mint.new()
+            wanted.append(m)
+            await delivery.accept(envelope(m), [b"Subject: %d\n\n" % number])
+        found = [
+            (found.meta.content.m, found.body, [event.kind for event in found.events])
+            for found in Reader(tmp_path / "journal" / "mta-0").frames(0)
+            if found.meta.content
+        ]
+        assert [m for m, _, _ in found] == wanted
+        assert found[7][1] == b"Subject: 7\n\n"
+        assert found[7][2][-1] == "smtp.accept"
+        assert all(ids.text(m) for m in wanted)
+    finally:
+        await journal.close()

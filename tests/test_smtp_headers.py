@@ -1,0 +1,153 @@
+"""The header scan: real oddities decoded, hostile input bounded, the body never looked at."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Sequence
+from email.header import Header
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtad.smtp import headers
+from tests.corpus import Mail
+
+WORDS = {
+    b"plain": "plain",
+    b" spaces \t": "spaces",
+    b"=?utf-8?B?0J/RgNC40LLQtdGC?=": "Привет",
+    b"=?UTF-8?q?=D0=9F=D1=80?= =?utf-8?Q?=D0=B8?=": "При",
+    b"=?utf-8?B?0J/RgNC4?=\n =?utf-8?B?0LLQtdGC?=": "Привет",
+    b"=?utf-8?B?0J/RgNC4?=   and =?us-ascii?q?more_words?=": "При and more words",
+    b"=?utf-8?Q?=D0?= =?utf-8?Q?=9F?=": "П",
+    b"=?koi8-r?B?8NLJ18XU?=": "Привет",
+    b"=?windows-1251?Q?=CF=F0=E8=E2=E5=F2?=": "Привет",
+    b"=?x-cp1251?Q?=CF=F0=E8=E2=E5=F2?=": "Привет",
+    b"=?iso-8859-1*en?Q?caf=E9?=": "café",
+    b"=?nonsense?Q?abc?=": "abc",
+    b"=?idna?Q?abc?=": "abc",
+    b"=?zlib?B?eJw=?=": "xœ",
+    b"=?utf-8?B?0J/RgNC40LLQtdG?=": "Приве\ufffd",
+    b"=?utf-8?B?!!!?=": "",
+    b"=?utf-8?X?abc?=": "=?utf-8?X?abc?=",
+    b"=?utf-8?Q?a=1Bb?=": "a b",
+    b"folded\n\tline": "folded line",
+    "сырой utf-8".encode(): "сырой utf-8",
+    "Отчёт за ноябрь".encode("cp1251"): "Отчёт за ноябрь",
+    "Отчёт за ноябрь".encode("koi8-r"): "Отчёт за ноябрь",
+    "Счёт №5 на оплату".encode("cp1251"): "Счёт №5 на оплату",
+    "Re: Встреча".encode("cp1251"): "Re: Встреча",
+    "Re: Встреча".encode("koi8-r"): "Re: Встреча",
+    "naïve café".encode("cp1252"): "naïve café",
+    "Grüße aus Köln".encode("latin-1"): "Grüße aus Köln",
+}
+
+
+@pytest.mark.parametrize("value", WORDS)
+def test_text(value: bytes) -> None:
+    assert headers.text(value) == WORDS[value]
+
+
+def test_scan() -> None:
+    seen = headers.scan(
+        b"Received: from a\n\tby b\nreceived: from c\nMESSAGE-ID:\n <1@x.test>\n"
+        b"X-Subject: no\nSubject : no\nSubject: one\n two\nSubject: second\nFrom: A <a@x.test>\n"
+        b"\nSubject: body\nReceived: body\n"
+    )
+    assert seen == headers.Headers("<1@x.test>", "one two", "A <a@x.test>", 2)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (b"", headers.Headers()),
+        (b"\nSubject: body\n", headers.Headers()),
+        (b"no header at all\n", headers.Headers()),
+        (b"Subject: last", headers.Headers(subject="last")),
+        (b"Subject:\n\n", headers.Headers()),
+        (b"Message-ID: without-brackets@x\n", headers.Headers(message_id="without-brackets@x")),
+        (b"Message-ID: <a b@x> <c@x>\n", headers.Headers(message_id="<c@x>")),
+        (b"Message-ID: <a\x00\x1b@x>\n", headers.Headers(message_id="<a @x>")),
+        (b"Subject: a\x00b\n", headers.Headers(subject="a b")),
+    ],
+)
+def test_odd_headers(message: bytes, expected: headers.Headers) -> None:
+    assert headers.scan(message) == expected
+
+
+def test_everything_is_bounded() -> None:
+    seen = headers.scan(
+        b"Subject: "
+        + b"=?utf-8?Q?a?= " * 100_000
+        + b"\nFrom: "
+        + b"x" * 10**6
+        + b"\nMessage-ID: <"
+        + b"y" * 10**6
+        + b">\n\n"
+    )
+    assert len(seen.subject) <= headers.MAX_TEXT
+    assert len(seen.header_from) <= headers.MAX_TEXT
+    assert len(seen.message_id) <= headers.MAX_TEXT
+    folded = headers.scan(b"Subject: a\n" + b" b\n" * 10**5)
+    assert len(folded.subject) <= headers.MAX_TEXT
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300), st.binary(max_size=60))
+def test_anything_gives_storable_text(message: bytes, value: bytes) -> None:
+    for octets in (message, b"Subject: =?" + value + b"?=\nFrom: " + value + b"\n" + message):
+        seen = headers.scan(octets)
+        for text in (seen.message_id, seen.subject, seen.header_from):
+            assert text.encode().decode() == text
+            assert "\n" not in text
+            assert "\x00" not in text
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(st.sampled_from("abc ёжикПривет=?_-é漢"), min_size=1, max_size=60).map(str.strip),
+    st.sampled_from(["utf-8", "koi8-r", "cp1251"]),
+)
+def test_what_the_standard_library_encodes_reads_back(text: str, charset: str) -> None:
+    kept = text.encode(charset, "ignore").decode(charset).strip()
+    coded = Header(kept, charset, maxlinelen=70).encode()
+    assert headers.text(coded.encode()) == " ".join(kept.split())
+
+
+def test_real_headers_are_text(corpus: Sequence[Mail]) -> None:
+    with_subject = 0
+    for mail in corpus:
+        seen = headers.scan(mail.data.replace(b"\r\n", b"\n"))
+        for text in (seen.message_id, seen.subject, seen.header_from):
+            text.encode()
+            assert not any(char < " " for char in text)
+        with_subject += bool(seen.subject)
+    assert with_subject > len(corpus) * 0.8
+
+
+def test_russian_mail_as_expected(shared_data: Callable[[str], Path]) -> None:
+    """Subjects of mail in six charsets, raw and encoded, against what they were made from."""
+    packed = shared_data("corpus/ru-synthetic.tar.zst").read_bytes()
+    plain = zstandard.ZstdDecompressor().stream_reader(packed).read()
+    good, wrong = 0, []
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        files = {
+            m.name: f.read() for m in tar if m.isfile() and (f := tar.extractfile(m)) is not None
+        }
+    (listed,) = [text for name, text in files.items() if name.endswith("expected.jsonl")]
+    top = next(iter(files)).split("/")[0]
+    for line in listed.decode().splitlines():
+        row: dict[str, Any] = json.loads(line)
+        name = row.get("path") or row.get("file") or row["name"]
+        data = files.get(f"{top}/{name}") or files[name]
+        subject = headers.scan(data.replace(b"\r\n", b"\n")).subject
+        want = " ".join((row["subject"] or "").split())
+        if subject == want:
+            good += 1
+        else:
+            wrong.append((name, want, subject))
+    assert good >= 285, (good, wrong)
