@@ -25,8 +25,9 @@ def config_page() -> str:
         "# Settings",
         MADE,
         "",
-        "One TOML file. `mtad quickstart` writes it with these words as comments, `mtad config`",
-        "`show` prints it with the values in force, `mtad config check` reports all its problems.",
+        "One TOML file. `mtad quickstart` writes it with these words as comments,",
+        "`mtad config show` prints it with the values in force, `mtad config check` reports all",
+        "its problems at once.",
         "Relative names start at the file's own folder unless said otherwise.",
     ]
     lines += _section(Config, "")
@@ -44,7 +45,7 @@ def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
         default = "required" if field.is_required() else f"`{literal(field.default)}`"
         yield f"| `{prefix}{name}` | {default} | {field.description} |"
     for name, kind in sections:
-        yield from ("", f"## [{name}]", "", inspect.getdoc(kind) or "")
+        yield from ("", f"## [{name}]", "", _words(kind))
         yield from _section(kind, f"{prefix}{name}.")
 
 
@@ -59,13 +60,18 @@ def events_page() -> str:
         "",
         "Every event has: " + ", ".join(f"`{name}`" for name in events.COLUMNS) + ".",
         "",
-        *inspect.cleandoc(events.Event.__doc__ or "").split("\n"),
+        _words(events.Event),
     ]
     for kind, cls in sorted(events.REGISTRY.items()):
         own = [name for name in cls.__struct_fields__ if name not in events.COLUMNS]
-        lines += ["", f"## {kind}", "", f"> {cls.text}", "", inspect.getdoc(cls) or "", ""]
+        lines += ["", f"## {kind}", "", f"    {cls.text}", "", _words(cls), ""]
         lines.append("Own fields: " + (", ".join(f"`{name}`" for name in own) or "none") + ".")
     return "\n".join(lines) + "\n"
+
+
+def _words(cls: type) -> str:
+    """A docstring as Markdown: its double backquotes are single ones there."""
+    return (inspect.getdoc(cls) or "").replace("``", "`")
 
 
 def commands_page() -> str:
