@@ -1,6 +1,8 @@
 """The command ``mtad``: a table of names, each imported only when it is called."""
 
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -72,6 +74,13 @@ def root(context: click.Context) -> None:
     context.ensure_object(dict)
 
 
+def _keep() -> str:
+    """Where the details went that a developer wants and nobody else can read."""
+    with tempfile.NamedTemporaryFile("w", prefix="mtad-", suffix=".crash", delete=False) as file:
+        traceback.print_exc(file=file)
+    return f"please report it with {file.name}"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status; every failure is one plain sentence."""
     try:
@@ -91,5 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"mtad: {where}{error.strerror or error}", err=True)
+        status = Exit.FAILURE
+    except Exception as error:
+        click.echo(f"mtad: this is a mistake in mtad itself: {error!r}; {_keep()}", err=True)
         status = Exit.FAILURE
     sys.exit(int(status) if isinstance(status, int) else 0)

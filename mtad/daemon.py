@@ -344,6 +344,6 @@ def run_server(loaded: config.Loaded) -> None:
         raise NotPermitted(f"the data directory {data} is not writable for this user")
     os.umask(0o077)
     with _only_one(loaded.places.run):
-        db.check_state(loaded.places.state_db)
+        db.upgrade_state(loaded.places.state_db)
         _raise_limits()
         Supervisor(loaded, bind(loaded)).run()
