@@ -12,12 +12,10 @@ from mtad import clock
 from mtad.journal.frame import Act, Copy, Expunge, Flags, Move, Put
 from mtad.store import keywords, maildir, names
 from mtad.store.files import Files
-from mtad.store.index import Index, MailboxRow, Row
+from mtad.store.index import Index
 from mtad.store.maildir import Entry
+from mtad.store.rows import MailboxRow, Row
 from tracing.events import Item
-
-CHUNK = 1000
-"""Messages in one frame and one event."""
 
 
 @dataclass(slots=True)

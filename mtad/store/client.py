@@ -15,10 +15,11 @@ from mtad.config import Loaded
 from mtad.errors import NothingFound, Unreachable
 from mtad.journal.command import command_journal
 from mtad.store.desk import Desk
-from mtad.store.noticing import chunks
-from mtad.store.owner import MAILDIR, Owner
+from mtad.store.holding import MAILDIR
+from mtad.store.owner import Owner
 from mtad.store.recovery import recover
 from mtad.store.replay import Replay
+from mtad.store.telling import chunks
 from mtad.store.values import MailboxInfo, Message, Prepared
 
 PATIENCE_SECONDS = 600.0

@@ -18,113 +18,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from mtad.errors import Corrupt, MtadError
 from mtad.store import names
+from mtad.store.rows import COLUMNS, SCHEMA, TABLES, MailboxRow, Row
 
-SCHEMA = 1
 BLOCK = 256
 """Numbers reserved at a time."""
-
-_TABLES = """
-CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
-CREATE TABLE mailbox (
-  id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE,
-  folder BLOB NOT NULL UNIQUE,
-  objectid INTEGER NOT NULL,
-  uidvalidity INTEGER NOT NULL,
-  uidnext INTEGER NOT NULL,
-  uid_reserved INTEGER NOT NULL,
-  highestmodseq INTEGER NOT NULL,
-  new_mtime INTEGER,
-  cur_mtime INTEGER
-);
-CREATE TABLE msg (
-  mailbox INTEGER NOT NULL,
-  uid INTEGER NOT NULL,
-  base TEXT NOT NULL,
-  fresh INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  st INTEGER NOT NULL,
-  m INTEGER,
-  email INTEGER NOT NULL,
-  flags TEXT NOT NULL,
-  keywords TEXT NOT NULL,
-  modseq INTEGER NOT NULL,
-  date_ns INTEGER NOT NULL,
-  saved INTEGER NOT NULL,
-  size INTEGER NOT NULL,
-  sha256 BLOB,
-  PRIMARY KEY (mailbox, uid)
-) WITHOUT ROWID;
-CREATE INDEX msg_base ON msg (base);
-CREATE INDEX msg_st ON msg (st);
-CREATE INDEX msg_fresh ON msg (mailbox, name) WHERE fresh;
-CREATE INDEX msg_m ON msg (m) WHERE m IS NULL;
-CREATE TABLE expunged (
-  mailbox INTEGER NOT NULL,
-  uid INTEGER NOT NULL,
-  modseq INTEGER NOT NULL,
-  PRIMARY KEY (mailbox, uid)
-) WITHOUT ROWID;
-CREATE TABLE keyword (
-  mailbox INTEGER NOT NULL,
-  id INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  PRIMARY KEY (mailbox, id),
-  UNIQUE (mailbox, name)
-) WITHOUT ROWID;
-"""
-
-COLUMNS = (
-    "mailbox, uid, base, fresh, name, st, m, email, flags, keywords, modseq, date_ns, saved, "
-    "size, sha256"
-)
-
-
-@dataclass(slots=True)
-class Row:
-    """A message as it is indexed; ``m`` is None while the log has not told it."""
-
-    mailbox: int
-    uid: int
-    base: str
-    fresh: int
-    name: str
-    st: int
-    m: int | None
-    email: int
-    flags: str
-    keywords: str
-    modseq: int
-    date_ns: int
-    saved: int
-    size: int
-    sha256: bytes | None
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The keywords."""
-        return tuple(self.keywords.split())
-
-
-@dataclass(slots=True)
-class MailboxRow:
-    """A mailbox as it is indexed; ``uidnext`` is what the next message gets."""
-
-    id: int
-    name: str
-    folder: str
-    objectid: int
-    uidvalidity: int
-    uidnext: int
-    uid_reserved: int
-    highestmodseq: int
-    new_mtime: int | None
-    cur_mtime: int | None
 
 
 class Index:
@@ -159,7 +60,7 @@ class Index:
         db = self._db
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mailbox'").fetchone():
             with self.durably():
-                for statement in _TABLES.split(";"):
+                for statement in TABLES.split(";"):
                     db.execute(statement)
                 self._set("schema", SCHEMA)
                 self._set("clean", 1)
@@ -443,6 +344,11 @@ class Index:
     def by_uid(self, mailbox: MailboxRow, uid: int) -> Row | None:
         """A message by its UID."""
         return next(iter(self.rows("mailbox = ? AND uid = ?", (mailbox.id, uid))), None)
+
+    def late(self, after: int, count: int) -> list[Row]:
+        """Messages of which the log has not told the ``m``, by stored copy, from ``after`` on."""
+        chosen = "SELECT st FROM msg WHERE m IS NULL AND st > ? ORDER BY st LIMIT ?"
+        return self.rows(f"m IS NULL AND st IN ({chosen})", (after, count))
 
     def fresh_names(self, mailbox: MailboxRow) -> set[str]:
         """The names that are known to lie in ``new/``."""

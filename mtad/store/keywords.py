@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mtad.errors import UsageError
 from mtad.store import maildir, names
-from mtad.store.index import Index, MailboxRow
+from mtad.store.index import Index
+from mtad.store.rows import MailboxRow
 
 FILE = "dovecot-keywords"
 MAX_FILE = 64 * 1024

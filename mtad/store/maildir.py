@@ -188,3 +188,18 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def wire_size(path: Path, size: int) -> int:
+    """Octets of a message with CRLF line ends; ``size`` where it cannot be read."""
+    try:
+        descriptor = open_file(path)
+    except OSError:
+        return size
+    with open(descriptor, "rb") as file:
+        more = 0
+        last = b""
+        while data := file.read(2**20):
+            more += data.count(b"\n") - (last + data).count(b"\r\n")
+            last = data[-1:]
+    return size + more

@@ -6,20 +6,19 @@ elsewhere was moved or renamed; other letters are other flags. Each becomes an e
 nothing is declared gone before the whole box was listed until nothing further appeared.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
-from typing import TypeVar
+import time
+from collections.abc import Sequence
 
 from mtad import clock
 from mtad.journal.frame import Meta, raw
 from mtad.store import keywords, maildir, names
-from mtad.store.acts import CHUNK, Ground, row_of
+from mtad.store.acts import Ground, row_of
 from mtad.store.desk import Desk
-from mtad.store.index import MailboxRow, Row
 from mtad.store.ledger import Ledger
+from mtad.store.looking import Arrival, Findings, Look, is_text
 from mtad.store.maildir import Entry
+from mtad.store.rows import MailboxRow, Row
+from mtad.store.telling import chunks, item_of, traced
 from tracing import ids
 from tracing.events import (
     BoxFlags,
@@ -32,50 +31,11 @@ from tracing.events import (
     Item,
 )
 
-T = TypeVar("T")
 LATE_US = 86_400_000_000
 """Age of a stored copy from which the log is no longer asked for its message."""
+LATE_SECONDS = 1.0
+LATE_ROWS = 500
 OUTSIDE = "outside"
-
-
-def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
-    """Items in lists of at most ``size``."""
-    iterator = iter(items)
-    while part := list(islice(iterator, size)):
-        yield part
-
-
-def traced(items: Sequence[Item], desk: Desk) -> tuple[int, tuple[int, ...]]:
-    """The trace of a box event and the further traces it belongs to."""
-    known = tuple(dict.fromkeys(item.m for item in items if item.m))
-    if len(items) == 1 and known:
-        return known[0], ()
-    return desk.mint(), known
-
-
-def item_of(row: Row) -> Item:
-    """A message as events name it."""
-    return Item(row.st, row.m or 0, row.uid, row.base)
-
-
-@dataclass(slots=True)
-class Arrival:
-    """A file without a row; ``st`` is set when it was given a name of ours."""
-
-    mailbox: MailboxRow
-    entry: Entry
-    base: str
-    st: int = 0
-
-
-@dataclass(slots=True)
-class Findings:
-    """How files and index differ."""
-
-    arrivals: list[Arrival] = field(default_factory=list)
-    vanished: list[tuple[MailboxRow, Row]] = field(default_factory=list)
-    renamed: list[tuple[MailboxRow, Row, Entry]] = field(default_factory=list)
-    doubles: list[Arrival] = field(default_factory=list)
 
 
 class Notice:
@@ -88,6 +48,9 @@ class Notice:
         self._desk = desk
         self._ledger = ledger
         self._hostname = hostname
+        self._looking = Look(ground.index, ground.files)
+        self._late_asked = 0.0
+        self._late_after = 0
 
     def run(self) -> int:
         """Look, record, number; returns how many messages got a UID.
@@ -96,7 +59,7 @@ class Notice:
         """
         self._mailboxes()
         self._late()
-        findings = self._look()
+        findings = self._looking.look()
         self._renamed(findings.renamed)
         moved = self._moved(findings)
         arrivals = [*findings.arrivals, *(self._retitle(double) for double in findings.doubles)]
@@ -139,91 +102,6 @@ class Notice:
                 actor=OUTSIDE,
             )
         )
-
-    def _look(self) -> Findings:
-        """Compare, listing no more than has to be: one folder, a mailbox, or the whole box."""
-        findings = Findings()
-        full = []
-        every = list(self._index.mailboxes.values())
-        for mailbox in every:
-            new = self._files.changed(mailbox.folder, "new")
-            cur = self._files.changed(mailbox.folder, "cur")
-            if cur or (new and not self._only_new(mailbox, findings)):
-                full.append(mailbox)
-        if full:
-            self._compare(full, findings)
-        if findings.vanished or self._known(findings.arrivals):
-            findings = Findings()
-            self._compare(every, findings)
-        return findings
-
-    def _only_new(self, mailbox: MailboxRow, findings: Findings) -> bool:
-        """Look at ``new/`` alone; False when something left it and more must be looked at."""
-        seen = self._files.begin(mailbox.folder, "new")
-        path = self._files.mailbox(mailbox.folder)
-        listed = {entry.name: entry for entry in maildir.scan(path, "new")}
-        known = self._index.fresh_names(mailbox)
-        if not known <= listed.keys():
-            return False
-        arrivals: dict[str, Arrival] = {}
-        for name in listed.keys() - known:
-            base = names.split(name)[0]
-            if base in arrivals or not _is_text(name):
-                return False
-            arrivals[base] = Arrival(mailbox, listed[name], base)
-        findings.arrivals += arrivals.values()
-        self._files.listed(mailbox.folder, "new", seen)
-        return True
-
-    def _known(self, arrivals: Sequence[Arrival]) -> set[str]:
-        """The base names among arrivals that messages of the box have."""
-        return self._index.knows(one.base for one in arrivals if _is_text(one.base))
-
-    def _compare(self, mailboxes: Sequence[MailboxRow], findings: Findings) -> None:
-        """List mailboxes together until no base name appears anywhere, then compare."""
-        found: dict[int, dict[str, Entry]] = {mailbox.id: {} for mailbox in mailboxes}
-        doubles: dict[int, list[Entry]] = {}
-        seen = {
-            (mailbox.folder, sub): self._files.begin(mailbox.folder, sub)
-            for mailbox in mailboxes
-            for sub in ("new", "cur")
-        }
-        for _ in range(maildir.MAX_PASSES):
-            appeared = False
-            for mailbox in mailboxes:
-                listing = maildir.listing(self._files.mailbox(mailbox.folder))
-                appeared |= not listing.entries.keys() <= found[mailbox.id].keys()
-                found[mailbox.id] |= listing.entries
-                doubles[mailbox.id] = listing.doubles
-            if not appeared or len(mailboxes) == 1:
-                break
-        for (folder, sub), value in seen.items():
-            self._files.listed(folder, sub, value)
-        for mailbox in mailboxes:
-            entries = found[mailbox.id]
-            for row in self._index.of_mailbox(mailbox):
-                entry = entries.pop(row.base, None)
-                if entry is not None and not _is_text(entry.name):
-                    entry = self._spell(mailbox, entry)
-                if entry is None:
-                    findings.vanished.append((mailbox, row))
-                elif entry.name != row.name or entry.fresh != bool(row.fresh):
-                    findings.renamed.append((mailbox, row, entry))
-            for base, entry in entries.items():
-                if _is_text(base) and not _is_text(entry.name):
-                    entry = self._spell(mailbox, entry)
-                findings.arrivals.append(Arrival(mailbox, entry, base))
-            findings.doubles += [
-                Arrival(mailbox, entry, names.split(entry.name)[0]) for entry in doubles[mailbox.id]
-            ]
-
-    def _spell(self, mailbox: MailboxRow, entry: Entry) -> Entry:
-        """Take from a file name what no text has: flags that are no letters."""
-        spelt = Entry(False, names.join(*names.split(entry.name)))
-        folder = mailbox.folder
-        with self._files.changing((folder, "new"), (folder, "cur")):
-            self._files.rename(folder, entry, folder, spelt)
-        return spelt
 
     # ---------------------------------------------------------------- recording
 
@@ -275,9 +153,9 @@ class Notice:
         gone = {_key(row.base): (mailbox, row) for mailbox, row in findings.vanished}
         pairs: dict[tuple[int, int], list[tuple[Row, Arrival]]] = {}
         rest = []
-        known = self._known(findings.arrivals)
+        known = self._looking.known(findings.arrivals)
         for arrival in findings.arrivals:
-            if not _is_text(arrival.base):
+            if not is_text(arrival.base):
                 findings.doubles.append(arrival)
                 continue
             source = gone.pop(_key(arrival.base), None)
@@ -378,7 +256,9 @@ class Notice:
             return arrival
         st = self._desk.mint()
         size = at.st_size
-        base = names.base_name(st, at.st_mtime_ns, self._hostname, size, wire_size(path, size))
+        base = names.base_name(
+            st, at.st_mtime_ns, self._hostname, size, maildir.wire_size(path, size)
+        )
         letters = names.split(arrival.entry.name)[1]
         name = names.join(base, letters) if letters or not arrival.entry.fresh else base
         entry = Entry(arrival.entry.fresh, name)
@@ -479,10 +359,12 @@ class Notice:
         )
 
     def _late(self) -> None:
-        """Ask the log again about copies it did not know when they were numbered."""
-        rows = self._index.rows("m IS NULL")
-        if not rows:
+        """Ask the log again about copies it did not know; some of them, once a second."""
+        if time.monotonic() - self._late_asked < LATE_SECONDS:
             return
+        self._late_asked = time.monotonic()
+        rows = self._index.late(self._late_after, LATE_ROWS)
+        self._late_after = max((row.st for row in rows), default=0)
         oldest = clock.now_us() - LATE_US
         told = []
         for row in rows:
@@ -505,30 +387,6 @@ class Notice:
         return self._desk.commit(Meta(events=(raw(event),)))
 
 
-def wire_size(path: Path, size: int) -> int:
-    """Octets of a message with CRLF line ends; ``size`` where it cannot be read."""
-    try:
-        descriptor = maildir.open_file(path)
-    except OSError:
-        return size
-    with open(descriptor, "rb") as file:
-        more = 0
-        last = b""
-        while data := file.read(2**20):
-            more += data.count(b"\n") - (last + data).count(b"\r\n")
-            last = data[-1:]
-    return size + more
-
-
 def _key(base: str) -> str:
     """What stays when another program adds to a base name (``,U=`` of mbsync)."""
     return base.partition(",")[0]
-
-
-def _is_text(base: str) -> bool:
-    """Whether a name can be written down: events, frames and the index hold UTF-8."""
-    try:
-        base.encode()
-    except UnicodeEncodeError:
-        return False
-    return bool(base)

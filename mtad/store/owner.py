@@ -6,113 +6,29 @@ and index by ``acts.perform``. What fails between (2) and (3) is done before any
 this process or at the next opening.
 """
 
-import fcntl
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Self
+from collections.abc import Sequence
 
 from mtad import clock
-from mtad.errors import Locked, MtadError, NothingFound, UsageError
-from mtad.journal.frame import Act, Copy, Expunge, Flags, Meta, Move, raw
-from mtad.journal.writer import JournalBroken, JournalFull
-from mtad.store import acts, keywords, maildir, names, subject
-from mtad.store.acts import CHUNK, Ground
-from mtad.store.desk import Desk
-from mtad.store.files import Files
-from mtad.store.index import Index, MailboxRow, Row
-from mtad.store.ledger import Ledger
-from mtad.store.noticing import Notice, chunks, item_of, traced
+from mtad.errors import NothingFound, UsageError
+from mtad.journal.frame import Copy, Expunge, Flags, Meta, Move, raw
+from mtad.store import keywords, maildir, names, subject
+from mtad.store.holding import Holding
 from mtad.store.putting import Putting
-from mtad.store.replay import Replay
+from mtad.store.rows import MailboxRow, Row
+from mtad.store.telling import CHUNK, chunks, item_of, traced
 from mtad.store.values import MailboxInfo, Message, Prepared
-from mtad.where import Places
-from tracing.events import BoxExpunge, BoxFlags, BoxForeign, BoxMailbox, BoxMove, Event, Item
-
-MAILDIR = "Maildir"
+from tracing.events import BoxExpunge, BoxFlags, BoxMailbox, BoxMove, Item
 
 
-class Owner:
+class Owner(Holding):
     """A box open for change. Safe for concurrent threads, which then wait for each other."""
-
-    def __init__(
-        self, folder: Path, address: str, hostname: str, replay: Replay, desk: Desk | None
-    ) -> None:
-        """Lock the box, open its index, do what journals promised; only that without ``desk``.
-
-        Raises Locked when another process owns the box, MtadError when its Maildir is gone.
-        """
-        self.folder = folder
-        self.address = address
-        self.hostname = hostname
-        self._desk = desk
-        self._replay = replay
-        self._turn = threading.RLock()
-        self._unfinished: list[tuple[Act, int]] = []
-        self._lock = _take_lock(folder, address)
-        self._closed = False
-        try:
-            index = Index(folder / "index.db")
-        except BaseException:
-            os.close(self._lock)
-            raise
-        try:
-            files = Files(folder / MAILDIR)
-            if index.is_new:
-                maildir.ensure(files.root)
-                maildir.sync_folder(folder)
-            elif not files.root.is_dir():
-                raise MtadError(f"{files.root} is not there; is its disk mounted?")
-            for mailbox in index.mailboxes.values():
-                files.trust(mailbox.folder, "new", mailbox.new_mtime)
-                files.trust(mailbox.folder, "cur", mailbox.cur_mtime)
-            self.ground = Ground(address, index, files)
-            self._ledger = Ledger(Places(folder.parents[2]).log)
-            self.replayed = self._recover()
-        except BaseException:
-            index.abandon()
-            os.close(self._lock)
-            raise
-
-    @classmethod
-    def open(cls, folder: Path, address: str, hostname: str, desk: Desk) -> Self:
-        """Open a box on its own, looking through the journals for what it has still to do."""
-        replay = Replay(Places(folder.parents[2]).journal)
-        try:
-            replay.scan()
-            return cls(folder, address, hostname, replay, desk)
-        finally:
-            replay.close()
-
-    def _recover(self) -> int:
-        count = 0
-        for journal, seq, what in self._replay.todo(self.address, dict(self.index.applied)):
-            if isinstance(what, BoxForeign):
-                acts.adopt(self.ground, what.mailbox, what.items, journal, seq)
-            else:
-                acts.perform(self.ground, what, journal, seq)
-            count += 1
-        return count
-
-    @property
-    def index(self) -> Index:
-        """The box's index."""
-        return self.ground.index
-
-    @property
-    def desk(self) -> Desk:
-        """The journal this owner's acts go to."""
-        assert self._desk is not None, "a box opened for recovery takes no acts"
-        return self._desk
 
     # ------------------------------------------------------------------ reading
 
     def sync(self) -> int:
         """Take in what happened to the files; returns how many messages got a UID."""
-        with self._working():
-            return self._sync()
+        with self.working():
+            return self.look()
 
     def mailboxes(self) -> list[MailboxInfo]:
         """Every mailbox with its numbers, INBOX first; waits for no act."""
@@ -155,8 +71,8 @@ class Owner:
         r"""Add and remove flags (``\Seen``) and keywords; returns how many messages changed."""
         plus, plus_words = keywords.sort(add)
         minus, minus_words = keywords.sort(remove)
-        with self._working():
-            self._sync()
+        with self.working():
+            self.look()
             box = self._mailbox(mailbox)
             changed = []
             for row in self._rows(box, uids):
@@ -175,7 +91,7 @@ class Owner:
                     self.index.take_modseq(),
                 )
                 items, trace, also = self._named(rows)
-                self._do(
+                self.do(
                     act,
                     BoxFlags(
                         at=clock.now_us(),
@@ -196,8 +112,8 @@ class Owner:
         self, mailbox: str, uids: Sequence[int], target: str, *, actor: str, client: str = ""
     ) -> list[int]:
         """Move messages to another mailbox; returns their UIDs there, in order of ``uids``."""
-        with self._working():
-            self._sync()
+        with self.working():
+            self.look()
             source, goal = self._mailbox(mailbox), self._mailbox(target)
             if source is goal:
                 raise UsageError(f"the messages are in {source.name} already")
@@ -214,7 +130,7 @@ class Owner:
                     self.index.take_modseq(),
                 )
                 items, trace, also = self._named(part, fresh)
-                self._do(
+                self.do(
                     act,
                     BoxMove(
                         at=clock.now_us(),
@@ -233,8 +149,8 @@ class Owner:
 
     def expunge(self, mailbox: str, uids: Sequence[int], *, actor: str, client: str = "") -> int:
         """Delete messages; returns how many. What snapshots and content keep stays there."""
-        with self._working():
-            self._sync()
+        with self.working():
+            self.look()
             box = self._mailbox(mailbox)
             rows = self._rows(box, uids)
             for part in chunks(rows):
@@ -242,7 +158,7 @@ class Owner:
                     self.address, box.name, tuple(map(_copy, part)), self.index.take_modseq()
                 )
                 items, trace, also = self._named(part)
-                self._do(
+                self.do(
                     act,
                     BoxExpunge(
                         at=clock.now_us(),
@@ -277,98 +193,21 @@ class Owner:
         A file whose base name and content the mailbox has already is dropped, and its UID is
         that of the message that is there: an interrupted restore can simply be run again.
         """
-        with self._working():
-            self._sync()
+        with self.working():
+            self.look()
             box = self._make(mailbox, actor)
             putting = Putting(self.ground, self.desk, self.hostname, box)
-            return putting.run(items, self._do, actor=actor, client=client, snapshot=snapshot)
+            return putting.run(items, self.do, actor=actor, client=client, snapshot=snapshot)
 
     def create(self, mailbox: str, *, actor: str) -> bool:
         """Make a mailbox; False when it is there. Raises UsageError for no name at all."""
-        with self._working():
-            self._sync()
+        with self.working():
+            self.look()
             there = self._find(mailbox) is not None
             self._make(mailbox, actor)
             return not there
 
-    # ------------------------------------------------------------------- ending
-
-    def settle(self) -> None:
-        """Make all that was done durable, so that its frames may go; waits for no act.
-
-        Syncs the folders and the index's write-ahead log from outside the index's connection.
-        Raises OSError, and MtadError while a promised act is not done.
-        """
-        if self._unfinished:
-            raise MtadError(f"{self.address} has an act to finish")
-        self.ground.files.sync()
-        for name in ("index.db-wal", "index.db"):
-            with suppress(FileNotFoundError):
-                maildir.sync_file(self.folder / name)
-        maildir.sync_folder(self.folder)
-
-    def close(self) -> None:
-        """Make everything durable and give the box back."""
-        with self._turn:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                if self._unfinished:
-                    with suppress(Exception):
-                        self._finish()
-                if self._unfinished:
-                    self._replay.failed(self.address, self._unfinished[-1][1])
-                    self.index.abandon()
-                    return
-                self.ground.files.sync()
-                for mailbox in self.index.mailboxes.values():
-                    mailbox.new_mtime = self.ground.files.settled_mtime(mailbox.folder, "new")
-                    mailbox.cur_mtime = self.ground.files.settled_mtime(mailbox.folder, "cur")
-                self.index.close()
-            finally:
-                self._ledger.close()
-                os.close(self._lock)
-
     # ------------------------------------------------------------------ private
-
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        with self._turn:
-            if self._closed:
-                raise MtadError(f"the box {self.address} is closed")
-            self._finish()
-            yield
-
-    def _finish(self) -> None:
-        """Do what was promised and failed."""
-        while self._unfinished:
-            act, seq = self._unfinished[0]
-            acts.perform(self.ground, act, self.desk.name, seq)
-            del self._unfinished[0]
-
-    def _sync(self) -> int:
-        try:
-            count = Notice(self.ground, self.desk, self._ledger, self.hostname).run()
-        except FileNotFoundError as error:
-            if self.ground.files.root.is_dir():
-                raise
-            raise MtadError(
-                f"{self.ground.files.root} is not there; is its disk mounted?"
-            ) from error
-        except (JournalFull, JournalBroken) as error:
-            raise MtadError(f"{self.address} cannot be changed now: {error}") from error
-        self.index.is_new = False
-        return count
-
-    def _do(self, act: Act, event: Event) -> None:
-        """Promise an act, then do it. Raises MtadError when it was not promised."""
-        try:
-            seq = self.desk.commit(Meta(events=(raw(event),), acts=(act,)))
-        except (JournalFull, JournalBroken) as error:
-            raise MtadError(f"{self.address} cannot be changed now: {error}") from error
-        self._unfinished.append((act, seq))
-        self._finish()
 
     def _find(self, name: str) -> MailboxRow | None:
         if name.upper() == names.INBOX:
@@ -456,19 +295,3 @@ def message(mailbox: MailboxRow, row: Row) -> Message:
 
 def _copy(row: Row) -> Copy:
     return Copy(row.st, row.m or 0, row.uid, row.base)
-
-
-def _take_lock(folder: Path, address: str) -> int:
-    """The box's lock, which ends with the process. Raises Locked."""
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if made:
-        for path in (folder.parent, folder.parent.parent):
-            maildir.sync_folder(path)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise Locked(f"another process has the box {address} open") from None
-    return lock

@@ -17,8 +17,8 @@ from mtad.journal.frame import Act, Copy, Put, PutItem
 from mtad.store import keywords, maildir, names
 from mtad.store.acts import Ground
 from mtad.store.desk import Desk
-from mtad.store.index import MailboxRow, Row
-from mtad.store.noticing import chunks, traced, wire_size
+from mtad.store.rows import MailboxRow, Row
+from mtad.store.telling import chunks, traced
 from mtad.store.values import Prepared
 from tracing.events import BoxAppend, Event, Item, RestoreMessage
 
@@ -107,7 +107,7 @@ class Putting:
             st = self._desk.mint()
             base = item.base
             if not _usable(base) or base in taken:
-                wire = wire_size(self._tmp / item.tmp, item.size)
+                wire = maildir.wire_size(self._tmp / item.tmp, item.size)
                 base = names.base_name(st, item.mtime_ns, self._hostname, item.size, wire)
             taken.add(base)
             planned.append(

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mtad.errors import Corrupt
 from mtad.store import maildir, names
-from mtad.store.index import COLUMNS, SCHEMA, MailboxRow, Row
 from mtad.store.maildir import Entry
+from mtad.store.rows import COLUMNS, SCHEMA, MailboxRow, Row
 from mtad.store.values import MailboxInfo, Message
 
 

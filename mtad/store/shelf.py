@@ -14,7 +14,7 @@ from mtad import address
 from mtad.errors import MtadError, NothingFound
 from mtad.journal.writer import Journal
 from mtad.store.box import Box
-from mtad.store.owner import MAILDIR
+from mtad.store.holding import MAILDIR
 from mtad.store.replay import Replay
 from mtad.where import Places
 

@@ -1,0 +1,206 @@
+"""A box held by one process: its lock, its index, and what was promised and not done yet.
+
+Who holds the lock may change the box. Opening does what journals promise; every later piece
+of work first finishes what a failure left behind; closing makes all of it durable.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from mtad.errors import Locked, MtadError
+from mtad.journal.frame import Act, Meta, raw
+from mtad.journal.writer import JournalBroken, JournalFull
+from mtad.store import acts, maildir
+from mtad.store.acts import Ground
+from mtad.store.desk import Desk
+from mtad.store.files import Files
+from mtad.store.index import Index
+from mtad.store.ledger import Ledger
+from mtad.store.noticing import Notice
+from mtad.store.replay import Replay
+from mtad.where import Places
+from tracing.events import BoxForeign, Event
+
+MAILDIR = "Maildir"
+
+
+class Holding:
+    """What every change of a box stands on. Safe for concurrent threads, which wait in turn."""
+
+    def __init__(
+        self, folder: Path, address: str, hostname: str, replay: Replay, desk: Desk | None
+    ) -> None:
+        """Lock the box, open its index, do what journals promised; only that without ``desk``.
+
+        Raises Locked when another process owns the box, MtadError when its Maildir is gone.
+        """
+        self.folder = folder
+        self.address = address
+        self.hostname = hostname
+        self._desk = desk
+        self._replay = replay
+        self._turn = threading.RLock()
+        self._unfinished: list[tuple[Act, int]] = []
+        self._lock = _take_lock(folder, address)
+        self._closed = False
+        self._notice: Notice | None = None
+        try:
+            index = Index(folder / "index.db")
+        except BaseException:
+            os.close(self._lock)
+            raise
+        try:
+            files = Files(folder / MAILDIR)
+            if index.is_new:
+                maildir.ensure(files.root)
+                maildir.sync_folder(folder)
+            elif not files.root.is_dir():
+                raise MtadError(f"{files.root} is not there; is its disk mounted?")
+            for mailbox in index.mailboxes.values():
+                files.trust(mailbox.folder, "new", mailbox.new_mtime)
+                files.trust(mailbox.folder, "cur", mailbox.cur_mtime)
+            self.ground = Ground(address, index, files)
+            self._ledger = Ledger(Places(folder.parents[2]).log)
+            self.replayed = self._recover()
+        except BaseException:
+            index.abandon()
+            os.close(self._lock)
+            raise
+
+    @classmethod
+    def open(cls, folder: Path, address: str, hostname: str, desk: Desk) -> Self:
+        """Open a box on its own, looking through the journals for what it has still to do."""
+        replay = Replay(Places(folder.parents[2]).journal)
+        try:
+            replay.scan()
+            return cls(folder, address, hostname, replay, desk)
+        finally:
+            replay.close()
+
+    def _recover(self) -> int:
+        count = 0
+        for journal, seq, what in self._replay.todo(self.address, dict(self.index.applied)):
+            if isinstance(what, BoxForeign):
+                acts.adopt(self.ground, what.mailbox, what.items, journal, seq)
+            else:
+                acts.perform(self.ground, what, journal, seq)
+            count += 1
+        return count
+
+    @property
+    def index(self) -> Index:
+        """The box's index."""
+        return self.ground.index
+
+    @property
+    def desk(self) -> Desk:
+        """The journal this owner's acts go to."""
+        assert self._desk is not None, "a box opened for recovery takes no acts"
+        return self._desk
+
+    # ------------------------------------------------------------------- ending
+
+    def settle(self) -> None:
+        """Make all that was done durable, so that its frames may go; waits for no act.
+
+        Syncs the folders and the index's write-ahead log from outside the index's connection.
+        Raises OSError, and MtadError while a promised act is not done.
+        """
+        if self._unfinished:
+            raise MtadError(f"{self.address} has an act to finish")
+        self.ground.files.sync()
+        for name in ("index.db-wal", "index.db"):
+            with suppress(FileNotFoundError):
+                maildir.sync_file(self.folder / name)
+        maildir.sync_folder(self.folder)
+
+    def close(self) -> None:
+        """Make everything durable and give the box back."""
+        with self._turn:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                if self._unfinished:
+                    with suppress(Exception):
+                        self._finish()
+                if self._unfinished:
+                    self._replay.failed(self.address, self._unfinished[-1][1])
+                    self.index.abandon()
+                    return
+                self.ground.files.sync()
+                for mailbox in self.index.mailboxes.values():
+                    mailbox.new_mtime = self.ground.files.settled_mtime(mailbox.folder, "new")
+                    mailbox.cur_mtime = self.ground.files.settled_mtime(mailbox.folder, "cur")
+                self.index.close()
+            finally:
+                self._ledger.close()
+                os.close(self._lock)
+
+    # ------------------------------------------------------------- for the acts
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """One piece of work at a time, what failed before it first. Raises MtadError if closed."""
+        with self._turn:
+            if self._closed:
+                raise MtadError(f"the box {self.address} is closed")
+            self._finish()
+            yield
+
+    def _finish(self) -> None:
+        """Do what was promised and failed."""
+        while self._unfinished:
+            act, seq = self._unfinished[0]
+            acts.perform(self.ground, act, self.desk.name, seq)
+            del self._unfinished[0]
+
+    def look(self) -> int:
+        """Bring the index up to the files; returns how many messages got a UID.
+
+        Raises MtadError when the Maildir is not there or the journal takes nothing.
+        """
+        if self._notice is None:
+            self._notice = Notice(self.ground, self.desk, self._ledger, self.hostname)
+        try:
+            count = self._notice.run()
+        except FileNotFoundError as error:
+            if self.ground.files.root.is_dir():
+                raise
+            raise MtadError(
+                f"{self.ground.files.root} is not there; is its disk mounted?"
+            ) from error
+        except (JournalFull, JournalBroken) as error:
+            raise MtadError(f"{self.address} cannot be changed now: {error}") from error
+        self.index.is_new = False
+        return count
+
+    def do(self, act: Act, event: Event) -> None:
+        """Promise an act, then do it. Raises MtadError when it was not promised."""
+        try:
+            seq = self.desk.commit(Meta(events=(raw(event),), acts=(act,)))
+        except (JournalFull, JournalBroken) as error:
+            raise MtadError(f"{self.address} cannot be changed now: {error}") from error
+        self._unfinished.append((act, seq))
+        self._finish()
+
+
+def _take_lock(folder: Path, address: str) -> int:
+    """The box's lock, which ends with the process. Raises Locked."""
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if made:
+        for path in (folder.parent, folder.parent.parent):
+            maildir.sync_folder(path)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise Locked(f"another process has the box {address} open") from None
+    return lock

@@ -1,0 +1,298 @@
+"""Acts that are interrupted at each of their steps: done after all, or never begun."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from mtad.journal.writer import Journal
+from mtad.store import maildir
+from mtad.store.box import Box, Message
+from mtad.store.index import BLOCK, Index
+from tests.test_store_box import MAIL, Place
+from tracing.events import BoxForeign
+
+
+class Cut(BaseException):
+    """The process ends here."""
+
+
+@contextmanager
+def cut_at(step: int) -> Iterator[list[str]]:
+    """End at the given step of files, index or journal; the answer lists the steps so far."""
+    steps: list[str] = []
+
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            steps.append(name)
+            if len(steps) == step:
+                raise Cut(name)
+            return real(*args, **kwargs)
+
+        return call
+
+    with ExitStack() as stack:
+        for owner, name in (
+            (maildir, "rename"),
+            (maildir, "remove"),
+            (maildir, "sync_folder"),
+            (Index, "set_applied"),
+            (Index, "save_mailbox"),
+            (Journal, "commit_now"),
+        ):
+            real = getattr(owner, name)
+            stack.enter_context(mock.patch.object(owner, name, counted(name, real)))
+        yield steps
+
+
+def die(box: Box) -> None:
+    """What is left of a process that was killed: files, index and journal as they are."""
+    box.owner.index.abandon()
+    os.close(box.owner._lock)
+
+
+def state(place: Place) -> dict[str, tuple[str, str, tuple[str, ...], int, bytes]]:
+    """The box as it is after another start: by base name mailbox, flags, keywords, UID, octets."""
+    journal = place.open_journal()
+    box = Box.open(place.folder, "ann@example.org", journal, "mx")
+    box.owner.sync()
+    found = {m.base: _seen(place, m) for m in box.messages()}
+    assert box.owner.sync() == 0
+    files = sum(1 for sub in place.maildir.rglob("*:2,*")) + sum(
+        1 for path in place.maildir.glob("**/new/*")
+    )
+    assert files == len(found)
+    box.close()
+    journal.close_now()
+    return found
+
+
+def _seen(place: Place, m: Message) -> tuple[str, str, tuple[str, ...], int, bytes]:
+    path = place.maildir / m.folder / m.file
+    return m.mailbox, m.flags, m.keywords, m.uid, path.read_bytes()
+
+
+def flags(place: Place, box: Box) -> None:
+    box.owner.flags("INBOX", [1, 2], ["\\Seen", "Later"], [], actor="x")
+
+
+def move(place: Place, box: Box) -> None:
+    box.owner.move("INBOX", [1, 3], "Sub", actor="x")
+
+
+def expunge(place: Place, box: Box) -> None:
+    box.owner.expunge("INBOX", [2, 3], actor="x")
+
+
+def put(place: Place, box: Box) -> None:
+    items = [place.prepare(f"p{n}", MAIL % n, base=f"17{n}.base.host") for n in range(3)]
+    box.owner.put("Sub", items, actor="x", snapshot="s")
+
+
+def prepared(place: Place) -> Box:
+    """A box with three messages, two mailboxes and numbers in reserve; its state is durable."""
+    place.deliver(3)
+    box = place.box()
+    box.owner.create("Sub", actor="x")
+    box.owner.put("Sub", [place.prepare("first", base="16.first.host")], actor="x")
+    box.owner.flags("INBOX", [3], ["Junk"], [], actor="x")
+    box.owner.settle()
+    return box
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["killed", "power-cut"])
+@pytest.mark.parametrize("act", [flags, move, expunge, put])
+def test_every_act_is_whole_or_not_begun(
+    tmp_path: Path, act: Callable[[Place, Box], None], lost: bool
+) -> None:
+    whole = Place(tmp_path / "whole")
+    box = prepared(whole)
+    act(whole, box)
+    box.close()
+    whole.journal.close_now()
+    after = _shape(state(whole))
+    cuts = 0
+    for step in range(1, 100):
+        place = Place(tmp_path / f"{step}")
+        box = prepared(place)
+        index = tmp_path / f"index{step}"
+        index.mkdir()
+        for name in ("index.db", "index.db-wal"):
+            shutil.copy(place.folder / name, index / name)
+        with cut_at(step) as steps, suppress(Cut):
+            act(place, box)
+        done = len(steps) < step
+        promised = "commit_now" in (steps if done else steps[:-1])
+        die(box)
+        place.journal.close_now()
+        if lost:  # transactions without a sync of their own may be gone; renames need not be
+            for name in ("index.db", "index.db-wal", "index.db-shm"):
+                (place.folder / name).unlink(missing_ok=True)
+            for name in ("index.db", "index.db-wal"):
+                shutil.copy(index / name, place.folder / name)
+        found = state(place)
+        if promised:
+            assert _shape(found) == after, steps
+        else:
+            assert len(found) == 4, steps
+        if done:
+            break
+        cuts += 1
+    assert cuts >= 4
+
+
+def _shape(found: dict[str, tuple[str, str, tuple[str, ...], int, bytes]]) -> object:
+    """What must be the same: base names differ between two runs."""
+    return sorted(found.values())
+
+
+def test_numbers_are_never_given_twice_after_a_power_cut(tmp_path: Path) -> None:
+    """All that was not synced by itself is lost, again and again; no UID comes back."""
+    place = Place(tmp_path)
+    given: set[int] = set()
+    reserved: dict[str, bytes] = {}
+    real = Index.durably
+
+    @contextmanager
+    def durably(self: Index) -> Iterator[None]:
+        with real(self):
+            yield
+        for name in ("index.db", "index.db-wal"):
+            path = place.folder / name
+            reserved[name] = path.read_bytes() if path.exists() else b""
+
+    for _ in range(5):
+        with mock.patch.object(Index, "durably", durably):
+            box = place.box()
+            place.deliver(300)
+            box.owner.sync()
+            uids = {m.uid for m in box.messages() if m.uid not in given}
+            fresh = {m.uid for m in box.messages()} - {0}
+            highest = max(fresh)
+            assert highest > max(given, default=0)
+            assert len(uids) >= 300
+            given |= fresh
+            die(box)
+        for name in ("index.db-wal", "index.db-shm", "index.db"):
+            (place.folder / name).unlink(missing_ok=True)
+        for name, data in reserved.items():
+            (place.folder / name).write_bytes(data)
+    with Index_open(place) as index:
+        mailbox = index.mailboxes["INBOX"]
+        assert mailbox.uidnext > max(given)
+        assert mailbox.uidnext - max(given) <= BLOCK + 1
+
+
+@contextmanager
+def Index_open(place: Place) -> Iterator[Index]:  # noqa: N802
+    index = Index(place.folder / "index.db")
+    try:
+        yield index
+    finally:
+        index.abandon()
+
+
+def test_a_reservation_is_synced_before_a_number_of_it_is_given(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index.db")
+    with index.transaction():
+        mailbox = index.add_mailbox("INBOX", "", 1)
+    said: list[str] = []
+    index._db.set_trace_callback(said.append)
+    assert index.take_uids(mailbox, 3) == 1
+    assert index.take_uids(mailbox, 3) == 4
+    index._db.set_trace_callback(None)
+    full = said.index("PRAGMA synchronous=FULL")
+    assert [word.split()[0] for word in said[full:]] == [
+        "PRAGMA", "BEGIN", "UPDATE", "INSERT", "INSERT", "COMMIT", "PRAGMA",
+    ]  # fmt: skip
+    index.close()
+    again = Index(tmp_path / "index.db")
+    assert again.was_clean
+    assert again.mailboxes["INBOX"].uidnext == 7
+    again.abandon()
+
+
+def test_an_orderly_end_gives_no_number_away(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for round_number in range(3):
+        place.deliver(2)
+        box = place.box()
+        box.owner.sync()
+        assert max(m.uid for m in box.messages()) == 2 * round_number + 2
+        box.close()
+    place.journal.close_now()
+
+
+def test_an_index_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index.db")
+    with index.transaction():
+        index._set("schema", 99)
+    index.close()
+    with pytest.raises(Exception, match="later version"):
+        Index(tmp_path / "index.db")
+
+
+def test_a_damaged_index_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "index.db").write_bytes(b"no database at all" * 1000)
+    with pytest.raises(Exception, match="made again"):
+        Index(tmp_path / "index.db")
+
+
+def test_a_lost_index_is_made_again_from_the_files(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    box = prepared(place)
+    before = {m.base: (m.mailbox, m.st, m.flags, m.keywords) for m in box.messages("INBOX")}
+    box.close()
+    place.journal.close_now()
+    for path in place.folder.glob("index.db*"):
+        path.unlink()
+    journal = place.open_journal()
+    box = Box.open(place.folder, "ann@example.org", journal, "mx")
+    box.owner.sync()
+    after = {m.base: (m.mailbox, m.st, m.flags, m.keywords) for m in box.messages("INBOX")}
+    assert after == before
+    box.close()
+    journal.close_now()
+
+
+def test_foreign_files_keep_the_copy_their_frame_gave_them(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    box = prepared(place)
+    for name in ("index.db", "index.db-wal"):
+        shutil.copy(place.folder / name, tmp_path / name)
+    (place.maildir / "cur" / "17.other.host:2,F").write_bytes(MAIL)
+    box.owner.sync()
+    (before,) = (m for m in box.messages() if m.base == "17.other.host")
+    die(box)
+    place.journal.close_now()
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (place.folder / name).unlink(missing_ok=True)
+    for name in ("index.db", "index.db-wal"):
+        shutil.copy(tmp_path / name, place.folder / name)
+    place.journal = place.open_journal()
+    box = place.box()
+    box.owner.sync()
+    (after,) = (m for m in box.messages() if m.base == "17.other.host")
+    assert (after.st, after.uid, after.flags) == (before.st, before.uid, "F")
+    box.close()
+    assert sum(isinstance(event, BoxForeign) for event in place.events()) == 1
+
+
+def test_an_act_that_failed_is_finished_before_the_next(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    box = prepared(place)
+    with mock.patch.object(maildir, "rename", side_effect=OSError(28, "no space")):
+        with pytest.raises(OSError, match="no space"):
+            box.owner.flags("INBOX", [1], ["\\Seen"], [], actor="x")
+        with pytest.raises(Exception, match="act to finish"):
+            box.owner.settle()
+    assert box.owner.sync() == 0
+    assert {m.uid: m.flags for m in box.messages("INBOX")} == {1: "S", 2: "", 3: ""}
+    box.owner.settle()
+    box.close()
+    place.journal.close_now()
