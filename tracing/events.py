@@ -139,7 +139,10 @@ class ConnRefused(Event, frozen=True, kw_only=True, tag="conn.refused"):
 
 @declare("connection closed: {why}, {commands} commands, {messages} messages")
 class ConnClose(Event, frozen=True, kw_only=True, tag="conn.close"):
-    """The connection is over; ``why`` is quit, lost, timeout, errors, shutdown or refused."""
+    """The connection is over.
+
+    ``why`` is quit, lost, timeout, errors, shutdown, refused, or error (a failure of ours).
+    """
 
     why: str
     commands: int = 0
@@ -259,7 +262,7 @@ class SmtpTempfail(Event, frozen=True, kw_only=True, tag="smtp.tempfail"):
 class SmtpAbort(Event, frozen=True, kw_only=True, tag="smtp.abort"):
     """The client left or reset after MAIL FROM and before we took responsibility.
 
-    ``why`` is lost, reset, timeout, quit or shutdown; ``received`` counts octets of DATA.
+    ``why`` is reset, or as in ``conn.close``; ``received`` counts octets of DATA.
     """
 
     stage: str

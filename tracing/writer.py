@@ -1,25 +1,19 @@
 """One month file being written: the rows of a batch gather here and go in as one transaction.
 
 Nothing is visible, and nothing is remembered, unless the whole batch commits. ``seq`` has no
-gaps; each batch adds a link to the hash chain:
-sha256(head before | first seq | last seq | MessagePack of the rows).
+gaps; each batch adds a link to the hash chain (``tracing.chain``).
 """
 
-import hashlib
-import struct
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from tracing import addresses, codec, creation, months
+from tracing import addresses, chain, codec, creation, months
 from tracing.codec import ASIDE
 from tracing.events import Event, SmtpAccept, StoreDelivered
 from tracing.interning import Dictionaries
 from tracing.projection import Message, Recipient, Stored
 
-_pack = msgspec.msgpack.Encoder().encode
 _HOUR_US = 3_600_000_000
 
 _INSERT = {
@@ -42,14 +36,6 @@ _SIZED = (SmtpAccept, StoreDelivered)
 _DROP = "DELETE FROM rcpt WHERE msg=? AND n=?"
 _ANALYZE_AFTER = 8_000
 """Events before the first ANALYZE."""
-
-
-def link_of_chain(before: bytes, rows: list[codec.Row]) -> bytes:
-    """The head of the hash chain after a batch of rows, which must not be empty."""
-    digest = hashlib.sha256(before)
-    digest.update(struct.pack("<QQ", rows[0][0], rows[-1][0]))
-    digest.update(_pack(rows))
-    return digest.digest()
 
 
 def _message_row(m: Message) -> tuple[Any, ...]:
@@ -245,7 +231,7 @@ class MonthWriter:
         position = [(f"applied.{name}", str(seq).encode()) for name, seq in marks.items()]
         if last_id > self.last_id:
             position.append(("last_id", str(last_id).encode()))
-        head = link_of_chain(self._head, self.rows) if self.rows else self._head
+        head = chain.link(self._head, self.rows) if self.rows else self._head
         if dropped:
             self._link.exec_driver_sql(_DROP, dropped)
         names = self.names

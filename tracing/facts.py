@@ -1,0 +1,143 @@
+"""The log's side of the audit, streamed from the month files."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from tracing import addresses, chain, ids, months
+from tracing.audit import Break, Copy, Fate, Message
+from tracing.codec import ASIDE
+from tracing.states import State
+
+_CHUNK = 2000
+_COPY = (
+    "SELECT st.id, st.msg, local, rname, s, base, size, gone FROM st JOIN addr ON addr.id=box "
+    "JOIN dom ON dom.id=addr.dom JOIN str ON str.id=mailbox "
+)
+
+
+_Row = tuple[int, int, str, str, int, int | None]
+
+
+class LogFacts:
+    """Reads facts for ``tracing.audit`` from the log in a directory; one thread at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._links = {
+            month: months.open_reading(months.path(directory, month))
+            for month in reversed(months.listing(directory))
+        }
+
+    def close(self) -> None:
+        """Close the files."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    def messages(self) -> Iterator[Message]:
+        """Every message that was accepted or has accepted recipients, oldest month first."""
+        for link in self._links.values():
+            promised = dict(
+                link.execute(
+                    "SELECT trace, json_extract(detail, '$.count') FROM ev "
+                    "WHERE kind=(SELECT id FROM str WHERE s='smtp.accept')"
+                )
+            )
+            rows = link.execute(
+                "SELECT msg, n, local, rname, status, st FROM rcpt JOIN addr ON addr.id=addr "
+                "JOIN dom ON dom.id=addr.dom WHERE n<? AND (status<? OR msg IN "
+                "(SELECT id FROM msg WHERE sha256 IS NOT NULL)) ORDER BY msg, n",
+                (ASIDE, int(State.REFUSED)),
+            )
+            part: list[tuple[int, list[_Row]]] = []
+            for m, group in groupby(rows, key=lambda row: row[0]):
+                part.append((m, list(group)))
+                if len(part) == _CHUNK:
+                    yield from self._told(part, promised)
+                    part = []
+            yield from self._told(part, promised)
+            for m, count in promised.items():
+                yield Message(m, count, ())
+
+    def _told(
+        self, part: Sequence[tuple[int, list[_Row]]], promised: dict[int, int]
+    ) -> Iterator[Message]:
+        """Messages with their recipients' fates; takes them out of ``promised``."""
+        known = self.known([row[5] for _, rows in part for row in rows if row[5]])
+        for m, rows in part:
+            fates = [
+                Fate(n, _address(local, rname), State(status), st or 0, known.get(st or 0))
+                for _, n, local, rname, status, st in rows
+            ]
+            yield Message(m, promised.pop(m, None), fates)
+
+    def boxes(self) -> list[str]:
+        """Every box that has living copies."""
+        found: set[str] = set()
+        for link in self._links.values():
+            found.update(
+                _address(local, rname)
+                for local, rname in link.execute(
+                    "SELECT local, rname FROM addr JOIN dom ON dom.id=dom WHERE addr.id IN "
+                    "(SELECT DISTINCT box FROM st WHERE gone IS NULL)"
+                )
+            )
+        return sorted(found)
+
+    def copies(self, box: str) -> list[Copy]:
+        """The living copies of a box."""
+        local, host = addresses.split(box)
+        where = "WHERE box=(SELECT id FROM addr WHERE local=? AND dom="
+        where += "(SELECT id FROM dom WHERE rname=?)) AND gone IS NULL"
+        values = (local, addresses.reverse(host))
+        return [
+            _copy(row)
+            for link in self._links.values()
+            for row in link.execute(_COPY + where, values)
+        ]
+
+    def known(self, sts: Iterable[int]) -> dict[int, Copy]:
+        """Stored copies by their ids, gone ones too."""
+        by_month: dict[str, list[int]] = {}
+        for st in sts:
+            by_month.setdefault(ids.month(st), []).append(st)
+        found: dict[int, Copy] = {}
+        for month, part in by_month.items():
+            link = self._links.get(month)
+            if link is not None:
+                where = "WHERE st.id IN (SELECT value FROM json_each(?))"
+                for row in link.execute(_COPY + where, (json.dumps(part),)):
+                    found[row[0]] = _copy(row)
+        return found
+
+    def breaks(self) -> Iterator[Break]:
+        """Batches of events that are not as they were recorded; reads all events."""
+        for month, link in self._links.items():
+            yield from _breaks(month, link)
+
+
+def _breaks(month: str, link: sqlite3.Connection) -> Iterator[Break]:
+    head, last = b"", 0
+    events = link.execute("SELECT * FROM ev ORDER BY seq")
+    for hi, recorded in link.execute("SELECT hi, head FROM chain ORDER BY hi"):
+        rows = events.fetchmany(hi - last)
+        whole = bool(rows) and rows[0][0] == last + 1 and rows[-1][0] == hi
+        if not whole or chain.link(head, rows) != recorded:
+            yield Break(month, last + 1, hi)
+            # Go on behind the place, so that one change is one break.
+            events = link.execute("SELECT * FROM ev WHERE seq>? ORDER BY seq", (hi,))
+        head, last = recorded, hi
+    extra = events.fetchall()
+    if extra:
+        yield Break(month, extra[0][0], extra[-1][0])
+
+
+def _copy(row: tuple[int, int, str, str, str, str, int, int | None]) -> Copy:
+    st, m, local, rname, mailbox, base, size, gone = row
+    return Copy(st, m, _address(local, rname), mailbox, base, size, gone is not None)
+
+
+def _address(local: str, rname: str) -> str:
+    return addresses.join(local, addresses.reverse(rname))
