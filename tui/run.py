@@ -1,17 +1,20 @@
 """The program put together for a real server, in a terminal or for a picture."""
 
 import asyncio
+import io
 import os
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from textual.app import App
 from textual.pilot import Pilot
 
 from mtad import where
-from mtad.errors import Unreachable, UsageError
+from mtad.errors import MtadError, Unreachable, UsageError
 from tui.app import MtadApp
 from tui.disk import Disk
 from tui.screens.frame import Frame
@@ -34,7 +37,7 @@ def interactive(path: Path, table: Mapping[str, Any], screen: str, text: str) ->
     """Run in the terminal until the person leaves."""
     if not (os.isatty(0) and os.isatty(1)):
         raise UsageError("mtad tui needs a terminal; --screenshot FILE.svg does not")
-    make(path, table, screen, text).run()
+    _run(make(path, table, screen, text), where.places(path, table))
 
 
 def picture(
@@ -54,13 +57,37 @@ def picture(
         if screen == "timeline":
             await pilot.press("enter")
             await settle(pilot)
-        drawn.append(app.export_screenshot(title="mtad"))
-        app.exit()
+        if app.return_code is None:
+            drawn.append(app.export_screenshot(title="mtad"))
+            app.exit()
 
-    app.run(headless=True, size=size, auto_pilot=draw)
+    _run(app, where.places(path, table), headless=True, size=size, auto_pilot=draw)
     if not drawn:
         raise Unreachable(f"the screen {screen} could not be read in {PICTURE_SECONDS} seconds")
     target.write_text(drawn[0], encoding="utf-8")
+
+
+def _run(app: MtadApp, places: where.Places, **how: Any) -> None:
+    """Run to the end. A fault leaves the terminal as it was, and its details in a file."""
+    details = io.StringIO()
+    app.error_console = Console(file=details, width=120, markup=False, color_system=None)
+    app.run(**how)
+    if app.return_code:
+        file = _keep(details.getvalue(), places)
+        raise MtadError(f"the terminal UI ended because of a fault in it; details are in {file}")
+
+
+def _keep(text: str, places: where.Places) -> Path:
+    """Write what happened where this user may, readable to nobody else."""
+    for folder in (places.run, Path(tempfile.gettempdir())):
+        try:
+            number, name = tempfile.mkstemp(".log", "tui-fault-", folder)
+        except OSError:
+            continue
+        with open(number, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        return Path(name)
+    raise MtadError("the terminal UI ended because of a fault in it")
 
 
 async def settle(pilot: Pilot[Any]) -> None:

@@ -84,7 +84,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
         color: $foreground;
         overflow-x: hidden;
         scrollbar-size-vertical: 1;
-        & > .cells--dim { color: $text-muted; }
+        & > .cells--dim { color: $foreground-darken-3; }
         & > .cells--strong { text-style: bold; }
         & > .cells--good { color: $text-success; }
         & > .cells--wait { color: $text-warning; }
@@ -148,6 +148,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
         self._rows: LRUCache[int, R] = LRUCache(ROWS_KEPT)
         self._strips: LRUCache[tuple[int, bool, bool, int], Strip] = LRUCache(STRIPS_KEPT)
         self._fetching = False
+        self._failed = False
         self._pinned: Mapping[int, R] | None = None
 
     # ------------------------------------------------------------- contents
@@ -226,6 +227,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
                 self._pinned = None
                 self._begin(source)
         except Trouble as trouble:
+            self._failed = True
             self.post_message(self.Failed(self, str(trouble)))
         finally:
             self._finish()
@@ -237,7 +239,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
         self._ids = array("q")
         self._rows.clear()
         self._strips.clear()
-        self.cut = False
+        self.cut = self._failed = False
         self.cursor = 0
         self.remove_class("-stale")
         self._resized()
@@ -338,6 +340,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
         for number in wanted:
             row = rows.get(number)
             if row is not None and self._rows.get(number) != row:
+                self._rows.discard(number)  # setting alone keeps the row that was there
                 self._rows[number] = row
                 changed = True
         if changed:
@@ -376,6 +379,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
         text = ""
         if y == 1 and not self._ids:
             text = self.empty if self.complete else "reading …"
+            text = "cannot be read" if self._failed else text
         return self._strip([(" ", ""), (text, "dim")], width, False)
 
     def _strip(self, cells: Cells, width: int, here: bool) -> Strip:

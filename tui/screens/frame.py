@@ -28,7 +28,7 @@ class Frame(Screen[None]):
     """The screen the header marks, unless it is told another."""
     DEFAULT_CSS = """
     Frame {
-        #banner { height: auto; max-height: 3; display: none; padding: 0 1;
+        #banner { height: auto; max-height: 4; display: none; padding: 0 1;
                   background: $warning-muted; color: $text-warning; text-style: bold; }
         #banner.-shown { display: block; }
         &.-tiny > * { display: none; }
@@ -42,7 +42,7 @@ class Frame(Screen[None]):
         self.tab = tab or self.TAB
         self.settled = False
         """Whether everything this screen shows at first has been read."""
-        self._sentences: dict[str, str] = {}
+        self._sentences: dict[str, str] = {"daemon": ""}
 
     def compose(self) -> ComposeResult:
         """Header, banner, body, footer."""

@@ -61,7 +61,7 @@ class MessageLook:
         """The column names, exactly ``width`` cells with the cursor's column before them."""
         fit = formats.fit
         if width < WIDE - 2:
-            rest = width - 1 - _SHORT_TIME - 1 - _STATE - 4
+            rest = width - 1 - _SHORT_TIME - _STATE - 4
             line = f" {'Time':<8}   {fit('From → To', rest)} {'Became':<{_STATE}}"
             return fit(line, width)
         one, two, three = self._widths(width - 1)
@@ -97,7 +97,7 @@ class MessageLook:
         shown = (formats.fit(time, _SHORT_TIME), "dim")
         if row is None:
             return [shown, (formats.fit(" …", width - _SHORT_TIME), "dim")]
-        rest = width - _SHORT_TIME - 1 - _STATE - 4
+        rest = width - _SHORT_TIME - _STATE - 4
         half = (rest - 3) // 2
         style = role(row.state)
         return [

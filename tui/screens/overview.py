@@ -113,7 +113,7 @@ def service_lines(around: Around) -> list[Cells]:
     """The daemon's processes."""
     lines: list[Cells] = []
     for role in around.roles:
-        word, colour = ("● alive  ", "good") if role.alive else ("✕ stopped", "bad")
+        word, colour = ("● alive    ", "good") if role.alive else ("✕ no answer", "bad")
         lines.append(
             [(f"{role.name:<8}", ""), (word, colour), (" " + formats.clean(role.note), "dim")]
         )
@@ -129,9 +129,7 @@ def snapshot_lines(around: Around, now_us: int) -> list[Cells]:
                 [("✕ none yet", "bad")],
                 [("make one: mtad snapshot create", "dim")],
             ]
-        return [
-            [("✕ " + formats.clean(around.trouble), "bad") if around.trouble else (NONE_YET, "dim")]
-        ]
+        return [[("✕ cannot be read", "bad") if around.trouble else (NONE_YET, "dim")]]
     age = max(0, now_us - last.at)
     fresh = age < 26 * 3600 * 1_000_000
     return [
@@ -154,7 +152,7 @@ def server_lines(glance: Glance, around: Around, now_us: int, width: int) -> lis
     """Store, snapshots and services in one block, for narrow screens."""
     roles: list[tuple[str, str]] = []
     for role in around.roles:
-        mark = ("● up  ", "good") if role.alive else ("✕ down  ", "bad")
+        mark = ("● up  ", "good") if role.alive else ("✕ none  ", "bad")
         roles += [(f"{role.name} ", ""), mark]
     snapshot = [("snapshot   ", "dim"), *snapshot_lines(around, now_us)[0]]
     return [*store_lines(glance, width), snapshot, roles[:4] or [(NONE_YET, "dim")], roles[4:]]
@@ -243,6 +241,7 @@ class OverviewScreen(Frame):
             self._glance = await self.world.reading.glance(now)
             self._show(now)
             self._around = await self.world.reading.around()
+            self.say("snapshots", self._around.trouble)
             self._show(now)
         finally:
             self.settled = True

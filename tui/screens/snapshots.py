@@ -8,7 +8,7 @@ from tracing import ids
 from tui import actions, formats
 from tui.data import Saved, SavedBox, SavedMailbox, SavedMessage
 from tui.screens.frame import Frame
-from tui.vtable import VTable
+from tui.vtable import Trouble, VTable
 from tui.widgets.cells import Block, Cells
 from tui.work import start
 from tui.world import World
@@ -183,13 +183,17 @@ class SnapshotsScreen(Frame):
     async def _read(self) -> None:
         depth = len(self._path)
         try:
-            rows = await self._rows()
+            rows: Sequence[Item] = await self._rows()
             self._look.kind = KINDS[depth]
             self.table.empty = EMPTY[depth]
             cursor = self._cursors[depth]
             self._listed = depth
             self.table.show(rows)
             self.table.move(cursor)
+        except Trouble:
+            self.table.empty = "cannot be read"
+            self.table.show([])
+            raise
         finally:
             self.settled = True
             self._show_path()

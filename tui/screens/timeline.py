@@ -166,7 +166,7 @@ class TimelineScreen(Frame):
     DEFAULT_CSS = """
     TimelineScreen {
         #summary { height: 3; padding: 0 1; background: $surface; }
-        .heading { height: 1; color: $text-muted; padding: 0 1; background: $panel; }
+        .heading { height: 1; padding: 0 1; background: $panel; }
         #recipients { height: auto; max-height: 30%; min-height: 1; }
         #events { height: 1fr; }
         #event { height: 5; padding: 0 1; background: $surface; }
@@ -191,8 +191,8 @@ class TimelineScreen(Frame):
     def on_mount(self) -> None:
         """Begin to read."""
         super().on_mount()
-        self.query_one("#recipients-heading", Block).put([[("Recipients", "")]])
-        self.query_one("#events-heading", Block).put([[("Events", "")]])
+        self.query_one("#recipients-heading", Block).put([[("Recipients", "dim")]])
+        self.query_one("#events-heading", Block).put([[("Events", "dim")]])
         self.action_reload()
 
     def action_reload(self) -> None:
@@ -215,7 +215,7 @@ class TimelineScreen(Frame):
         recipients.styles.height = max(1, len(story.recipients))
         for name, count in (("Recipients", story.recipients), ("Events", story.events)):
             self.query_one(f"#{name.lower()}-heading", Block).put(
-                [[(f"{name}  {formats.number(len(count))}", "")]]
+                [[(f"{name}  {formats.number(len(count))}", "dim")]]
             )
         self.query_one("#events", VTable).show(story.events)
 

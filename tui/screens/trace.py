@@ -79,7 +79,7 @@ class TraceScreen(Frame):
         #status { width: auto; height: 1; padding: 0 1; background: $surface; }
         #error { display: none; height: 2; background: $surface; }
         #error.-shown { display: block; }
-        #heading { height: 1; background: $panel; & > .cells--dim { color: $text-muted; } }
+        #heading { height: 1; background: $panel; }
         #list { height: 1fr; }
         #detail { height: 6; padding: 0 1; background: $surface;
                   border-top: solid $foreground 30%; }

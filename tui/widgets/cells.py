@@ -41,7 +41,7 @@ class Pane(Widget):
     DEFAULT_CSS = """
     Pane {
         height: auto;
-        & > .cells--dim { color: $text-muted; }
+        & > .cells--dim { color: $foreground-darken-3; }
         & > .cells--strong { text-style: bold; }
         & > .cells--good { color: $text-success; }
         & > .cells--wait { color: $text-warning; }

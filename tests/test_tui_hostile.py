@@ -1,0 +1,168 @@
+"""No octet a stranger sent does anything to the terminal, whatever it is and wherever it shows."""
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from textual.pilot import Pilot
+
+from tests.tui_server import NOW, MadeUp, events_of, message, recipients_of, world
+from tracing import events, search
+from tracing.queries import Row, Stored
+from tracing.states import State
+from tui.app import MtadApp
+from tui.data import Failure, Saved, SavedBox, SavedMailbox, SavedMessage
+from tui.run import settle
+from tui.screens.messages import FailureLook, MessageLook
+from tui.screens.snapshots import SavedLook, detail
+from tui.screens.timeline import EventLook, RecipientLook, event_lines, summary
+from tui.screens.trace import error_lines
+from tui.widgets.cells import Cells
+
+BAD = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff\u2028\u2029]"
+)
+NASTY = (
+    "[/red]",
+    "[b]bold[/b] [link=x]",
+    "\x1b]0;x\x07",
+    "\x1b[2J\x9b31m",
+    "\u202egnp.exe\u2066",
+    "\ud800\udfff",
+    "a\r\n\tb\x00\x7f",
+    "👩‍👩‍👧‍👦 ❤️ 🇷🇺",
+    "e\u0301\u0302\u0303",
+    "会議" * 30,
+    "y" * 4000,
+    "\u200b\u200f\ufeff\u2028",
+)
+hostile = st.lists(
+    st.one_of(st.sampled_from(NASTY), st.text(st.characters(), max_size=40)), max_size=4
+).map("".join)
+widths = st.integers(40, 200)
+
+
+def check(lines: list[Cells], width: int | None = None) -> None:
+    """Nothing in the lines can be more than looked at, and the width is kept."""
+    for line in lines:
+        text = "".join(piece for piece, _ in line)
+        assert not BAD.search(text), ascii(text)
+        text.encode()
+        if width is not None:
+            assert cell_len(text) == width, (cell_len(text), width, ascii(text))
+
+
+def dirty(text: str, state: State = State.STORED) -> Row:
+    """A row all of whose texts are hostile."""
+    return replace(
+        message(3),
+        sender=text,
+        recipients=(text,),
+        subject=text,
+        message_id=text,
+        ip=text,
+        helo=text,
+        header_from=text,
+        state=state,
+    )
+
+
+def dirty_events(text: str, row: Row) -> list[Stored]:
+    """Events all of whose texts are hostile."""
+    happened: list[events.Event] = [
+        events.SmtpReject(
+            at=NOW, trace=row.id, addr=text, host=text, enh=text, reply=text, actor=text,
+            stage=text, argument=text, check=text,
+        ),
+        events.BoxExpunge(
+            at=NOW, trace=row.id, addr=text, mailbox=text, subjects=(text, text), client=text
+        ),
+        events.Unknown(at=NOW, trace=row.id, was=text, fields=text),
+    ]  # fmt: skip
+    return [Stored("2026-11", seq + 1, event) for seq, event in enumerate(happened)]
+
+
+@given(hostile, widths, st.sampled_from(State))
+@settings(max_examples=150, deadline=None)
+def test_lines_of_messages(text: str, width: int, state: State) -> None:
+    row = dirty(text, state)
+    made = world(MadeUp())
+    check([MessageLook(made).cells(row.id, row, width)], width)
+    check([FailureLook(made).cells(0, Failure(row, text), width)], width)
+    check(summary(row.id, row, made, width))
+    for recipient in recipients_of(row):
+        recipient.addr = recipient.original = recipient.reply = recipient.mailbox = text
+        recipient.enh = text
+        check([RecipientLook().cells(0, recipient, width)], width)
+
+
+@given(hostile, widths)
+@settings(max_examples=150, deadline=None)
+def test_lines_of_events(text: str, width: int) -> None:
+    made = world(MadeUp())
+    look = EventLook(made)
+    look.events = dirty_events(text, message(3))
+    for index, stored in enumerate(look.events):
+        check([look.cells(index, stored, width)], width)
+        lines = event_lines(stored, made, width)
+        check(lines)
+        assert len(lines) <= 5
+
+
+@given(hostile, widths)
+@settings(max_examples=150, deadline=None)
+def test_lines_of_snapshots(text: str, width: int) -> None:
+    made = world(MadeUp())
+    items = (
+        Saved(text, NOW, text, 1, 2, 3, 4, 5, 6),
+        SavedBox(text, 1, 2),
+        SavedMailbox(text, 1),
+        SavedMessage(1, 2, NOW, 3, text, (text,), text, text, text),
+    )
+    for item in items:
+        check([SavedLook(made).cells(0, item, width)])
+        check(detail(item, made, width))
+
+
+@given(hostile)
+@settings(max_examples=150, deadline=None)
+def test_a_wrong_filter_is_shown_as_safely(text: str) -> None:
+    try:
+        search.parse(text, NOW)
+    except search.SearchError as error:
+        check(error_lines(text, error))
+
+
+@given(st.lists(hostile, min_size=1, max_size=6), st.sampled_from([(120, 36), (80, 24)]))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_whole_program(texts: list[str], size: tuple[int, int]) -> None:
+    rows = [replace(dirty(text), id=message(index).id) for index, text in enumerate(texts)]
+    server = MadeUp(
+        rows={row.id: row for row in rows},
+        saved_snapshots=[Saved(text, NOW, text, 1, 2, 3, 4, 5) for text in texts],
+        saved_messages=[
+            SavedMessage(1, 2, NOW, 3, text, (text,), text, text, text) for text in texts
+        ],
+        box_names=tuple(texts),
+        mailbox_names=tuple(texts),
+        said=texts[0],
+        story_events=[*events_of(rows[0]), *dirty_events(texts[0], rows[0])],
+    )
+
+    async def look() -> None:
+        app = MtadApp(world(server))
+        async with app.run_test(size=size) as pilot:
+            for keys in ((), "2", ("enter",), ("end",), ("escape",), "5", *[("enter",)] * 3):
+                await pilot.press(*keys)
+                await settle(pilot)
+                harmless(pilot)
+
+    def harmless(pilot: Pilot[Any]) -> None:
+        for strip in pilot.app.screen._compositor.render_strips():
+            check([[(segment.text, "") for segment in strip]], size[0])
+
+    asyncio.run(look())

@@ -1,0 +1,309 @@
+"""What a person does with the terminal UI, key by key."""
+
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from tests.tui_server import NOW, MadeUp, message, world
+from tracing import ids
+from tui import actions
+from tui.app import MtadApp
+from tui.run import settle
+from tui.screens.help import HelpScreen
+from tui.screens.overview import OverviewScreen
+from tui.screens.snapshots import SnapshotsScreen
+from tui.screens.timeline import TimelineScreen
+from tui.screens.trace import Tail, TraceScreen
+from tui.vtable import VTable
+
+
+def lines(app: App[Any]) -> list[str]:
+    """What is on the screen."""
+    return [strip.text for strip in app.screen._compositor.render_strips()]
+
+
+def text(app: App[Any]) -> str:
+    """What is on the screen, as one text."""
+    return "\n".join(lines(app))
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Press keys one after the other, waiting for each."""
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+async def until(pilot: Pilot[Any], wanted: str) -> None:
+    """Wait until a text is on the screen."""
+    for _ in range(400):
+        await pilot.pause(0.01)
+        if wanted in text(pilot.app):
+            return
+    raise AssertionError(f"{wanted!r} did not come:\n{text(pilot.app)}")
+
+
+async def test_filter_to_a_message_and_open_its_timeline_in_four_keys() -> None:
+    server = MadeUp.filled()
+    app = MtadApp(world(server))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2", "/")
+        await pilot.press(*"subj:invoice")
+        await press(pilot, "enter", "enter")
+        screen = app.screen
+        assert isinstance(screen, TimelineScreen)
+        first = next(row for row in server.rows.values() if row.subject.startswith("Invoice"))
+        assert screen.m == first.id
+        assert ids.text(first.id) in text(app)
+        assert "delivered to" in text(app)
+        assert "in INBOX" in text(app)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, TraceScreen)
+
+
+async def test_a_key_of_the_russian_layout_does_the_same() -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, TraceScreen)
+        await press(pilot, "о", "о")
+        assert screen.table.cursor == 2
+        await press(pilot, "а")
+        assert screen.tail is Tail.FOLLOWING
+        await press(pilot, ",")
+        assert isinstance(app.screen, HelpScreen)
+        await press(pilot, "й")
+        await press(pilot, ".")
+        assert isinstance(app.focused, Input)
+
+
+async def test_the_tail_prepends_while_the_cursor_stays() -> None:
+    server = MadeUp.filled()
+    app = MtadApp(world(server), start="trace")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, TraceScreen)
+        await press(pilot, "f")
+        assert "TAIL ● following" in text(app)
+        first = server.arrive(1001, NOW - 1_500_000)
+        await screen._poll()
+        assert screen.table.newest == first.id
+        assert screen.table.cursor == 0
+
+        await press(pilot, "down", "down", "down")
+        held = screen.table.current
+        await until(pilot, "TAIL ‖ stopped")
+        where = next(index for index, line in enumerate(lines(app)) if line.startswith("▌"))
+        server.arrive(1002, NOW - 1_000_000)
+        late = server.arrive(1003, NOW - 90_000_000)
+        screen._looked_back = 0
+        await screen._poll()
+        await until(pilot, "▲ 2 new")
+        assert screen.table.current == held
+        assert lines(app)[where].startswith("▌")
+        assert late.id in list(screen.table._ids)
+        assert list(screen.table._ids) == sorted(screen.table._ids, reverse=True)
+
+        await press(pilot, "g")
+        await until(pilot, "TAIL ● following")
+        assert screen.table.cursor == 0
+
+
+async def test_the_tail_follows_by_itself() -> None:
+    server = MadeUp.filled(30)
+    moving = [NOW]
+
+    def now() -> int:
+        moving[0] += 400_000
+        return moving[0]
+
+    made = world(server)
+    app = MtadApp(type(made)(made.reading, made.host, now, made.zone), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("f")
+        row = server.arrive(2000, NOW + 500_000)
+        await until(pilot, f"{row.sender[:10]}")
+        screen = app.screen
+        assert isinstance(screen, TraceScreen)
+        for _ in range(400):
+            if screen.table.newest == row.id:
+                break
+            await pilot.pause(0.01)
+        assert screen.table.newest == row.id
+
+
+async def test_a_state_that_changes_is_shown_by_the_tail() -> None:
+    server = MadeUp.filled(30)
+    app = MtadApp(world(server), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "f")
+        top = next(iter(server.rows.values()))
+        server.rows[top.id] = type(top)(
+            **{name: getattr(top, name) for name in top.__slots__}
+            | {"sender": "other@mail.example"}
+        )
+        screen = app.screen
+        assert isinstance(screen, TraceScreen)
+        await screen._poll()
+        await until(pilot, "other@mail.example")
+
+
+async def test_browse_a_snapshot_to_a_message_and_back() -> None:
+    server = MadeUp.filled()
+    app = MtadApp(world(server))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "5", "down", "enter", "down", "enter", "enter", "down")
+        screen = app.screen
+        assert isinstance(screen, SnapshotsScreen)
+        assert "2026-11-23 03:00" in text(app)
+        assert "i.petrov@example.org › INBOX" in text(app)
+        assert "Отчёт за неделю 47" in lines(app)[-4]
+        await press(pilot, "escape", "escape", "escape")
+        assert screen.table.cursor == 1
+        assert len(screen.table) == 30
+
+
+async def test_screens_keep_their_place() -> None:
+    app = MtadApp(world(MadeUp.filled()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        assert isinstance(app.screen, OverviewScreen)
+        await press(pilot, "2", "pagedown", "1", "2")
+        screen = app.screen
+        assert isinstance(screen, TraceScreen)
+        assert screen.table.cursor == screen.table.size.height
+
+
+async def test_a_failure_opens_its_timeline_from_the_overview() -> None:
+    server = MadeUp.filled()
+    app = MtadApp(world(server))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "enter")
+        screen = app.screen
+        assert isinstance(screen, TimelineScreen)
+        assert server.rows[screen.m].state.word == "refused"
+        assert "550 5.1.1 No such box here" in text(app)
+
+
+async def test_a_wrong_filter_leaves_the_list_and_escape_the_filter() -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, TraceScreen)
+        await pilot.press("/", *"form:x", "enter")
+        await settle(pilot)
+        shown = lines(app)
+        caret = next(index for index, line in enumerate(shown) if "did you mean from:" in line)
+        assert shown[caret].index("^") == shown[caret - 1].index("form:x")
+        assert len(screen.table) == 500
+        await press(pilot, "escape")
+        assert screen.query_one("#filter", Input).value == ""
+        assert app.focused is screen.table
+
+
+async def test_nothing_fits_and_escape_drops_the_filter() -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("/", *"nobody-at-all", "enter")
+        await settle(pilot)
+        assert "no message fits this filter; esc drops it" in text(app)
+        assert "0 of 500" in text(app)
+        await press(pilot, "escape")
+        assert "500" in lines(app)[1]
+
+
+async def test_a_click_moves_and_the_header_changes_screens() -> None:
+    app = MtadApp(world(MadeUp.filled()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        header = lines(app)[0]
+        await pilot.click(offset=(header.index("Trace"), 0))
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, TraceScreen)
+        await pilot.click(VTable, offset=(10, 5))
+        await settle(pilot)
+        assert screen.table.cursor == 5
+
+
+async def test_the_palette_has_our_actions_and_nothing_else() -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await pilot.press("ctrl+p")
+        await until(pilot, "One row up")
+        assert "Theme" not in text(app)
+        await pilot.press(*"snapshots")
+        await until(pilot, "Browse the mail as it was")
+        await pilot.press("enter")
+        for _ in range(200):
+            await pilot.pause(0.01)
+            if isinstance(app.screen, SnapshotsScreen):
+                break
+        assert isinstance(app.screen, SnapshotsScreen)
+
+
+@pytest.mark.parametrize("action", actions.ACTIONS, ids=lambda action: action.id)
+def test_every_action_can_be_called_by_its_keys_and_their_twins(action: actions.Action) -> None:
+    assert len(action.label) <= 14
+    for key in action.keys:
+        assert not (len(key) == 1 and key.isalpha()) or key in actions.TWIN
+    bound = {
+        key
+        for binding in actions.bindings(action.scope)
+        if getattr(binding, "id", "") == action.id
+        for key in binding.key.split(",")  # type: ignore[union-attr]
+    }
+    assert {actions.named(key) for key in actions.with_twins(action.keys)} == bound
+
+
+def test_no_two_actions_of_a_screen_share_a_key() -> None:
+    for scope in actions.Scope:
+        seen: dict[str, str] = {}
+        for action in actions.of(*dict.fromkeys((scope, actions.Scope.APP))):
+            for key in actions.with_twins(action.keys):
+                if scope is actions.Scope.HELP and action.scope is actions.Scope.APP:
+                    continue
+                assert key not in seen, f"{key}: {seen[key]} and {action.id}"
+                seen[key] = action.id
+
+
+async def test_every_action_has_its_method() -> None:
+    classes = {
+        actions.Scope.LIST: VTable,
+        actions.Scope.OVERVIEW: OverviewScreen,
+        actions.Scope.TRACE: TraceScreen,
+        actions.Scope.TIMELINE: TimelineScreen,
+        actions.Scope.SNAPSHOTS: SnapshotsScreen,
+        actions.Scope.HELP: HelpScreen,
+        actions.Scope.APP: MtadApp,
+    }
+    for action in actions.ACTIONS:
+        name = "action_" + action.call.split("(")[0]
+        assert hasattr(classes[action.scope], name) or hasattr(MtadApp, name), action.id
+
+
+async def test_without_colour_state_is_still_glyph_and_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.no_color
+        line = lines(app)[3]
+        assert "●" in line
+        assert "delivered" in line
+        assert message(0).sender in line
