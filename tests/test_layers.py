@@ -116,7 +116,7 @@ def test_nobody_pays_for_what_he_does_not_use(code: str, allowed: set[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "command"), documents.every_command(), ids=lambda value: str(value)
+    ("words", "command"), list(documents.every_command()), ids=lambda value: str(value)
 )
 def test_a_command_and_its_options_have_help(words: str, command: click.Command) -> None:
     assert command.help, words
