@@ -100,6 +100,10 @@ def test_parameters() -> None:
     assert said == Mail(Path("ю@х.test", "ю", "х.test"), 42, "8BITMIME", True)
 
 
+def test_a_declared_size_fits_an_integer_of_the_log() -> None:
+    assert command.mail(b"FROM:<> SIZE=99999999999999999999").size == 2**63 - 1
+
+
 def test_unknown_parameters_keep_their_case_in_the_reply() -> None:
     for said in (b"FROM:<a@x.test> ENVID=QqRr12", b"FROM:<a@x.test> AUTH=<>"):
         with pytest.raises(Refusal) as refused:

@@ -303,6 +303,8 @@ async def test_limits_of_size_and_recipients(tmp_path: Path) -> None:
             + """
             C: MAIL FROM:<a@x.test> SIZE=70001
             S: 552 5\\.3\\.4 .*
+            C: MAIL FROM:<a@x.test> SIZE=99999999999999999999
+            S: 552 5\\.3\\.4 .*
             C: MAIL FROM:<a@x.test> SIZE=70000
             S: 250 .*
             C: RCPT TO:<alice@local.test>
@@ -319,10 +321,11 @@ async def test_limits_of_size_and_recipients(tmp_path: Path) -> None:
         await client.talk("S: 552 5\\.3\\.4 .*\nC: NOOP\nS: 250 .*\nC: QUIT\nS: 221 .*")
         await running.closed()
         journal = running.journal
-        first, second = journal.all("smtp.reject")
+        first, huge, second = journal.all("smtp.reject")
         assert (first.stage, first.check) == ("mail", "too_large")
         assert (second.stage, second.check) == ("dot", "too_large")
-        refused, mail = journal.all("smtp.mail")
+        refused, unbelievable, mail = journal.all("smtp.mail")
+        assert huge.trace == unbelievable.trace
         assert first.trace == refused.trace
         assert second.trace == mail.trace
         late = journal.one("smtp.tempfail")

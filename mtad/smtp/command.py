@@ -17,6 +17,8 @@ MAX_LOCAL = 256
 """Octets of a local part taken; RFC 5321 4.5.3.1.1 promises 64, senders' VERP needs more."""
 MAX_DOMAIN = 255
 """Octets of a domain (RFC 5321 4.5.3.1.2)."""
+MAX_SIZE = 2**63 - 1
+"""A declared size above it means no more (RFC 1870 allows 20 digits)."""
 MAX_SHOWN = 256
 """Characters of a peer's words kept in an event."""
 
@@ -113,7 +115,7 @@ def mail(argument: bytes) -> Mail:
             raise Refusal(501, "5.5.4", f"parameter {keyword} given twice")
         seen.add(keyword)
         if keyword == "SIZE" and value and _SIZE.fullmatch(value):
-            size = int(value)
+            size = min(int(value), MAX_SIZE)
         elif keyword == "BODY" and value and value.upper() in ("7BIT", "8BITMIME"):
             body = value.upper()
         elif keyword == "SMTPUTF8" and value is None:

@@ -121,7 +121,16 @@ class Mailing(Session):
         if not transaction.recipients:
             raise Refusal(554, SEQUENCE, "no valid recipients")
         await self.push("354 go ahead, end with <CRLF>.<CRLF>")
-        reader = await self._read_message()
+        reader = DataReader(self._service.limits.max_message_bytes)
+        try:
+            await self._read_message(reader)
+            await self._end_of_message(transaction, reader)
+        finally:
+            self._received = reader.received
+            self._hold(0)
+
+    async def _end_of_message(self, transaction: Transaction, reader: DataReader) -> None:
+        """Refuse what the reader saw, or take the message."""
         self._stage = "dot"
         self._argument = b""
         transaction.size = reader.size
@@ -139,27 +148,27 @@ class Mailing(Session):
             await self._take(transaction, reader.parts)
         self._transaction = None
 
-    async def _read_message(self) -> DataReader:
+    async def _read_message(self, reader: DataReader) -> None:
         """Read to the end of the message, memory of all sessions together bounded."""
-        service, reader = self._service, DataReader(self._service.limits.max_message_bytes)
-        counted = 0
+        service = self._service
         self._is_reading = True
-        try:
-            while True:
-                chunk = self._take_input()
-                if chunk and reader.feed(chunk):
-                    self._give_back(reader.rest)
-                    self._is_reading = False
-                    return reader
-                service.held += reader.held - counted
-                counted = reader.held
-                if service.held > service.max_held and counted > MAX_BODY:
-                    reader.drop()
-                self.deadline = self.loop.time() + self.timeout
-                await self._more()
-        finally:
-            self._received = reader.received
-            service.held -= counted
+        while True:
+            chunk = self._take_input()
+            if chunk and reader.feed(chunk):
+                break
+            self._hold(reader.held)
+            if service.held > service.max_held and reader.held > MAX_BODY:
+                reader.drop()
+            self.deadline = self.loop.time() + self.timeout
+            await self._more()
+        self._give_back(reader.rest)
+        self._hold(reader.held)
+        self._is_reading = False
+
+    def _hold(self, octets: int) -> None:
+        """Count the octets of memory that this session's message takes."""
+        self._service.held += octets - self._held
+        self._held = octets
 
     async def _take(self, transaction: Transaction, parts: list[bytes]) -> None:
         """Ask the last checks, and make the message ours."""

@@ -77,6 +77,7 @@ class Session(Wire):
         self._commands = self._messages = self._errors = self._idle_commands = 0
         self._is_reading = False
         self._received = 0
+        self._held = 0
         self._last_path = command.NULL
         self._why = ""
         self._verb = ""

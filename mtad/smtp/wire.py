@@ -263,6 +263,11 @@ class Wire:
                 finally:
                     give_up.cancel()
         link.close()
+        if link.get_write_buffer_size():
+            await asyncio.sleep(0)
+            if link.get_write_buffer_size():
+                # Unread replies would keep the socket for as long as the client likes.
+                self.loop.call_later(LINGER_SECONDS, link.abort)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
