@@ -287,11 +287,17 @@ def test_an_interruption_leaves_nothing_behind(
     assert tree(tmp_path) == {}
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(MtadError, match="Permission denied"):
-        quickstart.create("you@example.org", tmp_path / "site", local=True)
+def test_a_folder_that_may_not_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **named: object) -> str:
+        raise PermissionError(13, "Permission denied", str(named["dir"]))
+
+    monkeypatch.setattr("tempfile.mkdtemp", denied)
+    folder = tmp_path / "site"
+    with pytest.raises(MtadError, match=rf"^cannot make {folder}: Permission denied$"):
+        quickstart.create("you@example.org", folder, local=True)
+    assert not folder.exists()
 
 
 def test_the_command_prints_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
