@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from mtad import cli
 from mtad.config import Config
 from mtad.setup.annotated import literal
-from tracing import events
+from tracing import eventdoc
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MADE = "<!-- Made by `make docs`; change the code instead. -->"
@@ -47,26 +47,6 @@ def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, kind in sections:
         yield from ("", f"## [{name}]", "", _words(kind))
         yield from _section(kind, f"{prefix}{name}.")
-
-
-def events_page() -> str:
-    """docs/events.md."""
-    lines = [
-        "# Events",
-        MADE,
-        "",
-        "Everything the log can hold. A kind and the meaning of a field never change; fields are",
-        "only added. `mtad trace ID --json` shows them as they are.",
-        "",
-        "Every event has: " + ", ".join(f"`{name}`" for name in events.COLUMNS) + ".",
-        "",
-        _words(events.Event),
-    ]
-    for kind, cls in sorted(events.REGISTRY.items()):
-        own = [name for name in cls.__struct_fields__ if name not in events.COLUMNS]
-        lines += ["", f"## {kind}", "", f"    {cls.text}", "", _words(cls), ""]
-        lines.append("Own fields: " + (", ".join(f"`{name}`" for name in own) or "none") + ".")
-    return "\n".join(lines) + "\n"
 
 
 def _words(cls: type) -> str:
@@ -109,7 +89,7 @@ def _commands(words: str, command: click.Command) -> Iterator[tuple[str, click.C
             yield from _commands(f"{words} {name}", command.commands[name])
 
 
-PAGES = {"config.md": config_page, "events.md": events_page, "commands.md": commands_page}
+PAGES = {"config.md": config_page, "events.md": eventdoc.document, "commands.md": commands_page}
 """Every made page and what makes it."""
 
 if __name__ == "__main__":

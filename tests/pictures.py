@@ -34,7 +34,7 @@ def fill(server: Server) -> None:
             data = mail.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
             try:
                 link.sendmail(SENDERS[number % 4], recipients[number % 7 % 4], data)
-            except smtplib.SMTPRecipientsRefused:
+            except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException):
                 link.rset()
 
 
