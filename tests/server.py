@@ -1,6 +1,7 @@
 """A real ``mtad serve`` in processes of its own, on loopback, for tests from outside."""
 
 import itertools
+import contextlib
 import json
 import os
 import random
@@ -14,7 +15,9 @@ from typing import Any
 
 from mtad import where
 from mtad.control import ask
+from mtad.directory.changes import Changes
 from mtad.errors import MtadError
+from mtad.journal.command import command_journal
 
 MTAD = [sys.executable, "-m", "mtad"]
 PORTS = itertools.count(10_000 + os.getpid() % 1000 * 20, 20)
@@ -68,6 +71,12 @@ class Server:
                 f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
             )
         return done
+
+    @contextlib.contextmanager
+    def changes(self) -> Iterator[Changes]:
+        """Changes to the directory without a process each."""
+        with command_journal(self.places) as journal:
+            yield Changes(self.places.state_db, journal, "admin:test")
 
     def start(self) -> None:
         """Start serving and wait until every role answers."""

@@ -1,4 +1,4 @@
-"""The main job from outside: in over SMTP, stored, traced, audited, snapshotted, deleted, restored."""
+"""The main job from outside: in over SMTP, stored, traced, snapshotted, deleted, put back."""
 
 import hashlib
 import json
@@ -10,14 +10,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from mtad.store.client import Boxes
 
 from mtad.config import load
-from mtad.store.client import Boxes
 from tests.server import Server
 
 DOMAINS = ("alpha.test", "beta.test", "gamma.test")
 BOXES = [f"box{i:02}@{DOMAINS[i % 3]}" for i in range(50)]
-OWN_LINES = re.compile(rb"\AReturn-Path: [^\n]*\nReceived: [^\n]*\n(?:[ \t][^\n]*\n)*")
+OWN_LINES = re.compile(
+    rb"\AReturn-Path: [^\n]*\nReceived: [^\n]*\n(?:\t[^\n]*\n)*?\t[^\n]* [+-]\d{4}\n"
+)
 
 Found = dict[tuple[str, str, str], tuple[str, str, int]]
 
@@ -82,10 +84,11 @@ def send(
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("whole") / "site")
-    for domain in DOMAINS:
-        server.mtad("domain", "add", domain)
-    for box in BOXES:
-        server.mtad("box", "add", box)
+    with server.changes() as changes:
+        for domain in DOMAINS:
+            changes.add_domain(domain)
+        for box in BOXES:
+            changes.add_box(box, "a password of the test")
     server.start()
     yield server
     server.stop()

@@ -73,8 +73,9 @@ def stored(boxes: Path) -> Counter[str]:
 def test_killing_any_process_loses_nothing_acknowledged(tmp_path: Path) -> None:
     rng = random.Random(20)
     server = Server(tmp_path / "site")
-    for address in BOXES:
-        server.mtad("box", "add", address)
+    with server.changes() as changes:
+        for address in BOXES:
+            changes.add_box(address, "a password of the test")
     server.start()
     stop = threading.Event()
     senders = [Sender(server, number, stop) for number in range(SENDERS)]
