@@ -65,6 +65,7 @@ def _shape(cls: type[Event]) -> tuple[str, tuple[tuple[str, Any], ...]]:
     return str(cls.__struct_config__.tag), tuple((f.name, f.default) for f in own)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPECIAL = frozenset({*KEPT, Unknown})
 _EVERY: tuple[type[Event], ...] = (*REGISTRY.values(), Unknown)
 _SHAPES = {cls: _shape(cls) for cls in _EVERY}
@@ -183,12 +184,13 @@ def decode(row: Row, kept: dict[str, Any] | None = None) -> Event:
 
 def scrubbed(event: Event) -> Event:
     """The event with every lone surrogate as U+FFFD, so that it can be stored."""
-    return from_fields(_scrub(to_fields(event)))
+    fields = _scrub(to_fields(event))
+    return msgspec.convert(fields, Unknown) if isinstance(event, Unknown) else from_fields(fields)
 
 
 def _scrub(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
         return {name: _scrub(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

@@ -34,7 +34,7 @@ _INSERT = {
 }
 _SIZED = (SmtpAccept, StoreDelivered)
 _DROP = "DELETE FROM rcpt WHERE msg=? AND n=?"
-_ANALYZE_AFTER = 8_000
+_ANALYZE_AFTER = 7_000
 """Events before the first ANALYZE."""
 
 
@@ -90,7 +90,6 @@ class MonthWriter:
         pairs = read("SELECT k, v FROM meta").fetchall()
         self.marks = {k[8:]: int(v) for k, v in pairs if k.startswith("applied.")}
         self.last_id = next((int(v) for k, v in pairs if k == "last_id"), 0)
-        self._unanalyzed = self.seq if self.seq < _ANALYZE_AFTER else 0
 
     def clear(self) -> None:
         """An empty batch."""
@@ -194,14 +193,14 @@ class MonthWriter:
         except BaseException:
             self.abandon()
             raise
+        before = self.seq
         self.seq += len(self.rows)
         self._head = head
         self.marks.update(marks)
         self.last_id = max(self.last_id, last_id)
         self.names.committed()
-        was, self._unanalyzed = self._unanalyzed, self._unanalyzed + len(self.rows)
         self.clear()
-        if was < _ANALYZE_AFTER <= self._unanalyzed and self.seq < 2 * _ANALYZE_AFTER:
+        if before < _ANALYZE_AFTER <= self.seq:
             self.analyze()
 
     def abandon(self) -> None:
