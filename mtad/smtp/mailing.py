@@ -18,7 +18,7 @@ from mtad.smtp.checks.source import BROKEN, FULL
 from mtad.smtp.data import DataReader
 from mtad.smtp.policy import Transaction, first_refusal
 from mtad.smtp.session import BYE, SEQUENCE, SYNTAX, Session
-from mtad.smtp.wire import NEVER
+from mtad.smtp.wire import NEVER, Gone
 from tracing import ids
 from tracing.events import SmtpMail, SmtpRcpt, SmtpUnheard
 
@@ -161,6 +161,9 @@ class Mailing(Session):
                 reader.drop()
             self.deadline = self.loop.time() + self.timeout
             await self._more()
+        if self.is_lost:
+            # It will send the message again: taking it now would make two of it.
+            raise Gone("lost")
         self._give_back(reader.rest)
         self._hold(reader.held)
         self._is_reading = False

@@ -129,6 +129,9 @@ class Wire:
 
     async def _line(self) -> bytes:
         """The next command line without its CRLF. Raises BadLine, Gone."""
+        if self.is_lost:
+            # RFC 5321 4.1.1.10: what a lost client had still to say is not carried out.
+            raise Gone("lost")
         self.deadline = self.loop.time() + self.timeout
         self._in_a_row += 1
         if self._in_a_row > MAX_IN_A_ROW:
