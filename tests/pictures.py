@@ -1,5 +1,6 @@
 """The pictures of docs/: ``make pictures`` runs a server, lets mail come in, and draws it."""
 
+import re
 import smtplib
 import tempfile
 from pathlib import Path
@@ -21,9 +22,16 @@ def main() -> None:
             fill(server)
             server.settle()
             server.mtad("snapshot", "create")
-            server.mtad("tui", "--screenshot", str(DOCS / "overview.svg"))
+            picture = DOCS / "overview.svg"
+            server.mtad("tui", "--screenshot", str(picture))
+            picture.write_text(self_contained(picture.read_text()))
         finally:
             server.stop()
+
+
+def self_contained(svg: str) -> str:
+    """A picture without the fonts it would fetch from elsewhere."""
+    return re.sub(r"(?s)\s*@font-face\s*\{.*?\}|<!--.*?-->\s*", "", svg)
 
 
 def fill(server: Server) -> None:
