@@ -306,8 +306,12 @@ class Repository:
                 self.notes.append(str(error))
         if found or cached.keys() - names:
             self.cache.keep_snapshots(found, cached.keys() - names)
-        bodies = {n: b for n, b in {**cached, **found}.items() if n in names}
-        return {name: format.decode(bodies[name], Commit) for name in sorted(bodies)}
+        commits = {
+            name: format.decode(body, Commit)
+            for name, body in {**cached, **found}.items()
+            if name in names
+        }
+        return dict(sorted(commits.items(), key=lambda pair: (pair[1].at, pair[0])))
 
     def commit_body(self, name: str, *, heal: bool = False) -> tuple[bytes, list[str]]:
         """A commit file's content, from either copy. Raises Corrupt when both are bad."""

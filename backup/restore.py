@@ -23,6 +23,7 @@ from backup.plan import Present, Step, plan, unread
 from backup.repository import Repository
 from mtad.errors import Corrupt, NothingFound
 from mtad.store import reading
+from mtad.store.reading import Found
 from mtad.store.values import Prepared
 from tracing import ids
 
@@ -39,8 +40,8 @@ BATCH = 256
 class Owner(Protocol):
     """What a restore needs of the boxes' owner."""
 
-    def sync(self, box: str) -> object:
-        """Number what is new; creates the box's folders."""
+    def create(self, box: str, mailbox: str, *, actor: str) -> object:
+        """Make a mailbox and its box unless they are there."""
 
     def put(
         self,
@@ -159,20 +160,20 @@ def make_plan(
     present = [_present(repository, message) for message in state.messages]
     for number in unread(everything, present):
         with contextlib.suppress(OSError):
-            digest = _digest(state.messages[number])
+            digest = _digest(folder, state.messages[number])
             object_id = repository.keys.id_of(TEXT, digest)
             old = present[number]
             present[number] = Present(old.mailbox, old.base, old.size, object_id)
     return Plan(name, root.address, tuple(plan(wanted, everything, present)))
 
 
-def _present(repository: Repository, message: "reading.StateMessage") -> Present:
+def _present(repository: Repository, message: Found) -> Present:
     known = repository.keys.id_of(TEXT, message.sha256) if message.sha256 else None
     return Present(message.mailbox, message.base, message.size, known)
 
 
-def _digest(message: "reading.StateMessage") -> bytes:
-    with reading.open_message(message) as file:
+def _digest(folder: Path, message: Found) -> bytes:
+    with open(reading.open_message(folder, message), "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -196,7 +197,7 @@ def apply(
     result = Result(skipped=len(todo.steps) - len(puts))
     if not puts:
         return result
-    owner.sync(todo.box)
+    owner.create(todo.box, "INBOX", actor=actor)
     tmp = folder / "Maildir" / "tmp"
     tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(tmp)
@@ -258,8 +259,9 @@ def _prepare(
             with open(path, "xb", opener=_private) as file:
                 file.write(raw)
             os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-            fields = (entry.flags, entry.keywords, entry.mtime_ns, len(raw), digest)
-            ready[entry] = Prepared(name, entry.base, *fields, entry.m, entry.st)
+            base = entry.base if entry.base.isprintable() else ""
+            fields = (base, entry.flags, entry.keywords, entry.mtime_ns, len(raw), digest)
+            ready[entry] = Prepared(name, *fields, entry.m, entry.st)
     return ready
 
 

@@ -19,6 +19,9 @@ from mtad.errors import MtadError, NothingFound
 from mtad.store.client import Boxes
 from tracing import events, ids
 
+BOXES_OPEN = 64
+"""Boxes held at the same time when no daemon owns them; each costs file descriptors."""
+
 
 class Tell(Protocol):
     """Where events go: an id for the run, and a durable record of each event."""
@@ -84,13 +87,13 @@ def take(
         start = events.BackupStart(at=began, trace=run, actor=actor, snapshot=name, scope=what)
         tell(start)
         try:
-            with Boxes(loaded) as owner:
+            with contextlib.closing(_Numbering(loaded, say)) as numbering:
                 taken = snapshot.create(
                     store,
                     wanted,
                     scope=what,
                     aside=loaded.places.cache / "snapshot",
-                    sync=lambda address: _number(owner, address, say),
+                    sync=numbering,
                     progress=progress,
                 )
         except BaseException as error:
@@ -118,12 +121,27 @@ def take(
     return taken
 
 
-def _number(owner: Boxes, address: str, say: Callable[[str], None]) -> None:
-    """Ask for UIDs of what is new; a box that cannot answer is snapshotted as it is."""
-    try:
-        owner.sync(address)
-    except MtadError as error:
-        say(f"{address}: new mail is snapshotted without UIDs: {error}")
+class _Numbering:
+    """Asks for UIDs of what is new; a box that cannot answer is snapshotted as it is."""
+
+    def __init__(self, loaded: Loaded, say: Callable[[str], None]) -> None:
+        self._loaded, self._say = loaded, say
+        self._boxes = Boxes(loaded)
+        self._asked = 0
+
+    def __call__(self, address: str) -> None:
+        if self._asked == BOXES_OPEN:
+            self.close()
+            self._boxes, self._asked = Boxes(self._loaded), 0
+        self._asked += 1
+        try:
+            self._boxes.sync(address)
+        except MtadError as error:
+            self._say(f"{address}: new mail is snapshotted without UIDs: {error}")
+
+    def close(self) -> None:
+        """Give the boxes back."""
+        self._boxes.close()
 
 
 def check(

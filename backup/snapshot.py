@@ -23,10 +23,14 @@ from backup.repository import Repository
 from backup.writer import Writer
 from mtad import clock
 from mtad.errors import Locked
-from mtad.store import reading
+from mtad.store import maildir, reading
+from mtad.store.reading import Found
+from mtad.store.values import MailboxInfo
 
 WINDOW_BYTES = 64 * 2**20
 """Messages are sorted among as many as fit into this."""
+LISTINGS = 3
+"""Exact listings of a box that a message must be missing from to count as expunged."""
 GROUP = 64
 GROUP_BYTES = 2**20
 """A frame holds at most this many messages, or octets, or its one message."""
@@ -69,11 +73,11 @@ def create(
     repository cannot be written.
     """
     began = time.monotonic()
-    at = clock.now_us()
     with _alone(aside):
+        earlier = repository.snapshots()
+        at = max([clock.now_us(), *(commit.at + 1 for commit in earlier.values())])
         run = _Run(repository, aside, Progress(len(boxes)), progress)
         try:
-            earlier = repository.snapshots()
             lines = []
             for address, folder in boxes:
                 sync(address)
@@ -142,20 +146,11 @@ class _Run:
         """Store what a box has and the repository has not; the box's line in the commit."""
         state = reading.read_box(folder, address)
         known = self._known(address, earlier)
-        ids: list[bytes | None] = []
-        missing: list[tuple[int, reading.StateMessage, Path]] = []
+        ids = [self._stored(message, known) for message in state.messages]
         self._links.mkdir(mode=0o700)
         try:
-            for number, message in enumerate(state.messages):
-                object_id = self._stored(message, known)
-                ids.append(object_id)
-                if object_id is None:
-                    aside = self._links / str(number)
-                    with contextlib.suppress(OSError):
-                        os.link(message.path, aside)
-                    missing.append((number, message, aside))
-            for number, message, aside in missing:
-                ids[number] = self._read(address, message, aside)
+            for number in self._set_aside(address, folder, state.messages, ids):
+                ids[number] = self._read(address, state.messages[number], number)
         finally:
             shutil.rmtree(self._links, ignore_errors=True)
         self.shown.messages += len(ids)
@@ -178,9 +173,7 @@ class _Run:
                     return {entry.base: (entry.id, entry.size) for entry in entries}
         return {}
 
-    def _stored(
-        self, message: reading.StateMessage, known: dict[str, tuple[bytes, int]]
-    ) -> bytes | None:
+    def _stored(self, message: Found, known: dict[str, tuple[bytes, int]]) -> bytes | None:
         """The object of a message that needs no reading."""
         object_id, size = known.get(message.base, (None, -1))
         if object_id is not None and size == message.size:
@@ -191,20 +184,50 @@ class _Run:
                 return object_id
         return None
 
-    def _read(self, address: str, message: reading.StateMessage, aside: Path) -> bytes | None:
-        """Read and add a message; None when it was expunged or cannot be read."""
+    def _set_aside(
+        self, address: str, folder: Path, messages: Sequence[Found], ids: Sequence[bytes | None]
+    ) -> list[int]:
+        """Link what is to be read to where nobody removes it; the numbers of what was linked.
+
+        A file that was renamed since the box was read is looked for until it is caught; one
+        that is in none of three exact listings was expunged, and is not missed.
+        """
+        paths = {n: messages[n].path for n, object_id in enumerate(ids) if object_id is None}
+        absent = dict.fromkeys(paths, 0)
+        caught = []
+        while paths:
+            for number, path in list(paths.items()):
+                try:
+                    _link(path, self._links / str(number))
+                    caught.append(number)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    self._unreadable(address, messages[number], error)
+                del paths[number]
+            now = _files(folder / "Maildir") if paths else {}
+            for number in list(paths):
+                found = now.get(messages[number].base)
+                if found:
+                    paths[number], absent[number] = found.pop(), 0
+                    continue
+                absent[number] += 1
+                if absent[number] == LISTINGS:
+                    del paths[number]
+        return sorted(caught)
+
+    def _unreadable(self, address: str, message: Found, error: OSError) -> None:
+        shown = message.base.encode(errors="replace").decode()
+        self.unread.append(f"{address}/{message.mailbox}/{shown}: {error.strerror}")
+
+    def _read(self, address: str, message: Found, number: int) -> bytes | None:
+        """Read and add a message that was set aside; None when it cannot be read."""
+        aside = self._links / str(number)
         try:
-            try:
-                raw = aside.read_bytes()
-                aside.unlink()
-            except FileNotFoundError:
-                with reading.open_message(message) as file:
-                    raw = file.read()
-        except FileNotFoundError:
-            return None
+            raw = aside.read_bytes()
+            aside.unlink()
         except OSError as error:
-            shown = message.base.encode(errors="replace").decode()
-            self.unread.append(f"{address}/{message.mailbox}/{shown}: {error.strerror}")
+            self._unreadable(address, message, error)
             return None
         object_id = self.repository.keys.id_of(TEXT, hashlib.sha256(raw).digest())
         if self.writer.claim(object_id):
@@ -256,7 +279,7 @@ class _Run:
     def _manifest(
         self,
         address: str,
-        mailboxes: Sequence[reading.MailboxInfo],
+        mailboxes: Sequence[MailboxInfo],
         entries: dict[str, list[Entry]],
     ) -> BoxLine:
         meta = {box.name: box for box in mailboxes}
@@ -286,15 +309,34 @@ class _Run:
         self._manifests = []
 
 
-def _entry(message: reading.StateMessage, object_id: bytes) -> Entry:
+def _files(root: Path) -> dict[str, list[Path]]:
+    """Where the files of a Maildir are now, by base name."""
+    found: dict[str, list[Path]] = {}
+    for folder in maildir.folders(root).values():
+        for base, entry in maildir.listing(root / folder).entries.items():
+            found.setdefault(base, []).append(entry.below(root / folder))
+    return found
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where there can be none. Raises OSError."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _entry(message: Found, object_id: bytes) -> Entry:
     return Entry(
         message.mailbox,
         message.uid,
         message.base,
-        message.st or 0,
-        message.m or 0,
+        message.st,
+        message.m,
         message.flags,
-        tuple(message.keywords),
+        message.keywords,
         message.internaldate_ns,
         message.size,
         object_id,

@@ -186,18 +186,18 @@ def _known(root: Path, mailbox: MailboxRow, row: Row, folder: str, entry: Entry)
 def _unnumbered(
     root: Path, mailbox: str, folder: str, base: str, entry: Entry, words: dict[str, dict[str, str]]
 ) -> Found | None:
-    path = entry.below(root / folder)
-    try:
-        at = path.lstat()
-    except FileNotFoundError:
-        again = maildir.locate(root / folder, base)
-        if again is None:
-            return None
-        entry, path = again, again.below(root / folder)
+    for _ in range(maildir.MAX_PASSES):
+        path = entry.below(root / folder)
         try:
             at = path.lstat()
+            break
         except FileNotFoundError:
-            return None
+            again = maildir.locate(root / folder, base)
+            if again is None:
+                return None
+            entry = again
+    else:
+        return None
     letters = names.split(entry.name)[1]
     known = words.get(folder, {})
     named = (known.get(letter, f"unknown-{letter}") for letter in letters if letter.islower())

@@ -1,0 +1,197 @@
+"""Boxes and a repository for tests of snapshots: real Maildirs, real owners, no daemon."""
+
+import contextlib
+import os
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from backup import repository, restore, snapshot, verify
+from backup.format import BoxRoot, Entry
+from backup.places import Folder
+from backup.repository import Repository
+from mtad.address import box_folder
+from mtad.journal.writer import Journal
+from mtad.store import names, reading
+from mtad.store.desk import Desk
+from mtad.store.owner import Owner
+from mtad.store.values import Prepared
+from tracing import ids
+
+ANNA = "anna@alpha.example"
+BORIS = "boris@beta.example"
+START_NS = 1_700_000_000_123_456_789
+FOLDERS = ("INBOX", "Archive/2024", "Входящие", "Sent")
+LETTERS = ("", "S", "RS", "F", "T", "DFS")
+
+
+class Yard:
+    """Boxes below ``root/boxes``, a repository and its key beside them."""
+
+    def __init__(self, root: Path, folder: Folder | None = None) -> None:
+        self.root = root
+        self.folder = folder or Folder(root / "repository")
+        self.key = root / "repository.key"
+        self.mint = ids.Mint(1)
+        self.boxes: dict[str, Path] = {}
+        if not self.folder.exists("config.json"):
+            repository.create(self.folder.root, self.key)
+
+    @contextlib.contextmanager
+    def open(self, *, heal: bool = False) -> Iterator[Repository]:
+        with Repository(self.folder, self.key, self.root / "cache", heal=heal) as store:
+            yield store
+
+    # -------------------------------------------------------------------- boxes
+
+    def box(self, address: str) -> Path:
+        folder = self.root / "boxes" / box_folder(address)
+        self.boxes[address] = folder
+        for sub in ("tmp", "new", "cur"):
+            (folder / "Maildir" / sub).mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def deliver(self, address: str, raw: bytes, mailbox: str = "INBOX", letters: str = "") -> Path:
+        maildir = self.box(address) / "Maildir" / names.mailbox_folder(mailbox)
+        for sub in ("tmp", "new", "cur"):
+            (maildir / sub).mkdir(parents=True, exist_ok=True)
+        (maildir / "maildirfolder").touch()
+        st = self.mint.new()
+        at_ns = START_NS + (st & 0xFFFFFF) * 1_000_000_007
+        base = names.base_name(st, at_ns, "mail.alpha.example", len(raw), len(raw))
+        path = maildir / ("cur" if letters else "new") / base
+        path = path.with_name(names.join(base, letters)) if letters else path
+        path.write_bytes(raw)
+        os.utime(path, ns=(at_ns, at_ns))
+        return path
+
+    def fill(self, raws: Sequence[bytes], addresses: Sequence[str] = (ANNA, BORIS)) -> None:
+        """Deliver messages over boxes, mailboxes and flags."""
+        choose = random.Random(len(raws))
+        for raw in raws:
+            for address in addresses if choose.random() < 0.2 else [choose.choice(addresses)]:
+                self.deliver(address, raw, choose.choice(FOLDERS), choose.choice(LETTERS))
+
+    def state(self, address: str) -> dict[tuple[str, str], tuple[bytes, str, tuple[str, ...], int]]:
+        """Bytes, flags, keywords and nanosecond time of every message, by mailbox and base."""
+        folder = self.boxes[address]
+        found = {}
+        for message in reading.read_box(folder, address).messages:
+            assert message.path.stat().st_mtime_ns == message.internaldate_ns
+            found[message.mailbox, message.base] = (
+                message.path.read_bytes(),
+                message.flags,
+                message.keywords,
+                message.internaldate_ns,
+            )
+        return found
+
+    @contextlib.contextmanager
+    def owner(self) -> Iterator["Owners"]:
+        journal = Journal.open(self.root / "journal" / "cli-40", node=40)
+        owners = Owners(self, journal)
+        try:
+            yield owners
+        finally:
+            owners.close()
+            journal.close_now()
+
+    # ------------------------------------------------------ snapshots and restores
+
+    def take(self, **options: object) -> snapshot.Taken:
+        with self.open() as store:
+            return snapshot.create(
+                store,
+                sorted(self.boxes.items()),
+                scope="all boxes",
+                aside=self.root / "aside",
+                **options,  # type: ignore[arg-type]
+            )
+
+    def verify(self, *, read_data: bool = True) -> verify.Report:
+        with self.open(heal=True) as store:
+            return verify.verify(store, read_data=read_data)
+
+    def root_of(self, store: Repository, address: str, given: str = "latest") -> BoxRoot:
+        name, commit = store.resolve(given)
+        return restore.box_root(store, name, commit, address)
+
+    def entries(self, address: str, given: str = "latest") -> list[Entry]:
+        with self.open() as store:
+            return store.entries(self.root_of(store, address, given))
+
+    def put_back(
+        self,
+        address: str,
+        owners: "Owners",
+        *,
+        mailbox: str | None = None,
+        terms: Sequence[str] = (),
+        given: str = "latest",
+    ) -> restore.Result:
+        with self.open() as store:
+            name, _ = store.resolve(given)
+            todo = restore.make_plan(
+                store,
+                name,
+                self.root_of(store, address, given),
+                self.boxes[address],
+                mailbox=mailbox,
+                terms=terms,
+            )
+            return restore.apply(
+                store,
+                todo,
+                owners,
+                self.boxes[address],
+                operation=ids.text(self.mint.new()),
+                actor="admin:test",
+            )
+
+
+class Owners:
+    """The boxes' owners, as a restore sees them."""
+
+    def __init__(self, yard: Yard, journal: Journal) -> None:
+        self._yard = yard
+        self._desk = Desk(journal)
+        self._open: dict[str, Owner] = {}
+
+    def of(self, box: str) -> Owner:
+        if box not in self._open:
+            folder = self._yard.boxes[box]
+            self._open[box] = Owner.open(folder, box, "mail.alpha.example", self._desk)
+        return self._open[box]
+
+    def sync(self, box: str) -> int:
+        return self.of(box).sync()
+
+    def create(self, box: str, mailbox: str, *, actor: str) -> bool:
+        return self.of(box).create(mailbox, actor=actor)
+
+    def put(
+        self,
+        box: str,
+        mailbox: str,
+        items: Sequence[Prepared],
+        *,
+        actor: str,
+        client: str = "",
+        snapshot: str | None = None,
+    ) -> list[int]:
+        return self.of(box).put(mailbox, items, actor=actor, client=client, snapshot=snapshot)
+
+    def expunge_all(self, box: str) -> int:
+        gone = 0
+        owner = self.of(box)
+        owner.sync()
+        for mailbox in owner.mailboxes():
+            uids = [each.uid for each in owner.messages(mailbox.name)]
+            if uids:
+                gone += owner.expunge(mailbox.name, uids, actor="admin:test")
+        return gone
+
+    def close(self) -> None:
+        for owner in self._open.values():
+            owner.close()
+        self._open.clear()
