@@ -11,114 +11,17 @@ All times are microseconds since the Unix epoch in UTC; sizes are octets; ``trac
 and ``cn`` are ids of ``tracing.ids``.
 """
 
-from collections.abc import Callable
-from enum import StrEnum
-from typing import Any, ClassVar, TypeVar, Union
+from typing import Any, Union
 
 import msgspec
 
-
-class Outcome(StrEnum):
-    """What an event means for the message, at a glance."""
-
-    OK = "ok"
-    INFO = "info"
-    DEFER = "defer"
-    FAIL = "fail"
-    DROP = "drop"
-    HOLD = "hold"
-
-
-class Event(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-    tag_field="kind",
-    tag="event",
-):
-    """What all events have in common; these fields are columns of the log.
-
-    ``trace`` is the message id, or the connection id where no message exists. ``n`` numbers
-    the recipient within the message from 1, 0 means the message as a whole. ``also`` lists
-    further traces the event belongs to (a bulk act names all its messages). ``actor`` is
-    ``remote``, ``system``, ``user:ADDRESS``, ``admin:LOGIN``, ``rule:NAME``, ``backup`` or
-    ``outside`` (a program that is not ours). ``reply`` is verbatim.
-    """
-
-    text: ClassVar[str] = ""
-    outcome: ClassVar[Outcome] = Outcome.INFO
-
-    at: int
-    trace: int
-    n: int = 0
-    addr: str = ""
-    ip: str = ""
-    host: str = ""
-    code: int = 0
-    enh: str = ""
-    reply: str = ""
-    actor: str = "system"
-    also: tuple[int, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """The stored name, e.g. ``smtp.accept``."""
-        return kind_of(type(self))
-
-    def __str__(self) -> str:
-        return self.text.format_map(_Fields(self))
-
-
-COLUMNS = Event.__struct_fields__
-"""The fields that have a column of their own, in order."""
-
-
-class _Fields(dict[str, Any]):
-    """Lets ``format_map`` read a struct's fields."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        self._event = event
-
-    def __missing__(self, name: str) -> Any:
-        value = getattr(self._event, name, "")
-        return ", ".join(map(str, value)) if isinstance(value, tuple) else value
-
-
-class Unknown(Event, frozen=True, kw_only=True, tag="unknown"):
-    """An event whose kind this version does not know; kept and shown as it is."""
-
-    text: ClassVar[str] = "{was}: {fields}"
-
-    was: str
-    fields: str
-
-
-REGISTRY: dict[str, type[Event]] = {}
-"""Every declared event by its kind."""
-
-E_ = TypeVar("E_", bound=Event)
-
-
-def declare(text: str, outcome: Outcome = Outcome.INFO) -> Callable[[type[E_]], type[E_]]:
-    """Register an event with the line people read and what it means."""
-
-    def register(cls: type[E_]) -> type[E_]:
-        cls.text = text
-        cls.outcome = outcome
-        kind = kind_of(cls)
-        assert kind not in REGISTRY, f"two events are called {kind}"
-        REGISTRY[kind] = cls
-        return cls
-
-    return register
-
-
-def kind_of(cls: type[Event]) -> str:
-    """The stored name of an event class."""
-    return str(cls.__struct_config__.tag)
-
+from tracing.event import COLUMNS as COLUMNS
+from tracing.event import REGISTRY as REGISTRY
+from tracing.event import Event as Event
+from tracing.event import Outcome as Outcome
+from tracing.event import Unknown as Unknown
+from tracing.event import declare as declare
+from tracing.event import kind_of as kind_of
 
 # ------------------------------------------------------------- connections
 
