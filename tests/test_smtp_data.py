@@ -1,6 +1,7 @@
 """The DATA reader: every chunking gives the same message, and the same as aiosmtpd's reader."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -32,6 +33,7 @@ CASES = {
     "LF first": (b"\na\r\n.\r\n", None, True),
     "CR CR LF": (b"a\r\r\n.\r\n", None, True),
     "CR CR LF dot": (b"a\r\r\n.b\r\n.\r\n", None, True),
+    "CR CR LF dot LF": (b"\r\r\n.\n\r\n.\r\n", None, True),
     "LF dot LF": (b"a\n.\nMAIL FROM:<x@y>\r\n.\r\n", None, True),
     "LF dot CRLF": (b"a\n.\r\nb\r\n.\r\n", None, True),
     "CRLF dot LF": (b"a\r\n.\nb\r\n.\r\n", None, True),
@@ -193,7 +195,7 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES, max_size=14).map(b"".join)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(TEXTS, TEXTS, st.data())
 def test_as_the_stock_reader_in_any_chunking(
     text: bytes, after: bytes, cuts: st.DataObject
@@ -215,3 +217,21 @@ def test_as_the_stock_reader_in_any_chunking(
     if not lone:
         assert b"".join(reader.parts) == content.replace(b"\r\n", b"\n")
         assert reader.size == len(content)
+
+
+@pytest.mark.parametrize("block", [4, data.BLOCK])
+def test_every_short_text(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All texts of up to seven octets that matter, against the definition."""
+    monkeypatch.setattr(data, "BLOCK", block)
+    lone = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+    for length in range(8):
+        for octets in itertools.product(b"\r\n.a", repeat=length):
+            text = bytes(octets) + b"\r\n.\r\n"
+            reader = read([text[:3], text[3:]])
+            end = (b"\r\n" + text).index(b"\r\n.\r\n")
+            message = text[:end]
+            assert reader.rest == text[end + 3 :]
+            assert reader.is_bare is (lone.search(message) is not None), text
+            if not reader.is_bare:
+                plain = re.sub(rb"(?m)^\.", b"", message.replace(b"\r\n", b"\n"))
+                assert b"".join(reader.parts) == plain, text

@@ -94,13 +94,13 @@ class DataReader:
 
     def _take(self, block: bytes) -> None:
         """Judge and convert a block that splits no CRLF and ends before or after one."""
-        unstuffed = block.replace(b"\r\n.", b"\n")
-        plain = unstuffed.replace(b"\r\n", b"\n")
-        # Every line end must have come from a CRLF: what the replacements took off tells how
-        # many there were, two octets each with a dot and one each without.
-        ends = (len(block) - len(unstuffed)) // 2 + len(unstuffed) - len(plain)
+        plain = block.replace(b"\r\n", b"\n")
+        # A CR that is left stood alone, and so did an LF above the number of octets taken off.
+        # Dots go afterwards: taking CRLF and dot in one step can join a lone CR to an LF.
+        ends = len(block) - len(plain)
         if b"\r" in plain or plain.count(b"\n") != ends:
             self.is_bare = True
+        plain = plain.replace(b"\n.", b"\n")
         self.size += len(plain) + ends
         if not self._started:
             self._started = True
