@@ -67,7 +67,13 @@ def _sentences(directory: Path, text: str) -> Iterator[None]:
 
 @click.command(short_help="What happened to a message.")
 @click.argument("query", nargs=-1, required=True)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="Messages shown at most, newest first.",
+)
 @json_option
 @jsonl_option
 @config_option
