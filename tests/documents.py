@@ -68,7 +68,7 @@ def commands_page() -> str:
     ]
     for words, command in every_command():
         if not isinstance(command, click.Group) or command.invoke_without_command:
-            context = click.Context(command, info_name=words, max_content_width=96)
+            context = click.Context(command, info_name=words, terminal_width=96)
             lines += ["", f"## {words}", "", "```", context.get_help(), "```"]
     return "\n".join(lines) + "\n"
 
