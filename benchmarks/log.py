@@ -24,11 +24,12 @@ from tracing.log import Applied, Recorder
 from tracing.queries import Log
 
 FIRST_US = 1_795_000_000_000_000
-WORDS = (
+_WORDS = (
     "отчёт счёт договор заявка встреча оплата заказ график invoice report meeting order figures "
     "draft agenda update release travel contract budget question answer reminder photos summer "
     "notes plan supply delivery sample offer price list stock review"
-).split()
+)
+WORDS = _WORDS.split()
 HOSTS = [f"mx{i}.sender{i % 900}.example.net" for i in range(3000)]
 
 
@@ -259,8 +260,8 @@ def main() -> None:
         octets = sum(file.stat().st_size for file in directory.glob("*.db"))
         print(
             f"{count} events of {messages} messages in batches of {given.batch}: "
-            f"{wall:.1f} s, {count / wall:.0f} events/s; per message {wall / messages * 1e6:.0f} us "
-            f"wall, {cpu / messages * 1e6:.0f} us processor; {octets / count:.0f} octets/event"
+            f"{wall:.1f} s, {count / wall:.0f} events/s; per message "
+            f"{wall / messages * 1e6:.0f} us wall, {cpu / messages * 1e6:.0f} us processor; {octets / count:.0f} octets/event"
         )
         if given.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(30)

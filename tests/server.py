@@ -1,7 +1,7 @@
 """A real ``mtad serve`` in processes of its own, on loopback, for tests from outside."""
 
-import itertools
 import contextlib
+import itertools
 import json
 import os
 import random

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backup import restore, snapshot
+from backup.format import Entry
 from backup.plan import Present, plan, unread
 from mtad.errors import Locked, MtadError, NothingFound
 from mtad.store import names
@@ -349,8 +350,8 @@ def test_real_mail(tmp_path: Path, corpus: tuple[Mail, ...]) -> None:
 # --------------------------------------------------------------------- plan
 
 
-def entry_like(mailbox: str, base: str, content: bytes, size: int = 1) -> restore.Entry:
-    return restore.Entry(mailbox, 1, base, 0, 0, "", (), 0, size, content)
+def entry_like(mailbox: str, base: str, content: bytes, size: int = 1) -> Entry:
+    return Entry(mailbox, 1, base, 0, 0, "", (), 0, size, content)
 
 
 def test_each_message_of_the_box_stands_for_one_of_the_snapshot() -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from mtad.store.client import Boxes
 
 from mtad.config import load
+from mtad.store.client import Boxes
 from tests.server import Server
 
 DOMAINS = ("alpha.test", "beta.test", "gamma.test")
@@ -140,7 +140,7 @@ def test_the_whole_path(server: Server, corpus: Sequence[tuple[str, bytes]]) -> 
     with Boxes(loaded) as boxes:
         for number, box in enumerate(BOXES):
             boxes.sync(box)
-            uids = [message.uid for message in boxes.list(box)]
+            uids = [message.uid for message in boxes.list(box).messages]
             assert uids == sorted(set(uids))
             boxes.flags(box, "INBOX", uids[::3], ["\\Seen"], [], actor=f"user:{box}")
             boxes.flags(box, "INBOX", uids[::7], ["\\Flagged", "Work"], [], actor=f"user:{box}")
@@ -150,7 +150,7 @@ def test_the_whole_path(server: Server, corpus: Sequence[tuple[str, bytes]]) -> 
         server.mtad("snapshot", "create")
         for box in BOXES:
             for mailbox in ("INBOX", "Архив/2026"):
-                uids = [m.uid for m in boxes.list(box) if m.mailbox == mailbox]
+                uids = [m.uid for m in boxes.list(box).messages if m.mailbox == mailbox]
                 if uids:
                     boxes.expunge(box, mailbox, uids, actor=f"user:{box}", client="test client")
     assert state(server.places.boxes) == {}

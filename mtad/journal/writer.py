@@ -9,12 +9,9 @@ after 200 ms, in one of their own that no sync waits for.
 """
 
 import asyncio
-import contextlib
-import os
 import queue
 import secrets
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,10 +19,10 @@ from typing import Self
 
 from mtad import clock
 from mtad.journal import disk, frame, room, segment
-from mtad.journal.bell import Bell
 from mtad.journal.errors import JournalBroken, JournalFull, failure
 from mtad.journal.lock import Lock
 from mtad.journal.notes import Notes
+from mtad.journal.tip import Tip
 from tracing import events, ids
 
 __all__ = ["Journal", "JournalBroken", "JournalFull"]
@@ -46,7 +43,6 @@ class _Entry:
 
     __slots__ = (
         "body",
-        "done",
         "error",
         "future",
         "head",
@@ -64,7 +60,6 @@ class _Entry:
         self.sync = sync
         self.head = self.body = b""
         self.size = 0
-        self.done = False
         self.error: Exception | None = None
         self.future: asyncio.Future[int] | None = None
 
@@ -74,20 +69,22 @@ class Journal:
 
     name: str
     mint: ids.Mint
-    before_reuse: Callable[[], None] | None
 
-    def __init__(self, directory: Path, lock: Lock, segment_bytes: int, cap_bytes: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        lock: Lock,
+        segment_bytes: int,
+        cap_bytes: int,
+        doorbell: Path | None,
+    ) -> None:
         self.directory = directory
         self.name = directory.name
-        self.before_reuse = None
         self._flock = lock
         self._segment_bytes = segment_bytes
         self._room = room.Room(directory, segment_bytes, cap_bytes)
         self._epoch = secrets.randbits(32)
-        self._fd = self._mark_fd = -1
-        self._number = self._at = self._size = self._previous_end = 0
-        self._unsynced = False
-        self._bell: Bell | None = None
+        self._tip = Tip(directory, self._room, self._epoch, doorbell)
         self._seq = 0
         self._order = threading.Lock()
         self._lock = threading.Lock()
@@ -100,7 +97,6 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shared = 0
         self._inline = False
-        self._sync_seconds = 0.0
         self._closed = False
 
     @classmethod
@@ -120,19 +116,20 @@ class Journal:
         process has it, JournalBroken when it cannot be written.
         """
         disk.make_folder(directory)
-        self = cls(directory, Lock.take(directory), segment_bytes, cap_bytes)
+        lock = Lock.take(directory)
+        try:
+            self = cls(directory, lock, segment_bytes, cap_bytes, doorbell)
+        except OSError as error:
+            lock.release()
+            raise failure(error) from error
         try:
             last = room.Last.of(directory)
             self.mint = ids.Mint(node, last.last_id)
             self._seq = max(last.seq + segment.SEQ_GAP, clock.now_us())
-            self._number, self._previous_end = last.number, last.end
-            mark = directory / segment.MARK
-            self._mark_fd = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            self._bell = None if doorbell is None else Bell(doorbell)
-            self._show(last.number, last.end)
+            self._tip.go_on_after(last)
             self._room.trim()
             try:
-                self._roll(0, self._seq + 1, last.last_id, FIRST_BYTES)
+                self._tip.roll(0, self._seq + 1, last.last_id, FIRST_BYTES)
             except (OSError, JournalFull) as error:
                 refusal = failure(error)
                 if isinstance(refusal, JournalBroken):
@@ -141,6 +138,19 @@ class Journal:
             self._release()
             raise
         return self
+
+    @property
+    def before_reuse(self) -> Callable[[], None] | None:
+        """Called before a finished segment of this journal is reused; may raise, then it waits.
+
+        Whoever executes the acts of this journal makes them durable there. It runs in the
+        writer's thread.
+        """
+        return self._tip.before_reuse
+
+    @before_reuse.setter
+    def before_reuse(self, call: Callable[[], None] | None) -> None:
+        self._tip.before_reuse = call
 
     # ------------------------------------------------------------ for callers
 
@@ -157,12 +167,12 @@ class Journal:
             not self._shared
             and not self._inline
             and not self._queue
-            and self._sync_seconds < FAST_SYNC_SECONDS
+            and self._tip.sync_seconds < FAST_SYNC_SECONDS
             and self._lock.acquire(blocking=False)
         ):
             try:
                 entry = self._enqueue(meta, body, future)
-                if self._at + entry.size <= self._size:
+                if entry.size <= self._tip.left:
                     self._settle(self._write_pending())
                     self._inline = True
                     loop.call_soon(self._not_inline)
@@ -206,7 +216,7 @@ class Journal:
 
     def check_room(self) -> None:
         """Raise JournalFull when a message would not find room; cheap."""
-        self._room.check(self._size - self._at if self._fd >= 0 else 0)
+        self._room.check(self._tip.left)
 
     async def close(self) -> None:
         """Write what waits, make it durable, give the lock back."""
@@ -230,9 +240,7 @@ class Journal:
                 if self._notes:
                     self._enqueue(None, b"")
                 self._announce(self._write_pending())
-                if self._fd >= 0:
-                    disk.ftruncate(self._fd, self._at)
-                    disk.fsync(self._fd)
+                self._tip.trim()
         except OSError:
             pass  # what was promised is durable; the segment just keeps its size
         finally:
@@ -330,20 +338,23 @@ class Journal:
             first = entries[begin]
             group = [first]
             try:
-                if self._fd < 0 or self._at + first.size > self._size:
-                    self._roll(first.size, first.seq, first.last_id, self._segment_bytes)
+                if first.size > self._tip.left:
+                    self._roll(first)
                 size = first.size
                 for entry in entries[begin + 1 : begin + _GROUP]:
-                    if self._at + size + entry.size > self._size:
+                    if size + entry.size > self._tip.left:
                         break
                     group.append(entry)
                     size += entry.size
                 self._write(group, size)
             except (OSError, JournalFull, JournalBroken) as error:
-                self._refuse(group, error)
+                for entry in reversed(group):
+                    entry.error = failure(error)
+                    self._notes.put_back(entry.notes)
+                self._tip.refuse()
             begin += len(group)
         if entries:
-            self._show(self._number, self._at)
+            self._tip.show()
         return entries
 
     def _write(self, group: Sequence[_Entry], size: int) -> None:
@@ -354,87 +365,20 @@ class Journal:
             if entry.body:
                 buffers.append(entry.body)
             sync |= entry.sync
-        done = disk.pwritev(self._fd, buffers, self._at)
-        if done < size:
-            rest = memoryview(b"".join(buffers))
-            while done < size:
-                done += disk.pwrite(self._fd, rest[done:], self._at + done)
-        if sync:
-            began = time.monotonic()
-            disk.fdatasync(self._fd)
-            self._sync_seconds += (time.monotonic() - began - self._sync_seconds) / 4
-        self._unsynced = not sync
-        self._at += size
-        for entry in group:
-            entry.done = True
+        self._tip.write(buffers, size, sync=sync)
 
-    def _refuse(self, group: Sequence[_Entry], error: Exception) -> None:
-        """Give a group back. Its notes wait for the next frame; the segment is left behind."""
-        for entry in reversed(group):
-            entry.done = True
-            entry.error = failure(error)
-            self._notes.put_back(entry.notes)
-        if self._fd >= 0:
-            with contextlib.suppress(OSError):  # the next segment's header says it as well
-                disk.pwrite(self._fd, bytes(frame.HEADER.size), self._at)
-            self._leave()
-
-    def _roll(self, need: int, first_seq: int, last_id: int, size: int) -> None:
-        """Go on in another segment: header, its sync, its name, the folder's sync.
-
-        Raises OSError or JournalFull, and then there is no current segment.
-        """
-        if self._fd >= 0:
-            if self._unsynced:
-                disk.fdatasync(self._fd)
-            self._leave()
+    def _roll(self, first: _Entry) -> None:
         if self._sparing is not None:
             self._sparing.join()
-        size = max(size, -(-(segment.START + need) // segment.START) * segment.START)
-        path = self._room.take(size, self.before_reuse)
-        number = self._number + 1
-        header = segment.Header(number, self._epoch, first_seq, last_id, self._previous_end)
-        fd = disk.open_(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            disk.pwrite(fd, header.pack(), 0)
-            disk.fsync(fd)
-            disk.rename(path, segment.live_path(self.directory, number))
-            disk.sync_path(self.directory)
-        except BaseException:
-            disk.close(fd)
-            raise
-        self._fd, self._number, self._at = fd, number, segment.START
-        self._size = os.fstat(fd).st_size
-        self._unsynced = False
-        self._show(number, self._at)
+        self._tip.roll(first.size, first.seq, first.last_id, self._segment_bytes)
         if self._thread is not None:
             self._prepare()
-
-    def _leave(self) -> None:
-        self._previous_end = self._at
-        disk.close(self._fd)
-        self._fd = -1
-        self._unsynced = False
 
     def _prepare(self) -> None:
         """Make the next segment's file in the background."""
         self._sparing = threading.Thread(target=self._room.prepare, daemon=True)
         self._sparing.start()
 
-    def _show(self, number: int, end: int) -> None:
-        """Let readers see the journal up to here, and ring."""
-        with contextlib.suppress(OSError):  # the next one shows it
-            os.pwrite(self._mark_fd, segment.pack_mark(number, end), 0)
-        if self._bell is not None:
-            self._bell.ring(b"%b %d %d" % (self.name.encode(), number, end))
-
     def _release(self) -> None:
-        if self._fd >= 0:
-            disk.close(self._fd)
-            self._fd = -1
-        if self._mark_fd >= 0:
-            os.close(self._mark_fd)
-            self._mark_fd = -1
-        if self._bell is not None:
-            self._bell.close()
+        self._tip.close()
         self._flock.release()

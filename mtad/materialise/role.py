@@ -16,7 +16,8 @@ from mtad import control
 from mtad.config import Loaded
 from mtad.control import Answer, Verb
 from mtad.errors import Corrupt, Locked, MtadError, UsageError
-from mtad.materialise.worker import Noted, Worker
+from mtad.materialise.rows import Noted
+from mtad.materialise.worker import Worker
 from mtad.signals import Signals
 from tracing import answers, log, months, search
 from tracing.queries import Log, Stored

@@ -6,6 +6,7 @@ step must be harmless when it was done before: a file that has its name keeps it
 gone stays gone, a row that is there is not added. Numbers come from the frame.
 """
 
+import os
 from dataclasses import dataclass
 
 from mtad import clock
@@ -225,9 +226,10 @@ def adopt(ground: Ground, name: str, items: tuple[Item, ...], journal: str, seq:
     index.claim(mailbox, max((item.uid for item in items), default=0), 0)
     modseq = index.take_modseq()
     rows = []
+    there = index.copies(item.st for item in items)
     with files.changing():
         for item in items:
-            if index.has_copy(item.st) or index.by_base(mailbox, item.base):
+            if item.st in there or index.by_base(mailbox, item.base):
                 continue
             entry = files.find(mailbox.folder, item.base)
             if entry is not None:
@@ -242,8 +244,9 @@ def row_of(
     ground: Ground, mailbox: MailboxRow, entry: Entry, base: str, st: int, uid: int, modseq: int
 ) -> Row | None:
     """A row with what a file itself says; None when it is gone."""
+    folder = ground.files.mailbox(mailbox.folder)
     try:
-        at = ground.files.path(mailbox.folder, entry).lstat()
+        at = os.lstat(f"{folder}/{'new' if entry.fresh else 'cur'}/{entry.name}")
     except FileNotFoundError:
         return None
     letters = names.split(entry.name)[1]

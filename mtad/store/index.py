@@ -12,6 +12,7 @@ above the reserve.
 Only the box's owner (who holds ``lock``) writes here; others read in one transaction.
 """
 
+import json
 import os
 import sqlite3
 import threading
@@ -357,9 +358,10 @@ class Index:
 
     def knows(self, bases: Iterable[str]) -> set[str]:
         """Which of these base names the box has, in any mailbox."""
-        ask = "SELECT 1 FROM msg WHERE base = ?"
-        return {base for base in bases if self._db.execute(ask, (base,)).fetchone()}
+        ask = "SELECT base FROM msg WHERE base IN (SELECT value FROM json_each(?))"
+        return {base for (base,) in self._db.execute(ask, (json.dumps([*bases]),))}
 
-    def has_copy(self, st: int) -> bool:
-        """Whether a stored copy is in the box."""
-        return bool(self._db.execute("SELECT 1 FROM msg WHERE st = ?", (st,)).fetchone())
+    def copies(self, sts: Iterable[int]) -> set[int]:
+        """Which of these stored copies the box has."""
+        ask = "SELECT st FROM msg WHERE st IN (SELECT value FROM json_each(?))"
+        return {st for (st,) in self._db.execute(ask, (json.dumps([*sts]),))}

@@ -272,13 +272,15 @@ class Notice:
         ours: list[tuple[int, Arrival]] = []
         foreign = []
         told = {}
-        for arrival in arrivals:
-            st = None if arrival.st else names.st_of(arrival.base)
+        named = [None if one.st else names.st_of(one.base) for one in arrivals]
+        there = self._index.copies(st for st in named if st is not None)
+        for st, arrival in zip(named, arrivals, strict=True):
             known = None if st is None else self._ledger.known(st)
             elsewhere = known and known.box and known.box != self._ground.address
-            if st is None or self._index.has_copy(st) or (known and (known.gone or elsewhere)):
+            if st is None or st in there or (known and (known.gone or elsewhere)):
                 foreign.append(arrival)
             else:
+                there.add(st)
                 ours.append((st, arrival))
                 told[st] = known
         ours.sort(key=lambda one: (one[0], one[1].base))

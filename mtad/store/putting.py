@@ -84,7 +84,7 @@ class Putting:
 
     def _equal(self, item: Prepared) -> Row | None:
         """The message that has this base name and content already."""
-        row = self._index.by_base(self._mailbox, item.base) if item.base else None
+        row = self._index.by_base(self._mailbox, item.base) if _usable(item.base) else None
         if row is None or row.size != item.size:
             return None
         digest = row.sha256
@@ -101,7 +101,7 @@ class Putting:
         self, items: Sequence[Prepared], actor: str, client: str, snapshot: str | None
     ) -> tuple[Put, Event]:
         first = self._index.take_uids(self._mailbox, len(items))
-        taken = self._index.knows(item.base for item in items)
+        taken = self._index.knows(item.base for item in items if _usable(item.base))
         planned = []
         for uid, item in enumerate(items, first):
             st = self._desk.mint()
