@@ -261,7 +261,8 @@ def main() -> None:
         print(
             f"{count} events of {messages} messages in batches of {given.batch}: "
             f"{wall:.1f} s, {count / wall:.0f} events/s; per message "
-            f"{wall / messages * 1e6:.0f} us wall, {cpu / messages * 1e6:.0f} us processor; {octets / count:.0f} octets/event"
+            f"{wall / messages * 1e6:.0f} us wall, "
+            f"{cpu / messages * 1e6:.0f} us processor; {octets / count:.0f} octets/event"
         )
         if given.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(30)
