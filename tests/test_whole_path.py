@@ -145,6 +145,7 @@ def test_the_whole_path(server: Server, corpus: Sequence[tuple[str, bytes]]) -> 
             boxes.flags(box, "INBOX", uids[::3], ["\\Seen"], [], actor=f"user:{box}")
             boxes.flags(box, "INBOX", uids[::7], ["\\Flagged", "Work"], [], actor=f"user:{box}")
             if number % 2:
+                boxes.create(box, "Архив/2026", actor=f"user:{box}")
                 boxes.move(box, "INBOX", uids[::5], "Архив/2026", actor=f"user:{box}")
         before = state(server.places.boxes)
         server.mtad("snapshot", "create")

@@ -38,7 +38,7 @@ def read_box(folder: Path, address: str) -> BoxState:
 
     A box that nobody opened yet has no index: its messages have UID 0 then.
     """
-    mailboxes, rows, words = _read_index(folder / "index.db")
+    mailboxes, rows, words = read_index(folder / "index.db")
     root = folder / "Maildir"
     if not root.is_dir():
         return BoxState(address, [], [])
@@ -95,7 +95,7 @@ def open_message(folder: Path, message: Message) -> int:
     raise FileNotFoundError(f"{message.base} is no longer in {folder}")
 
 
-def _read_index(path: Path) -> tuple[list[MailboxRow], list[Row], dict[str, dict[str, str]]]:
+def read_index(path: Path) -> tuple[list[MailboxRow], list[Row], dict[str, dict[str, str]]]:
     """Mailboxes, messages, and the keyword letters by mailbox folder, all of one moment."""
     if not path.exists():
         return [], [], {}

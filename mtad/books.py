@@ -1,0 +1,159 @@
+"""``mtad audit``: the facts of the journals, the log, the boxes and their indexes, compared.
+
+``tracing.audit`` knows what has to agree; this module brings the facts together at one
+journal mark. A server goes on working meanwhile, so what a first look finds is believed only
+when later looks find it too. Without a server the journals are applied first, as a start
+would do.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from mtad import address, clock, control
+from mtad.cli_options import config_option, json_option, settings
+from mtad.config import Loaded
+from mtad.errors import Exit, Locked, MtadError, Unreachable
+from mtad.journal import frame
+from mtad.journal.command import command_journal
+from mtad.journal.reader import Reader
+from mtad.materialise.worker import Worker
+from mtad.store import reading
+from mtad.where import Places
+from tracing import audit as books
+from tracing import ids
+from tracing.events import AuditViolation
+from tracing.facts import LogFacts
+from tracing.log import Busy
+
+LOOKS = 4
+PAUSE_SECONDS = 0.5
+SHOWN = 1000
+"""Violations that are printed and logged one by one."""
+
+
+def violations(loaded: Loaded) -> list[books.Violation]:
+    """Everything without explanation. Raises MtadError when the facts cannot be had."""
+    places = loaded.places
+    found = _look(places)
+    for _ in range(LOOKS - 1):
+        if not found:
+            break
+        time.sleep(PAUSE_SECONDS)
+        again = set(_look(places))
+        found = [one for one in found if one in again]
+    return found
+
+
+def _look(places: Places) -> list[books.Violation]:
+    applied = _applied(places)
+    frames = list(_frames(places))
+    log = LogFacts(places.log)
+    try:
+        facts = books.Facts(
+            messages=log.messages(),
+            boxes=_boxes(places, log),
+            frames=frames,
+            applied=applied,
+            breaks=log.breaks(),
+            known=log.known,
+        )
+        return books.violations(facts)
+    finally:
+        log.close()
+
+
+def _applied(places: Places) -> dict[str, int]:
+    """The last frame of each journal in the log, everything durable by now included."""
+    with contextlib.suppress(Unreachable):
+        answer = control.ask(places.socket("log"), "position", seconds=120)
+        return {str(name): int(seq) for name, seq in answer["applied"].items()}
+    try:
+        worker = Worker(places)
+    except Busy as error:
+        raise Locked("the log is being written but its server does not answer") from error
+    try:
+        worker.start()
+        if not worker.turn():
+            raise MtadError(f"the journals cannot be applied: {worker.standing.problem}")
+        return dict(worker.standing.applied)
+    finally:
+        worker.close()
+
+
+def _frames(places: Places) -> Iterator[books.Frame]:
+    """What the journals still hold of accepted messages."""
+    for folder in sorted(places.journal.glob("*/")):
+        reader = Reader(folder)
+        try:
+            for one in reader.frames(0):
+                content = one.meta.content
+                links = [link.st for link in one.meta.links]
+                yield books.Frame(folder.name, one.seq, content.m if content else 0, links)
+        finally:
+            reader.close()
+
+
+def _boxes(places: Places, log: LogFacts) -> Iterator[books.Box]:
+    """Every box that the log or the disk knows."""
+    known = set(log.boxes())
+    for folder in sorted(places.boxes.glob("*/*/")):
+        known.add(address.box_address(str(folder.relative_to(places.boxes))))
+    for name in sorted(known):
+        yield _box(places.boxes / address.box_folder(name), name, log)
+
+
+def _box(folder: Path, name: str, log: LogFacts) -> books.Box:
+    """The files and the index before the log: what is there now, the log must know."""
+    state = reading.read_box(folder, name)
+    files = [books.File(one.mailbox, one.base, one.size, one.st) for one in state.messages]
+    mailboxes, rows, _ = reading.read_index(folder / "index.db")
+    names = {row.id: row.name for row in mailboxes}
+    index = [books.Indexed(names[row.mailbox], row.uid, row.base, row.st) for row in rows]
+    return books.Box(name, log.copies(name), files, index)
+
+
+def _log(places: Places, found: list[books.Violation]) -> None:
+    """Make an event of each violation."""
+    events = [
+        frame.raw(AuditViolation(at=clock.now_us(), trace=one.trace, what=one.text))
+        for one in found[:SHOWN]
+    ]
+    with command_journal(places) as journal:
+        journal.commit_now(frame.Meta(events=tuple(events)))
+
+
+@click.command()
+@config_option
+@json_option
+@click.pass_context
+def audit(context: click.Context, as_json: bool) -> None:
+    """Prove that every accepted message has its fate, its file and its explanation.
+
+    Exit status 0 when the books balance, 5 when they do not: then every violation is one
+    sentence here and an event in the log.
+    """
+    loaded = settings(context)
+    started = time.monotonic()
+    found = violations(loaded)
+    if found:
+        _log(loaded.places, found)
+    if as_json:
+        shown = [
+            {"text": one.text, "trace": ids.text(one.trace) if one.trace else None}
+            for one in found[:SHOWN]
+        ]
+        answer = {"schema": 1, "balanced": not found, "count": len(found), "violations": shown}
+        click.echo(json.dumps(answer, ensure_ascii=False))
+    else:
+        for one in found[:SHOWN]:
+            click.echo(one.text)
+        if len(found) > SHOWN:
+            click.echo(f"... and {len(found) - SHOWN} more", err=True)
+        verdict = f"{len(found)} violations" if found else "the books balance"
+        click.echo(f"{verdict} ({time.monotonic() - started:.1f} s)", err=True)
+    context.exit(Exit.PROBLEMS if found else Exit.OK)
