@@ -50,11 +50,9 @@ class Plug(asyncio.Transport):
         return 0
 
 
-async def hold(
-    folder: Path, chunks: list[bytes], *, quick: bool, patient: bool = False
-) -> tuple[Memory, Plug]:
-    """A session that gets the chunks and then a hang-up."""
-    journal, loop = Memory(), asyncio.get_running_loop()
+def plugged(folder: Path) -> tuple[Service, Memory]:
+    """A service for sessions without sockets."""
+    journal = Memory()
     service = Service(
         HOST,
         Limits(max_errors=8, max_message_bytes=65536, max_recipients=3),
@@ -63,7 +61,15 @@ async def hold(
         Delivery(journal, Places(folder), HOST),
         INBOUND,
     )
-    session, plug = Receiver(service, "smtp", loop), Plug()
+    return service, journal
+
+
+async def hold(
+    folder: Path, chunks: list[bytes], *, quick: bool, patient: bool = False
+) -> tuple[Memory, Plug]:
+    """A session that gets the chunks and then a hang-up."""
+    service, journal = plugged(folder)
+    session, plug = Receiver(service, "smtp", asyncio.get_running_loop()), Plug()
     session.connection_made(plug)
     task = session.task
     assert task is not None

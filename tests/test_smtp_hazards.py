@@ -315,7 +315,7 @@ async def test_never_an_open_relay(sender: str, tmp_path: Path) -> None:
             await client.talk("C: DATA\nS: 554 5\\.5\\.1 .*\nC: QUIT\nS: 221 .*")
         assert not running.journal.frames
         denied = [e.addr for e in running.journal.all("smtp.reject") if e.check == "relay_denied"]
-        assert "victim@other.test" in denied
+        assert {"victim@other.test", "victim@[127.0.0.1]", "victim@localhost"} <= set(denied)
         numbers = [e.n for e in running.journal.all("smtp.reject")]
         assert numbers == list(range(1, len(numbers) + 1))
 

@@ -129,9 +129,6 @@ class Wire:
 
     async def _line(self) -> bytes:
         """The next command line without its CRLF. Raises BadLine, Gone."""
-        if self.is_lost:
-            # RFC 5321 4.1.1.10: what a lost client had still to say is not carried out.
-            raise Gone("lost")
         self.deadline = self.loop.time() + self.timeout
         self._in_a_row += 1
         if self._in_a_row > MAX_IN_A_ROW:
@@ -150,6 +147,9 @@ class Wire:
                 await self._more()
             finally:
                 self._is_between = False
+        if self.is_lost:
+            # RFC 5321 4.1.1.10: what a lost client had still to say is not carried out.
+            raise Gone("lost")
         self.deadline = NEVER
         line, self._at = self.input[self._at : end], end + 1
         if line.endswith(b"\r") and line.find(b"\r") == len(line) - 1:
@@ -195,10 +195,13 @@ class Wire:
         self._in_a_row = 0
         if self._output:
             self._send()
+        has = len(self.input)
         if self._room is not None:
             await self._room
         if self._end:
             raise Gone(self._end)
+        if len(self.input) > has:
+            return
         if self.is_lost or self._is_half_closed or self.link is None:
             raise Gone("lost")
         if self._is_paused:
