@@ -2,15 +2,18 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from mtad import address, clock
 from mtad.errors import Locked, MtadError, NothingFound, UsageError
+from mtad.journal.frame import Meta
 from mtad.journal.reader import Reader
-from mtad.journal.writer import Journal
+from mtad.journal.writer import Journal, JournalFull
 from mtad.store import maildir, names
 from mtad.store.box import Box, Message, Prepared
 from tracing import ids
@@ -358,3 +361,82 @@ async def test_acts_of_thousands_are_cut_into_frames(place: Place) -> None:
         1000,
         100,
     ]
+
+
+@pytest.mark.parametrize("act", ["flags", "move", "expunge"])
+async def test_a_file_renamed_at_the_last_moment_is_found(place: Place, act: str) -> None:
+    place.deliver(2)
+    box = place.box()
+    await box.create("Sub", actor="x")
+    (first, _) = box.messages("INBOX")
+    new, cur = place.maildir / "new", place.maildir / "cur"
+    commit = place.journal.commit
+
+    async def renaming(meta: Meta, body: bytes = b"") -> int:
+        seq = await commit(meta, body)
+        (new / first.base).rename(cur / f"{first.base}:2,R")
+        return seq
+
+    with mock.patch.object(place.journal, "commit", renaming):
+        if act == "flags":
+            await box.flags("INBOX", [1], ["\\Seen"], [], actor="x")
+        elif act == "move":
+            await box.move("INBOX", [1], "Sub", actor="x")
+        else:
+            await box.expunge("INBOX", [1], actor="x")
+    await box.sync()
+    here, there = place.files(), place.files("Sub")
+    found = [m for m in box.messages() if m.st == first.st]
+    assert len(box.messages()) == len(here | there)
+    if act == "expunge":
+        assert (len(here), found) == (1, [])
+    elif act == "move":
+        assert (len(here), {m.file for m in found}) == (1, there)
+    else:
+        assert [m.flags for m in found] == ["S"]
+        assert f"cur/{first.base}:2,S" in here
+    box.close()
+
+
+async def test_a_move_by_others_is_no_loss_where_only_one_end_shows(place: Place) -> None:
+    """The target's time says that nothing changed; the message is looked for all the same."""
+    place.deliver(1)
+    box = place.box()
+    await box.create("Sub", actor="x")
+    (message,) = box.messages("INBOX")
+    cur = place.maildir / ".Sub" / "cur"
+    past = time.time_ns() - 5_000_000_000
+    os.utime(cur, ns=(past, past))
+    await box.sync()
+    (place.maildir / message.file).rename(cur / f"{message.base}:2,S")
+    os.utime(cur, ns=(past, past))
+    await box.sync()
+    (moved,) = box.messages()
+    assert (moved.mailbox, moved.st, moved.flags) == ("Sub", message.st, "S")
+    box.close()
+    events = place.events()
+    assert not of_kind(events, BoxVanished)
+    assert not of_kind(events, BoxForeign)
+    assert len(of_kind(events, BoxMove)) == 1
+
+
+async def test_a_full_journal_is_a_sentence_and_loses_nothing(place: Place) -> None:
+    place.deliver(1)
+    box = place.box()
+    await box.sync()
+    (place.maildir / "cur" / "1.foreign.host:2,S").write_bytes(MAIL)
+    past = time.time_ns() - 5_000_000_000
+    os.utime(place.maildir / "cur", ns=(past, past))
+    with mock.patch.object(place.journal, "commit", side_effect=JournalFull("no space")):
+        for attempt in (
+            box.sync(),
+            box.expunge("INBOX", [1], actor="x"),
+            box.create("Sub", actor="x"),
+        ):
+            with pytest.raises(MtadError, match="cannot be changed now: no space"):
+                await attempt
+    assert len(place.files()) == 2
+    assert await box.sync() == 1
+    assert {m.uid for m in box.messages()} >= {1}
+    assert len(box.messages()) == 2
+    box.close()

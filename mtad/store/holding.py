@@ -180,12 +180,16 @@ class Holding:
         self.index.is_new = False
         return count
 
-    def do(self, act: Act, event: Event) -> None:
-        """Promise an act, then do it. Raises MtadError when it was not promised."""
+    def promise(self, meta: Meta) -> int:
+        """Make a frame durable; returns its number. Raises MtadError when it is not."""
         try:
-            seq = self.desk.commit(Meta(events=(raw(event),), acts=(act,)))
+            return self.desk.commit(meta)
         except (JournalFull, JournalBroken) as error:
             raise MtadError(f"{self.address} cannot be changed now: {error}") from error
+
+    def do(self, act: Act, event: Event) -> None:
+        """Promise an act, then do it. Raises MtadError when it was not promised."""
+        seq = self.promise(Meta(events=(raw(event),), acts=(act,)))
         self._unfinished.append((act, seq))
         self._finish()
 

@@ -135,3 +135,8 @@ def is_text(base: str) -> bool:
     except UnicodeEncodeError:
         return False
     return bool(base)
+
+
+def key_of(base: str) -> str:
+    """What stays when another program adds to a base name (``,U=`` of mbsync)."""
+    return base.partition(",")[0]

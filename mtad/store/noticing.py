@@ -15,7 +15,7 @@ from mtad.store import keywords, maildir, names
 from mtad.store.acts import Ground, row_of
 from mtad.store.desk import Desk
 from mtad.store.ledger import Ledger
-from mtad.store.looking import Arrival, Findings, Look, is_text
+from mtad.store.looking import Arrival, Findings, Look, is_text, key_of
 from mtad.store.maildir import Entry
 from mtad.store.rows import MailboxRow, Row
 from mtad.store.telling import chunks, item_of, traced
@@ -60,6 +60,15 @@ class Notice:
         self._mailboxes()
         self._late()
         findings = self._looking.look()
+        try:
+            return self._record(findings)
+        except BaseException:
+            for mailbox in self._index.mailboxes.values():
+                self._files.forget(mailbox.folder)  # what was seen is not recorded yet
+            raise
+
+    def _record(self, findings: Findings) -> int:
+        """Make index and events of what was found."""
         self._renamed(findings.renamed)
         moved = self._moved(findings)
         arrivals = [*findings.arrivals, *(self._retitle(double) for double in findings.doubles)]
@@ -150,7 +159,7 @@ class Notice:
 
     def _moved(self, findings: Findings) -> int:
         """Pair arrivals with what vanished; an arrival of a name still in use gets its own."""
-        gone = {_key(row.base): (mailbox, row) for mailbox, row in findings.vanished}
+        gone = {key_of(row.base): (mailbox, row) for mailbox, row in findings.vanished}
         pairs: dict[tuple[int, int], list[tuple[Row, Arrival]]] = {}
         rest = []
         known = self._looking.known(findings.arrivals)
@@ -158,7 +167,7 @@ class Notice:
             if not is_text(arrival.base):
                 findings.doubles.append(arrival)
                 continue
-            source = gone.pop(_key(arrival.base), None)
+            source = gone.pop(key_of(arrival.base), None)
             if source is None and arrival.base in known:
                 source = self._left(arrival)
                 if source is None:
@@ -387,8 +396,3 @@ class Notice:
 
     def _commit(self, event: Event) -> int:
         return self._desk.commit(Meta(events=(raw(event),)))
-
-
-def _key(base: str) -> str:
-    """What stays when another program adds to a base name (``,U=`` of mbsync)."""
-    return base.partition(",")[0]

@@ -229,7 +229,7 @@ class Owner(Holding):
             made = self.ground.mailbox(name, self.desk.mint())
         except ValueError as error:
             raise UsageError(str(error)) from error
-        self.desk.commit(
+        self.promise(
             Meta(
                 events=(
                     raw(

@@ -103,6 +103,8 @@ def read_index(path: Path) -> tuple[list[MailboxRow], list[Row], dict[str, dict[
     try:
         link.execute("PRAGMA query_only=1")
         link.execute("BEGIN")
+        if not link.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            return [], [], {}  # its owner is about to make it, or had no space to
         version = link.execute("SELECT v FROM meta WHERE k = 'schema'").fetchone()
         if version is None or version[0] > SCHEMA:
             raise Corrupt(f"{path} is of a later version of mtad, or no index")
