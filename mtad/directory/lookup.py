@@ -4,6 +4,7 @@ Nothing here waits or asks the database per recipient. ``refresh`` compares the 
 and its write-ahead log with what was read last; equal means the view is current.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class Directory:
     """Answers from memory. Safe for several threads: a refresh replaces the view whole."""
 
     def __init__(self, state_db: Path) -> None:
-        self._files = (state_db, state_db.with_name(state_db.name + "-wal"))
+        self._state_db = state_db
+        self._files = (str(state_db), f"{state_db}-wal")
         self._signature: _Signature | None = None
         self._view = View(frozenset(), frozenset(), {}, "")
         self.refresh()
@@ -67,7 +69,7 @@ class Directory:
         if not self.is_stale:
             return
         before = self._look()
-        with database.reading(self._files[0]) as connection:
+        with database.reading(self._state_db) as connection:
             self._view = read(connection)
         newest = max((entry[0] for entry in before if entry), default=0)
         settled = time.time_ns() - newest > UNSETTLED_NS
@@ -111,9 +113,9 @@ class Directory:
         return tuple(_signature(path) for path in self._files)
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def _signature(path: str) -> tuple[int, int, int] | None:
     try:
-        seen = path.stat()
+        seen = os.stat(path)
     except FileNotFoundError:
         return None
     return seen.st_mtime_ns, seen.st_size, seen.st_ino
