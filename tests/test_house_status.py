@@ -61,7 +61,7 @@ def test_all_roles_run(site: Loaded, capsys: pytest.CaptureFixture[str]) -> None
     with answering(site, status.ROLES):
         code, out, _ = run(capsys, "status", "--config", str(site.path))
         assert code == 0
-        assert out.count(" up ") == 4
+        assert out.count(" up, ") == 4
         assert "pid 7" in out
         assert "\x1b" not in out
         code, out, _ = run(capsys, "status", "--config", str(site.path), "--json")
@@ -80,3 +80,30 @@ def test_the_roles_are_those_the_server_starts() -> None:
     from mtad import daemon  # noqa: PLC0415 - heavy, and for this test alone
 
     assert set(daemon.ROLES) == set(status.ROLES)
+
+
+@pytest.mark.parametrize(
+    ("role", "said", "sentence"),
+    [
+        ("mta", None, "does not answer"),
+        (
+            "mta",
+            {"connections": 1, "connections_total": 2, "messages": 1, "tls": True},
+            "up, 1 connection now, 2 connections and 1 message since it started, TLS offered",
+        ),
+        ("log", {"frames": 1}, "up, 1 journal frame applied since it started"),
+        (
+            "log",
+            {"problem": "no space", "problem_seconds": 7},
+            "up, but stuck for 7 s: no space",
+        ),
+        ("access", {"open": 2}, "up, 2 boxes open"),
+        (
+            "jobs",
+            {"running": "snapshot", "last": {"ok": False, "error": "no key"}},
+            "up, snapshot is running, the last one FAILED: no key",
+        ),
+    ],
+)
+def test_a_role_speaks_in_words(role: str, said: dict[str, object] | None, sentence: str) -> None:
+    assert status.sentence(role, said) == sentence

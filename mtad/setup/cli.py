@@ -96,11 +96,11 @@ def _ready(made: making.Made, local: bool) -> str:
     for service, port in made.ports.items():
         about = Listen.model_fields[service].description or ""
         lines.append(f"  {service:<12} {host}:{port:<6} {about}")
-    if not local:
-        width = max(len(record.name) for record in made.dns)
-        lines += ["", "Publish in DNS:"]
-        lines += [f"  {one.name:<{width}} IN {one.type:<4} {one.value}" for one in made.dns]
-        lines += [f"and let the address's reverse name (PTR) be {made.hostname}."]
+    width = max(len(record.name) for record in made.dns)
+    when = " once it is to be reached from outside" if local else ""
+    lines += ["", f"Publish in DNS{when}:"]
+    lines += [f"  {one.name:<{width}} IN {one.type:<4} {one.value}" for one in made.dns]
+    lines += [f"and let the address's reverse name (PTR) be {made.hostname}."]
     key = made.config.parent / "repository.key"
     lines += ["", f"Keep a copy of {key} elsewhere: without it no snapshot can be read."]
     return "\n".join(lines)
@@ -135,19 +135,13 @@ def status(context: click.Context, as_json: bool) -> int:
         )
     else:
         for role, said in found.items():
-            about = "  ".join(f"{name} {value}" for name, value in (said or {}).items())
-            click.echo(
-                safe(f"{'●' if said is not None else '✕'} {role:<7} {_up(said)}  {about}".rstrip())
-            )
+            mark = "●" if said is not None else "✕"
+            click.echo(safe(f"{mark} {role:<7} {health.sentence(role, said)}"))
     up = [role for role, said in found.items() if said is not None]
     if not up:
         click.echo(f"mtad: no server runs on {places.data}; 'mtad serve' starts one", err=True)
         return Exit.UNREACHABLE
     return Exit.OK if len(up) == len(found) else Exit.PROBLEMS
-
-
-def _up(said: dict[str, Any] | None) -> str:
-    return "does not answer" if said is None else "up"
 
 
 # ------------------------------------------------------------------ config

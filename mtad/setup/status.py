@@ -1,7 +1,8 @@
 """Is it running, and how is it: what the roles say of themselves, and what the settings lack."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from mtad import control, db, tls
@@ -25,6 +26,58 @@ def roles(places: Places) -> dict[str, dict[str, Any] | None]:
         else:
             found[role] = {name: value for name, value in answer.items() if name != "ok"}
     return found
+
+
+def sentence(role: str, said: Mapping[str, Any] | None) -> str:
+    """What a role's answer means, in words; ``None`` is a role that does not answer."""
+    if said is None:
+        return "does not answer"
+    return f"up, {_SENTENCES[role](said)}"
+
+
+def _mta(said: Mapping[str, Any]) -> str:
+    tls_word = "TLS offered" if said.get("tls") else "no certificate, so no TLS"
+    return (
+        f"{_count(said, 'connections', 'connection')} now, "
+        f"{_count(said, 'connections_total', 'connection')} and "
+        f"{_count(said, 'messages', 'message')} since it started, {tls_word}"
+    )
+
+
+def _log(said: Mapping[str, Any]) -> str:
+    if said.get("problem"):
+        return f"but stuck for {said.get('problem_seconds', 0)} s: {said['problem']}"
+    return f"{_count(said, 'frames', 'journal frame')} applied since it started"
+
+
+def _access(said: Mapping[str, Any]) -> str:
+    return f"{_count(said, 'open', 'box', 'boxes')} open"
+
+
+def _jobs(said: Mapping[str, Any]) -> str:
+    running = said.get("running")
+    parts = [f"{running} is running" if running else "nothing is running"]
+    if last := said.get("last"):
+        good = f"last snapshot {last.get('snapshot')}"
+        parts.append(good if last.get("ok") else f"the last one FAILED: {last.get('error')}")
+    for name, at in sorted((said.get("next") or {}).items(), key=lambda item: str(item[1])):
+        if at:
+            when = datetime.fromisoformat(at).astimezone()
+            parts.append(f"next {name} {when:%a %d %b %H:%M}")
+    return ", ".join(parts)
+
+
+_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "mta": _mta,
+    "log": _log,
+    "access": _access,
+    "jobs": _jobs,
+}
+
+
+def _count(said: Mapping[str, Any], name: str, one: str, many: str = "") -> str:
+    number = said.get(name, 0)
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def problems(loaded: Loaded) -> Iterator[str]:
