@@ -46,10 +46,10 @@ def write_content(
             size += len(chunk)
         disk.utime(fd, ns=(mtime_ns, mtime_ns))
         disk.fsync(fd)
+        disk.sync_path(path.parent)
     except BaseException:
         disk.unlink(path)
         raise
     finally:
         disk.close(fd)
-    disk.sync_path(path.parent)
     return Content(m, size, digest.digest(), mtime_ns, inline=False)
