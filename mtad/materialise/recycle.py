@@ -92,14 +92,21 @@ class Recycler:
         fd = os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             header = segment.read_header(fd)
-            if header is not None:
-                for frame, _, _ in segment.walk(fd, header):
+        finally:
+            os.close(fd)
+        if header is not None:
+            # A reader steps over damage: frames behind it need their syncs as well.
+            reader = Reader(one.path.parent, finished=False)
+            try:
+                for frame in reader.frames(header.first_seq - 1):
+                    if reader.position()[0] != header.number:
+                        break
                     if frame.seq > applied:
                         return False
                     self._sync_frame(frame, folders)
                     yield
-        finally:
-            os.close(fd)
+            finally:
+                reader.close()
         for folder in folders:
             disk.sync_path(folder)
             yield

@@ -1,0 +1,38 @@
+"""A damaged segment is let go only after what lies behind the damage was synced."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mtad.journal import content, disk, segment
+from tests.materialise_bench import Bench
+
+
+def test_files_of_frames_behind_damage_are_synced_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, keep_seconds=0)
+    bench.accept("a@one.test")
+    start = bench.journal._tip._at
+    bench.accept("a@one.test")
+    behind = bench.accept("a@one.test")
+    while len(segment.listing(bench.journal.directory)) < 3:
+        bench.accept("a@one.test", body=b"z" * 200_000)
+    with segment.live_path(bench.journal.directory, 1).open("r+b") as file:
+        file.seek(start + 50)
+        file.write(b"\xff\xff\xff")
+    synced: list[str] = []
+
+    def sync(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(disk, "fsync", sync)
+    deadline = time.monotonic() + 20
+    while not any(one.done for one in segment.listing(bench.journal.directory)):
+        assert time.monotonic() < deadline
+        bench.worker.turn()
+    assert behind.content is not None
+    assert str(content.path_of(bench.places, behind.content.m)) in synced
+    bench.close()
