@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mtad import where
 from mtad.control import ask
@@ -43,6 +43,17 @@ class Server:
         self.config = Path(self.made["config"])
         self.places = where.places(self.config)
         self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what a failed test left running."""
+        if self.process is not None and self.process.poll() is None:
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.wait(10)
 
     @property
     def smtp(self) -> tuple[str, int]:

@@ -89,9 +89,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             changes.add_domain(domain)
         for box in BOXES:
             changes.add_box(box, "a password of the test")
-    server.start()
-    yield server
-    server.stop()
+    with server:
+        server.start()
+        yield server
+        server.stop()
 
 
 def test_the_whole_path(server: Server, corpus: Sequence[tuple[str, bytes]]) -> None:

@@ -61,27 +61,27 @@ def stored(server: Server) -> int:
 
 
 def test_a_full_disk_loses_nothing_and_recovers(disk: Path) -> None:
-    server = Server(disk / "site")
-    server.config.write_text(server.config.read_text().replace("[journal]\n", SETTINGS))
-    server.start()
-    for _ in range(10):
-        assert send(server)[0] == 250
-    server.settle()
+    with Server(disk / "site") as server:
+        server.config.write_text(server.config.read_text().replace("[journal]\n", SETTINGS))
+        server.start()
+        for _ in range(10):
+            assert send(server)[0] == 250
+        server.settle()
 
-    filler = disk / "filler"
-    fill(filler)
-    until(lambda: send(server)[0] != 250, 10, "a refusal")
-    for _ in range(5):
-        code, reply = send(server)
-        assert (code, reply[:5]) == (452, b"4.3.1"), reply
-        time.sleep(0.05)
-    assert server.mtad("trace", "from:a@sender.test", code=None).returncode == 0
+        filler = disk / "filler"
+        fill(filler)
+        until(lambda: send(server)[0] != 250, 10, "a refusal")
+        for _ in range(5):
+            code, reply = send(server)
+            assert (code, reply[:5]) == (452, b"4.3.1"), reply
+            time.sleep(0.05)
+        assert server.mtad("trace", "from:a@sender.test", code=None).returncode == 0
 
-    filler.unlink()
-    until(lambda: send(server)[0] == 250, 30, "mail to be taken again")
-    server.settle()
-    found = server.mtad("trace", "state:delivered", "--jsonl", "--limit", "1000").stdout
-    assert found.count("\n") == stored(server) > 10
-    server.mtad("audit")
-    server.stop()
-    assert "Traceback" not in server.output()
+        filler.unlink()
+        until(lambda: send(server)[0] == 250, 30, "mail to be taken again")
+        server.settle()
+        found = server.mtad("trace", "state:delivered", "--jsonl", "--limit", "1000").stdout
+        assert found.count("\n") == stored(server) > 10
+        server.mtad("audit")
+        server.stop()
+        assert "Traceback" not in server.output()

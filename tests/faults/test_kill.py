@@ -71,8 +71,11 @@ def stored(boxes: Path) -> Counter[str]:
 
 
 def test_killing_any_process_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    rng = random.Random(20)
-    server = Server(tmp_path / "site")
+    with Server(tmp_path / "site") as server:
+        kill_while_mail_comes_in(server, random.Random(20))
+
+
+def kill_while_mail_comes_in(server: Server, rng: random.Random) -> None:
     with server.changes() as changes:
         for address in BOXES:
             changes.add_box(address, "a password of the test")
