@@ -53,7 +53,7 @@ class MessageLook:
 
     def _widths(self, width: int) -> tuple[int, int, int]:
         """Cells of sender, receiver, subject in the wide layout."""
-        free = width - _TIME - _DIRECTION - 1 - _SIZE - _STATE - 8
+        free = width - _TIME - _DIRECTION - _SIZE - _STATE - 8
         address = min(40, free * 3 // 10)
         return address, address, free - 2 * address
 
