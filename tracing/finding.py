@@ -70,7 +70,9 @@ class Finder:
         tests: list[str] = []
         for term in query.terms:
             condition = finder._condition(term.matcher)
-            tests.append(f"NOT ({condition.test})" if term.negated else condition.test)
+            test = condition.test
+            # A test is unknown where a message has no sender or no address: that is no match.
+            tests.append(f"({test}) IS NOT TRUE" if term.negated else test)
             finder._values += condition.values
             if not term.negated and condition.hits is not None:
                 finder._leaders.append(condition.hits)

@@ -1,0 +1,285 @@
+"""Questions to the log: the right messages, by an index, over months, while it is written."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.tracing_events import AT, DECEMBER, Mail, mint
+from tracing import events, finding, ids, months, search
+from tracing.finding import Finder
+from tracing.log import Applied, Recorder
+from tracing.queries import Log, Stored
+from tracing.states import State
+
+NOW = DECEMBER + 3_600_000_000
+SENDERS = ("bob@example.net", "bobby@mail.example.net", "news@lists.example.com", "")
+RECIPIENTS = ("alice@example.org", "sales@example.org", "carol@sub.example.org", "al@other.org")
+SUBJECTS = ("Счёт за ноябрь", "invoice figures", "Отчёт figures", "")
+
+
+@dataclass
+class Known:
+    """What is true of a message that was recorded."""
+
+    mail: Mail
+    state: State
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Log, list[Known]]]:
+    """300 messages of two months in one log, refused ones among them."""
+    directory = tmp_path_factory.mktemp("log")
+    pick = random.Random(4)
+    recorder = Recorder(directory)
+    known: list[Known] = []
+    for number in range(1, 301):
+        at = (AT if number <= 150 else DECEMBER) + number * 10_000_000
+        mail = Mail(
+            mint(at),
+            at=at,
+            sender=pick.choice(SENDERS),
+            to=pick.sample(RECIPIENTS, pick.choice((1, 1, 2))),
+            box=pick.choice(("", "", "box@example.org")),
+            subject=pick.choice(SUBJECTS),
+            message_id=f"<{number}@example.net>",
+            ip=f"192.0.{number % 3}.{number % 7}",
+        )
+        if number % 5:
+            told, state = mail.whole(), State.STORED
+        else:
+            refused = events.SmtpReject(at=at, trace=mail.m, code=554, reply="554 no", stage="dot")
+            told, state = [*mail.begin(), refused], State.REFUSED
+            mail.subject = mail.message_id = mail.box = ""
+        known.append(Known(mail, state))
+        recorder.apply([Applied("mta-0", number, 0, told)])
+    recorder.close()
+    log = Log(directory)
+    yield log, known
+    log.close()
+
+
+def to(test: Callable[[str], bool]) -> Callable[[Known], bool]:
+    return lambda k: any(map(test, [*k.mail.to, *([k.mail.box] if k.mail.box else [])]))
+
+
+def sender(test: Callable[[str], bool]) -> Callable[[Known], bool]:
+    return lambda k: test(k.mail.sender)
+
+
+def under(domain: str) -> Callable[[str], bool]:
+    return lambda address: address.endswith(("@" + domain, "." + domain))
+
+
+def word(*found: str) -> Callable[[Known], bool]:
+    return lambda k: all(one in k.mail.subject.lower().replace("ё", "е").split() for one in found)
+
+
+QUESTIONS: dict[str, Callable[[Known], bool]] = {
+    "": lambda k: True,
+    "from:bob@example.net": sender(lambda a: a == "bob@example.net"),
+    "from:BOB@Example.net": sender(lambda a: a == "bob@example.net"),
+    "from:bob": sender(lambda a: "bob" in a),
+    "from:bobb": sender(lambda a: "bobb" in a),
+    "from:ne": sender(lambda a: a.startswith("ne")),
+    "from:example.net": sender(lambda a: "example.net" in a),
+    "from:@example.net": sender(under("example.net")),
+    "from:@mail.example.net": sender(under("mail.example.net")),
+    "from:@ample.net": lambda k: False,
+    "from:<>": sender(lambda a: not a),
+    "to:sales@example.org": to(lambda a: a == "sales@example.org"),
+    "to:box@example.org": to(lambda a: a == "box@example.org"),
+    "to:sales": to(lambda a: "sales" in a),
+    "to:al": to(lambda a: a.startswith("al")),
+    "to:@example.org": to(under("example.org")),
+    "to:@org": to(under("org")),
+    "to:nobody": lambda k: False,
+    "msgid:<7@example.net>": lambda k: k.mail.message_id == "<7@example.net>",
+    "msgid:7@example.net": lambda k: k.mail.message_id == "<7@example.net>",
+    "ip:192.0.1.4": lambda k: k.mail.ip == "192.0.1.4",
+    "ip:192.0.1.0/24": lambda k: k.mail.ip.startswith("192.0.1."),
+    "ip:2001:db8::/32": lambda k: False,
+    "subj:счет": word("счет"),
+    "subj:СЧЁТ": word("счет"),
+    "subj:figures": word("figures"),
+    'subj:"figures отчёт"': word("figures", "отчет"),
+    "subj:fig*": word("figures"),
+    "state:delivered": lambda k: k.state is State.STORED,
+    "state:refused": lambda k: k.state is State.REFUSED,
+    "!state:delivered": lambda k: k.state is State.REFUSED,
+    "since:2026-12-01T00:00Z": lambda k: k.mail.at >= DECEMBER,
+    "until:2026-12-01T00:00Z": lambda k: k.mail.at < DECEMBER,
+    "figures": word("figures"),
+    "sales": to(lambda a: "sales" in a),
+    "7@example.net": lambda k: k.mail.message_id == "<7@example.net>",
+    "192.0.1.4": lambda k: k.mail.ip == "192.0.1.4",
+    "to:sales from:@example.net": lambda k: (
+        to(lambda a: "sales" in a)(k) and sender(under("example.net"))(k)
+    ),
+    "!from:@example.net !to:sales state:delivered": lambda k: (
+        k.state is State.STORED
+        and not to(lambda a: "sales" in a)(k)
+        and not sender(under("example.net"))(k)
+    ),
+}
+
+
+@pytest.mark.parametrize("rare", [finding.RARE, 1], ids=["gathered", "walked"])
+@pytest.mark.parametrize("text", QUESTIONS)
+def test_questions(
+    filled: tuple[Log, list[Known]], monkeypatch: pytest.MonkeyPatch, text: str, rare: int
+) -> None:
+    """Gathering the rare and walking the common find the same, in the same order."""
+    monkeypatch.setattr(finding, "RARE", rare)
+    log, known = filled
+    query = search.parse(text, NOW)
+    expected = sorted((one.mail.m for one in known if QUESTIONS[text](one)), reverse=True)
+    assert log.ids(query, 1000) == expected
+    assert log.count(query) == len(expected)
+    assert [m for chunk in log.id_chunks(query, 7, 20) for m in chunk] == expected
+    if len(expected) > 4:
+        assert log.ids(query, 3) == expected[:3]
+        assert log.ids(query, 2, before=expected[1]) == expected[2:4]
+        assert list(log.newer(query, expected[3])) == expected[:3]
+
+
+def test_some_questions_find_something(filled: tuple[Log, list[Known]]) -> None:
+    """The table above is no table of empty answers."""
+    _, known = filled
+    counts = [sum(map(test, known)) for test in QUESTIONS.values()]
+    assert sum(count > 0 for count in counts) > 30
+
+
+def test_an_id_and_its_beginning(filled: tuple[Log, list[Known]]) -> None:
+    log, known = filled
+    m = known[17].mail.m
+    for shown in (ids.text(m), ids.text(m)[:9]):
+        assert log.ids(search.parse(f"id:{shown}", NOW)) == [m]
+        assert m in log.ids(search.parse(shown, NOW))
+
+
+SINGLE = {
+    "from:bob@example.net": "msg_sender",
+    "from:bob": "msg_sender",
+    "from:<>": "msg_sender",
+    "from:@example.net": "msg_sdom",
+    "to:alice@example.org": "rcpt_addr",
+    "to:alice": "rcpt_addr",
+    "to:@example.org": "rcpt_addr",
+    "msgid:<7@example.net>": "msg_mid",
+    "ip:192.0.1.4": "msg_ip",
+    "ip:192.0.1.0/24": "msg_ip",
+    "subj:figures": "VIRTUAL TABLE INDEX",
+    "state:refused": "msg_status",
+    "state:delivered": "PRIMARY KEY",
+    "": "PRIMARY KEY",
+    "figures": "msg_mid",
+}
+
+
+@pytest.mark.parametrize("text", SINGLE)
+def test_every_field_has_its_index(filled: tuple[Log, list[Known]], text: str) -> None:
+    log, _ = filled
+    link = log._link("2026-12")
+    assert link is not None
+    statements: list[str] = []
+    link.set_trace_callback(statements.append)
+    finder = Finder.of(search.parse(text, NOW), link, *months.span("2026-12"))
+    statement, values = finder.statement(finder.high)
+    link.set_trace_callback(None)
+    statements = [one for one in statements if one.startswith("SELECT")]
+    plans = [link.execute(f"EXPLAIN QUERY PLAN {statement} ORDER BY m.id DESC", values).fetchall()]
+    plans += [link.execute(f"EXPLAIN QUERY PLAN {one}").fetchall() for one in statements]
+    steps = [step[3] for plan in plans for step in plan]
+    scans = [step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step]
+    allowed = ("SCAN json_each", "SCAN (subquery", "SCAN CONSTANT")
+    assert [step for step in scans if not step.startswith(allowed)] == []
+    assert any(SINGLE[text] in step for step in steps), steps
+
+
+def test_rows_and_recipients(filled: tuple[Log, list[Known]]) -> None:
+    log, known = filled
+    rows = log.rows([one.mail.m for one in known] + [5])
+    assert len(rows) == len(known)
+    for one in known:
+        row, mail = rows[one.mail.m], one.mail
+        assert (row.sender, row.subject, row.ip) == (mail.sender, mail.subject, mail.ip)
+        assert (row.state, row.nrcpt, row.helo) == (one.state, len(mail.to), "mx.example.net")
+        assert row.recipients == tuple(mail.box or address for address in mail.to)
+        originals = [r.original for r in log.recipients(mail.m)]
+        assert originals == [address if mail.box else "" for address in mail.to]
+
+
+def test_a_timeline_is_the_messages_own(filled: tuple[Log, list[Known]]) -> None:
+    log, known = filled
+    mail = next(one.mail for one in known if one.state is State.STORED)
+    kinds = [one.event.kind for one in log.timeline(mail.m)]
+    assert kinds[:3] == ["conn.open", "smtp.ehlo", "smtp.mail"]
+    assert kinds[-1] == "conn.close"
+    assert {one.event.trace for one in log.timeline(mail.m)} == {mail.m, mail.cn}
+    assert {one.event.trace for one in log.timeline(mail.cn)} == {mail.cn}
+    assert log.timeline(ids.lowest(AT) + 1) == []
+
+
+def test_following_by_cursor(filled: tuple[Log, list[Known]]) -> None:
+    log, _ = filled
+    assert log.events_after(log.cursor()) == []
+    cursor: dict[str, int] = {}
+    seen: list[Stored] = []
+    while part := log.events_after(cursor, 100):
+        cursor.update((one.month, one.seq) for one in part)
+        seen += part
+    assert cursor == log.cursor()
+    assert [one.seq for one in seen if one.month == "2026-11"] == list(
+        range(1, cursor["2026-11"] + 1)
+    )
+
+
+def test_the_overview(filled: tuple[Log, list[Known]]) -> None:
+    log, known = filled
+    begin, end = AT, AT + 10**9
+    seen = [one for one in known if begin <= one.mail.at < end]
+    glance = log.overview(begin, end)
+    assert sum(glance.counts.values()) == len(seen) > 50
+    assert glance.counts[State.REFUSED] == sum(one.state is State.REFUSED for one in seen)
+    assert sum(minute.received for minute in glance.flow) == glance.counts[State.STORED]
+    assert sum(minute.refused for minute in glance.flow) == glance.counts[State.REFUSED]
+    assert [minute.at for minute in glance.flow] == sorted(minute.at for minute in glance.flow)
+    assert all(row.state is State.REFUSED for row in glance.failures)
+    assert glance.failures
+    assert glance.messages == len(known)
+
+
+def test_no_log_yet(tmp_path: Path) -> None:
+    log = Log(tmp_path / "none")
+    assert log.ids(search.EVERYTHING) == []
+    assert log.timeline(5) == []
+    assert log.overview(0, NOW).messages == 0
+    log.close()
+
+
+def test_reading_beside_the_recorder(tmp_path: Path) -> None:
+    """An open log sees what is recorded later, a month that begins too."""
+    recorder, log = Recorder(tmp_path), Log(tmp_path)
+    seen: list[int] = []
+    for number, at in enumerate((AT, AT, DECEMBER), 1):
+        mail = Mail(mint(at + number * 1000), at=at)
+        recorder.apply([Applied("mta-0", number, 0, mail.whole())])
+        seen.insert(0, mail.m)
+        assert log.ids(search.EVERYTHING) == seen
+    log.close()
+    recorder.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['to:"\'; DROP TABLE msg; --"', 'subj:"a\'b"', 'from:"%_\\"', "to:a\"b'c", "subj:ﬁ\u0301"],
+)
+def test_hostile_queries_find_nothing_and_break_nothing(
+    filled: tuple[Log, list[Known]], text: str
+) -> None:
+    log, known = filled
+    assert log.ids(search.parse(text, NOW)) == []
+    assert log.count(search.EVERYTHING) == len(known)
