@@ -206,6 +206,29 @@ def test_numbers_and_ids_never_go_back(tmp_path: Path, monkeypatch: pytest.Monke
     reader.close()
 
 
+def test_a_number_that_was_seen_and_lost_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 10**18)
+    journal = Journal.open(tmp_path / "mta-0", node=1)
+    journal.commit_now(meta("durable"))
+    end = journal._tip._at
+    for i in range(50):  # as the timer does: written, seen by readers, not synced
+        journal.note(event(str(i)))
+        journal._enqueue(None, b"")
+        journal._write_pending()
+    reader = Reader(tmp_path / "mta-0")
+    seen = [one.seq for one in reader.frames(0)][-1]
+    reader.close()
+    assert seen > journal._seq - 51
+    journal._release()
+    os.truncate(segment.live_path(tmp_path / "mta-0", 1), end)
+    monkeypatch.setattr(time, "time_ns", lambda: 10**17)
+    again = Journal.open(tmp_path / "mta-0", node=1)
+    assert again.commit_now(meta("after the power cut")) > seen
+    again.close_now()
+
+
 def test_a_journal_has_one_owner(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "cli-40", node=40)
     with pytest.raises(Locked):

@@ -138,6 +138,7 @@ class Files:
     def replace(self, path: str, target: str, wanted: Content) -> None:
         """Put the content in the place of a file of the same name, whatever that holds."""
         aside = _aside(target)
+        self.make_mailbox(os.path.dirname(os.path.dirname(target)))
         if os.path.lexists(aside):
             disk.unlink(aside)
         try:
