@@ -5,8 +5,8 @@ clear, and the header fields people search by; like the mail itself it never lea
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SCHEMA = """
 CREATE TABLE meta (k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE segment (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE pack (no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind BLOB NOT NULL,
-    salt BLOB NOT NULL, size INTEGER NOT NULL);
+    salt BLOB NOT NULL, size INTEGER NOT NULL, listed INTEGER NOT NULL);
 CREATE TABLE frame (no INTEGER PRIMARY KEY, pack INTEGER NOT NULL, number INTEGER NOT NULL,
     at INTEGER NOT NULL, stored INTEGER NOT NULL, raw INTEGER NOT NULL, count INTEGER NOT NULL);
 CREATE TABLE object (id BLOB PRIMARY KEY, frame INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -31,7 +31,7 @@ _PLACES = (
     "WHERE o.id IN ({})"
 )
 _HEADS = "SELECT id, subject, sender, at, message_id FROM head WHERE id IN ({})"
-VERSION = "1"
+VERSION = "2"
 _AT_ONCE = 500
 """Ids in one statement."""
 
@@ -97,11 +97,14 @@ class Cache:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._db.close()
-        self._drop()
-        self._db = self._open()
+    def forget(self) -> None:
+        """Forget where everything is and which snapshots there are.
+
+        The header fields stay: they belong to contents, wherever those lie.
+        """
+        with self._writing() as db:
+            for name in ("segment", "pack", "frame", "object", "snapshot"):
+                db.execute(f"DELETE FROM {name}")  # noqa: S608 - names of our own
 
     def close(self) -> None:
         """Release the file."""
@@ -113,22 +116,24 @@ class Cache:
         """The index segments that were taken in."""
         return {name for (name,) in self._db.execute("SELECT name FROM segment")}
 
-    def packs(self) -> dict[str, tuple[bytes, bytes, int]]:
-        """Every pack known: kind, salt, size."""
-        rows = self._db.execute("SELECT name, kind, salt, size FROM pack")
-        return {name: (kind, salt, size) for name, kind, salt, size in rows}
+    def packs(self) -> set[str]:
+        """Every pack known."""
+        return {name for (name,) in self._db.execute("SELECT name FROM pack")}
 
-    def add(self, segments: Iterable[str], packs: Sequence[PackEntry]) -> None:
-        """Take in packs and remember the segments they came from, in one transaction."""
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
+    def listed(self) -> set[str]:
+        """The packs that an index segment lists."""
+        return {name for (name,) in self._db.execute("SELECT name FROM pack WHERE listed")}
+
+    def add(self, segment: str | None, packs: Sequence[PackEntry]) -> None:
+        """Take in packs and the segment that lists them, if any does, in one transaction."""
+        with self._writing() as db:
             for pack in packs:
-                fields = (pack.name.hex(), pack.kind, pack.salt, pack.size)
+                if segment:
+                    db.execute("UPDATE pack SET listed=1 WHERE name=?", (pack.name.hex(),))
                 row = db.execute(
-                    "INSERT INTO pack (name, kind, salt, size) VALUES (?, ?, ?, ?) "
+                    "INSERT INTO pack (name, kind, salt, size, listed) VALUES (?, ?, ?, ?, ?) "
                     "ON CONFLICT DO NOTHING RETURNING no",
-                    fields,
+                    (pack.name.hex(), pack.kind, pack.salt, pack.size, segment is not None),
                 ).fetchone()
                 if row is None:
                     continue
@@ -143,16 +148,33 @@ class Cache:
                         "INSERT OR IGNORE INTO object VALUES (?, ?, ?, ?)",
                         [(each, number, at, length) for each, at, length in frame.objects()],
                     )
-            db.executemany("INSERT OR IGNORE INTO segment VALUES (?)", [(s,) for s in segments])
-            db.execute("COMMIT")
+            if segment:
+                db.execute("INSERT OR IGNORE INTO segment VALUES (?)", (segment,))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            self._db.execute("ROLLBACK")
             raise
 
     def has(self, object_id: bytes) -> bool:
         """Whether an object is stored."""
         found = self._db.execute("SELECT 1 FROM object WHERE id=?", (object_id,)).fetchone()
         return found is not None
+
+    def stored(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Those of the objects that are stored."""
+        found: set[bytes] = set()
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            query = f"SELECT id FROM object WHERE id IN ({_marks(some)})"  # noqa: S608
+            found.update(object_id for (object_id,) in self._db.execute(query, some))
+        return found
 
     def place(self, object_id: bytes) -> Place | None:
         """Where an object is."""
@@ -167,23 +189,6 @@ class Cache:
             found.update({row[0]: Place(*row[1:]) for row in rows})
         return found
 
-    def objects_in(self, pack: str) -> dict[int, list[tuple[bytes, int, int]]]:
-        """The objects of a pack by frame number: id, start, length."""
-        found: dict[int, list[tuple[bytes, int, int]]] = {}
-        rows = self._db.execute(
-            "SELECT f.number, o.id, o.at, o.length FROM pack p JOIN frame f ON f.pack=p.no "
-            "JOIN object o ON o.frame=f.no WHERE p.name=? ORDER BY f.number, o.at",
-            (pack,),
-        )
-        for number, *fields in rows:
-            found.setdefault(number, []).append((fields[0], fields[1], fields[2]))
-        return found
-
-    def count(self) -> int:
-        """How many objects are stored."""
-        (number,) = self._db.execute("SELECT count(*) FROM object").fetchone()
-        return int(number)
-
     # ------------------------------------------------------------ snapshots
 
     def snapshots(self) -> dict[str, bytes]:
@@ -192,9 +197,9 @@ class Cache:
 
     def keep_snapshots(self, add: dict[str, bytes], remove: Iterable[str]) -> None:
         """Remember commits and forget those that are gone."""
-        with closing(self._db.cursor()) as cursor:
-            cursor.executemany("INSERT OR REPLACE INTO snapshot VALUES (?, ?)", add.items())
-            cursor.executemany("DELETE FROM snapshot WHERE name=?", [(name,) for name in remove])
+        with self._writing() as db:
+            db.executemany("INSERT OR REPLACE INTO snapshot VALUES (?, ?)", add.items())
+            db.executemany("DELETE FROM snapshot WHERE name=?", [(name,) for name in remove])
 
     # ---------------------------------------------------------------- heads
 
@@ -210,9 +215,8 @@ class Cache:
     def keep_heads(self, heads: dict[bytes, Head]) -> None:
         """Remember header fields."""
         rows = [(i, h.subject, h.sender, h.at, h.message_id) for i, h in heads.items()]
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?)", rows)
-        self._db.execute("COMMIT")
+        with self._writing() as db:
+            db.executemany("INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def _marks(values: Sequence[bytes]) -> str:

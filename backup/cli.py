@@ -254,8 +254,8 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
             f"{report.snapshots} snapshots, {report.packs} packs, {report.objects} objects {how}; "
             f"{len(report.findings)} problems"
         )
-        if report.unreferenced:
-            click.echo(f"{report.unreferenced} packs of runs that did not finish; harmless")
+        if report.relisted:
+            click.echo(f"{report.relisted} packs that the index did not list are listed again")
     if report.is_clean:
         return Exit.OK
     return Exit.PROBLEMS if report.is_whole else Exit.CORRUPT

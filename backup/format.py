@@ -12,7 +12,8 @@ the pack's 32-octet random salt, so the nonce is the frame's number and never re
 
 A data frame's payload is ``count`` lengths (u32), then the objects. The table frame repeats
 what the pack holds; an object's id is computed from its content, so the table can be rebuilt
-from the frames and the index from the tables. Little-endian throughout.
+from the frames and the index from the tables. Frames of manifests are written twice, numbers
+2n and 2n + 1, side by side and equally long. Little-endian throughout.
 """
 
 import hashlib
@@ -325,8 +326,6 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
     unread: tuple[str, ...] = ()
     """Messages that could not be read, as ``box/mailbox/base``."""
-    marks: dict[str, int] = {}
-    """Reserved for the journal positions the snapshot stands at."""
 
 
 def chunks(entries: list[Entry]) -> list[Chunk]:

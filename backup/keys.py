@@ -15,14 +15,15 @@ from backup import format
 from backup.format import Damaged, Keys
 from backup.places import Folder
 from mtad import clock
-from mtad.errors import Corrupt, MtadError, NotPermitted
+from mtad.errors import Corrupt, MtadError, NothingFound, NotPermitted
 
 KEY_BYTES = 32
 COPY = ".copy"
 CONFIG = "config.json"
+HEALED = "healed from its second copy"
 
 
-class NoRepository(MtadError):
+class NoRepository(NothingFound):
     """There is no repository where one was expected."""
 
 
@@ -57,23 +58,33 @@ def read_twice(
         raise Corrupt("; ".join(f"{folder.root / each} {why}" for each, why in bad))
     notes = []
     for each, why in bad:
+        then = "its second copy is good"
         if heal:
-            folder.put(each, good)
-        healed = "; healed from its second copy" if heal else "; its second copy is good"
-        notes.append(f"{each} {why}{healed}")
+            try:
+                folder.put(each, good)
+                then = HEALED
+            except OSError as error:
+                then = f"its second copy is good, but it cannot be healed: {error.strerror}"
+        notes.append(f"{each} {why}; {then}")
     return good, notes
 
 
 def make_key(path: Path) -> bytes:
-    """A key file of 32 random octets, mode 0600, durable. Raises FileExistsError."""
+    """A key file of 32 random octets, mode 0600, durable, whole or not there.
+
+    Raises FileExistsError.
+    """
     key = secrets.token_bytes(KEY_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(handle, key)
         os.fsync(handle)
+        os.link(draft, path)
     finally:
         os.close(handle)
+        draft.unlink()
     parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(parent)

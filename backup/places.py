@@ -6,6 +6,7 @@ can make any of them fail.
 """
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import BinaryIO
 
 STALE_SECONDS = 86_400
 """Age from which a file in ``tmp/`` belongs to a run that died."""
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Upload:
@@ -23,6 +25,7 @@ class Upload:
         self._folder = folder
         self.path = folder.root / "tmp" / f"{os.getpid()}-{secrets.token_hex(8)}"
         folder.step("create")
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self._file: BinaryIO = open(self.path, "xb", buffering=0)  # noqa: SIM115
         self.size = 0
 
@@ -110,10 +113,21 @@ class Folder:
         except FileNotFoundError:
             return []
 
+    def segments(self) -> set[str]:
+        """The name of every index segment."""
+        return {name for name in self.names("index") if _HASH.fullmatch(name)}
+
     def packs(self) -> Iterator[str]:
         """The name of every pack."""
         for prefix in self.names("packs"):
-            yield from self.names(f"packs/{prefix}")
+            yield from (n for n in self.names(f"packs/{prefix}") if _HASH.fullmatch(n))
+
+    def sync_pack(self, name: str) -> None:
+        """Make the name of a pack durable that another run gave it. Raises OSError."""
+        self.step("sync folder")
+        target = (self.root / pack_path(name)).parent
+        _sync(target)
+        _sync(target.parent)
 
     def remove(self, name: str) -> None:
         """Remove a file; quiet when it is gone."""

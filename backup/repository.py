@@ -5,6 +5,8 @@ that lists them, then the commit file, which alone makes a snapshot. Whatever st
 before that leaves octets that nothing refers to; earlier snapshots are never touched.
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import secrets
 import threading
@@ -17,10 +19,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backup import format, keys, split
 from backup.cache import Cache, Place
-from backup.format import COMMIT, INDEX, TABLE, TEXT, Commit, Damaged, PackEntry
+from backup.format import COMMIT, INDEX, MANIFEST, TABLE, TEXT, Commit, Damaged, PackEntry
 from backup.places import Folder, pack_path
 from mtad.clock import from_us
-from mtad.errors import Corrupt, MtadError
+from mtad.errors import Corrupt, MtadError, NothingFound
 
 LEVEL = 3
 FRAMES_KEPT = 32 * 2**20
@@ -50,12 +52,19 @@ def _expand(packed: bytes, raw: int) -> bytes:
     return data
 
 
+def twin(place: Place) -> Place:
+    """Where the other copy of a manifest's frame is."""
+    apart = format.FRAME.size + place.stored
+    offset = place.offset + (-apart if place.number % 2 else apart)
+    return dataclasses.replace(place, number=place.number ^ 1, offset=offset)
+
+
 class Repository:
     """An open repository: reads objects by id, and begins writers. For one thread at a time."""
 
     def __init__(self, folder: Folder, key_file: Path, cache: Path, *, heal: bool = False) -> None:
         """Open it; ``heal`` repairs second copies. Raises what ``keys.unlock`` raises."""
-        self.folder = folder
+        self.folder, self._heal = folder, heal
         key = keys.read_key(key_file)
         self.id, self.keys, self.notes = keys.unlock(folder, key, key_file, heal=heal)
         self.cache = Cache(cache / f"repository-{self.id[:16]}.sqlite", self.id)
@@ -104,24 +113,40 @@ class Repository:
     def refresh(self) -> None:
         """Bring the cache up to what the repository holds.
 
-        An index segment that cannot be read is replaced by the tables of the packs
+        An index segment that is damaged or gone is replaced by the tables of the packs
         themselves.
         """
-        names = set(self.folder.names("index"))
+        names = self.folder.segments()
         if self.cache.segments() - names:
-            self.cache.reset()
-        unread = sorted(names - self.cache.segments())
-        bad = False
-        for name in unread:
+            self.cache.forget()
+        known = self.cache.segments()
+        doubtful = not known
+        for name in sorted(names - known):
             try:
-                packs = self.segment(name)
+                self.cache.add(name, self.segment(name))
             except (OSError, Damaged) as error:
                 self.notes.append(f"index/{name} is damaged: {error}; using the packs themselves")
-                bad = True
-                continue
-            self.cache.add([name], packs)
-        if bad:
-            self.index_packs()
+                doubtful = True
+        if doubtful:
+            known = self.cache.packs()
+            packs, problems = self.tables(n for n in self.folder.packs() if n not in known)
+            self.cache.add(None, packs)
+            self.notes += [f"{path} {why}" for path, why in problems]
+
+    def adopt(self) -> tuple[list[PackEntry], list[tuple[str, str]]]:
+        """List the packs durably that no index segment lists.
+
+        They are of runs that were stopped, and then need not be stored again, or their
+        segment is damaged or gone. Returns them, and path and reason of those that cannot
+        be read. Raises OSError.
+        """
+        listed = self.cache.listed()
+        packs, problems = self.tables(n for n in self.folder.packs() if n not in listed)
+        for pack in packs:
+            self.folder.sync_pack(pack.name.hex())
+        self.cache.add(None, packs)
+        self.write_segment(packs)
+        return packs, problems
 
     def segment(self, name: str) -> list[PackEntry]:
         """The packs an index segment lists. Raises OSError, Damaged."""
@@ -136,30 +161,52 @@ class Repository:
             data = self.seal_small(INDEX, format.encode(packs))
             name = hashlib.sha256(data).hexdigest()
             self.folder.put(f"index/{name}", data)
-            self.cache.add([name], packs)
+            self.cache.add(name, packs)
 
-    def index_packs(self) -> None:
-        """Take in every pack the cache does not know, from its own table or its frames."""
-        known = self.cache.packs()
-        for name in self.folder.packs():
-            if name not in known:
-                try:
-                    self.cache.add([], [self.table(name)])
-                except (OSError, Damaged) as error:
-                    self.notes.append(f"{pack_path(name)}: {error}")
+    def tables(self, names: Iterable[str]) -> tuple[list[PackEntry], list[tuple[str, str]]]:
+        """What packs say they hold; path and reason of those that do not say.
 
-    def table(self, name: str) -> PackEntry:
-        """What a pack says it holds; from its frames where its end is damaged.
-
-        Raises OSError, and Damaged when not even that can be told.
+        A pack whose end is damaged is told by its frames, after all others: the ids of
+        messages can be computed only where their bodies are known.
         """
-        data = self.folder.get(pack_path(name))
-        try:
-            offset, length, header = format.read_footer(data[-format.FOOTER.size :])
-            entry = self._read_table(data[offset : offset + length], header)
-        except Damaged:
-            entry = self._scan(data)
-        return PackEntry(bytes.fromhex(name), entry.kind, entry.salt, len(data), entry.frames)
+        found: list[PackEntry] = []
+        problems: list[tuple[str, str]] = []
+        endless: list[tuple[bool, str]] = []
+        for name in names:
+            try:
+                found.append(self._table(name))
+            except OSError as error:
+                problems.append((pack_path(name), f"cannot be read: {error.strerror}"))
+            except Damaged:
+                header = self.folder.read(pack_path(name), 0, format.PACK.size)
+                endless.append((header[4:5] == TEXT, name))
+        if endless:
+            self.cache.add(None, found)
+        for _, name in sorted(endless):
+            try:
+                data = self.folder.get(pack_path(name))
+                entry = self._named(name, len(data), self._scan(data))
+            except (OSError, Damaged) as error:
+                problems.append((pack_path(name), f"cannot be indexed: {error}"))
+                continue
+            self.cache.add(None, [entry])
+            found.append(entry)
+        return found, problems
+
+    def _table(self, name: str) -> PackEntry:
+        """What a pack says at its end. Raises OSError, Damaged."""
+        path = pack_path(name)
+        size = self.folder.size(path)
+        end = self.folder.read(path, max(0, size - format.FOOTER.size), format.FOOTER.size)
+        offset, length, header = format.read_footer(end)
+        if offset + length > size:
+            raise Damaged("the pack's end points outside it")
+        table = self._read_table(self.folder.read(path, offset, length), header)
+        return self._named(name, size, table)
+
+    @staticmethod
+    def _named(name: str, size: int, table: PackEntry) -> PackEntry:
+        return PackEntry(bytes.fromhex(name), table.kind, table.salt, size, table.frames)
 
     def _read_table(self, frame: bytes, header: bytes) -> PackEntry:
         kind, number, count, stored, raw = format.read_frame_header(frame)
@@ -171,43 +218,46 @@ class Repository:
         return format.decode(_expand(packed, raw), PackEntry)
 
     def _scan(self, data: bytes) -> PackEntry:
-        """A pack's table made from its frames, as far as they follow one another."""
+        """A pack's table made from its readable frames, as far as they follow one another.
+
+        Raises Damaged when there is none.
+        """
         header = data[: format.PACK.size]
         kind, salt = format.read_header(header)
         cipher = self.keys.cipher(header)
-        at = format.PACK.size
+        at, following = format.PACK.size, 0
         frames: list[format.FrameEntry] = []
         while True:
+            start = at + format.FRAME.size
             try:
-                what, number, count, stored, raw = format.read_frame_header(
-                    data[at : at + format.FRAME.size]
-                )
+                what, number, count, stored, raw = format.read_frame_header(data[at:start])
             except Damaged:
                 break
-            if what == TABLE or number != len(frames):
+            if what == TABLE or number != following:
                 break
-            start = at + format.FRAME.size
             sealed = data[start : start + stored]
-            try:
+            with contextlib.suppress(Damaged):
                 packed = format.unseal(cipher, header, kind, number, count, raw, sealed)
                 content = _expand(packed, raw)
                 lengths = format.read_lengths(content, count)
-            except Damaged:
-                lengths, content = (), b""
-            ids, begin = [], 4 * count
-            for length in lengths:
-                digest = hashlib.sha256(self._identity(kind, content[begin : begin + length]))
-                ids.append(self.keys.id_of(kind, digest.digest()))
-                begin += length
-            frames.append(format.FrameEntry(number, at, stored, raw, lengths, b"".join(ids)))
-            at = start + stored
+                ids, begin = [], 4 * count
+                for length in lengths:
+                    ids.append(self._identity(kind, content[begin : begin + length]))
+                    begin += length
+                frames.append(format.FrameEntry(number, at, stored, raw, lengths, b"".join(ids)))
+            at, following = start + stored, following + 1
+        if not frames:
+            raise Damaged("none of its frames can be read")
         return PackEntry(b"", kind, salt, 0, tuple(frames))
 
     def _identity(self, kind: bytes, stored: bytes) -> bytes:
-        """The octets an object's id is made of: a message is known by itself, not its record."""
-        if kind != TEXT:
-            return stored
-        return split.compose(stored, self.objects(split.wanted(stored)))
+        """An object's id; of a message whose bodies are lost, one that nothing has."""
+        try:
+            if kind == TEXT:
+                stored = split.compose(stored, self.objects(split.wanted(stored)))
+        except Damaged:
+            return bytes(format.ID)
+        return self.keys.id_of(kind, hashlib.sha256(stored).digest())
 
     # ------------------------------------------------------------------ reading
 
@@ -250,7 +300,13 @@ class Repository:
         place = self.cache.place(object_id)
         if place is None:
             raise Damaged(f"object {object_id.hex()[:16]} is in no pack")
-        return self.frame(place)[place.at : place.at + place.length]
+        try:
+            data = self.frame(place)
+        except Damaged:
+            if place.kind != MANIFEST:
+                raise
+            data = self.frame(twin(place))
+        return data[place.at : place.at + place.length]
 
     def objects(self, ids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Several objects. Raises Damaged when one is missing or unreadable."""
@@ -301,9 +357,14 @@ class Repository:
         found: dict[str, bytes] = {}
         for name in names - cached.keys():
             try:
-                found[name] = self.commit_body(name)[0]
+                found[name], notes = self.commit_body(name, heal=self._heal)
+                format.decode(found[name], Commit)
+                self.notes += notes
             except Corrupt as error:
                 self.notes.append(str(error))
+            except Damaged as error:
+                del found[name]
+                self.notes.append(f"snapshots/{name} cannot be read: {error}")
         if found or cached.keys() - names:
             self.cache.keep_snapshots(found, cached.keys() - names)
         commits = {
@@ -328,22 +389,32 @@ class Repository:
         """The snapshot that ``latest``, a name, or an unambiguous part of one means."""
         found = self.snapshots()
         if not found:
-            raise MtadError("there is no snapshot yet; 'mtad snapshot create' takes one")
+            raise NothingFound("there is no snapshot yet; 'mtad snapshot create' takes one")
         if given in ("", "latest"):
             name = next(reversed(found))
         else:
             fits = [n for n in found if n.startswith(given) or n.rpartition("-")[2] == given]
             if len(fits) != 1:
                 what = "is no snapshot" if not fits else f"may be any of {', '.join(fits[:5])}"
-                raise MtadError(f"{given!r} {what}; 'mtad snapshot list' shows them")
+                raise NothingFound(f"{given!r} {what}; 'mtad snapshot list' shows them")
             name = fits[0]
         return name, found[name]
 
     def commit(self, commit: Commit) -> str:
-        """Write the commit file and its copy: the snapshot exists from the first rename on."""
+        """Write the commit file and its copy: the snapshot exists from the first rename on.
+
+        Raises OSError; then it does not exist.
+        """
         data = self.seal_small(COMMIT, format.encode(commit))
         name = f"{from_us(commit.at):%Y%m%dT%H%M%SZ}-{hashlib.sha256(data).hexdigest()[:8]}"
-        keys.twice(self.folder, f"snapshots/{name}", data)
+        path = f"snapshots/{name}"
+        try:
+            keys.twice(self.folder, path, data)
+        except OSError:
+            for each in (path, path + keys.COPY):
+                with contextlib.suppress(OSError):
+                    self.folder.remove(each)
+            raise
         return name
 
 

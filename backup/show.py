@@ -155,7 +155,7 @@ def report_fields(report: Report) -> dict[str, Any]:
         "packs": report.packs,
         "objects": report.objects,
         "bytes_read": report.octets,
-        "unreferenced_packs": report.unreferenced,
+        "relisted_packs": report.relisted,
         "findings": [
             {
                 "file": finding.file,

@@ -78,6 +78,7 @@ def create(
         at = max([clock.now_us(), *(commit.at + 1 for commit in earlier.values())])
         run = _Run(repository, aside, Progress(len(boxes)), progress)
         try:
+            repository.adopt()
             lines = []
             for address, folder in boxes:
                 sync(address)
@@ -146,6 +147,8 @@ class _Run:
         """Store what a box has and the repository has not; the box's line in the commit."""
         state = reading.read_box(folder, address)
         known = self._known(address, earlier)
+        stored = self.repository.cache.stored([object_id for object_id, _ in known.values()])
+        known = {base: each for base, each in known.items() if each[0] in stored}
         ids = [self._stored(message, known) for message in state.messages]
         self._links.mkdir(mode=0o700)
         try:

@@ -7,15 +7,17 @@ recomposed and compared with its id. What is kept twice (config, keys, commits) 
 be computed (the index) is healed and reported all the same.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from backup import format, keys, split
 from backup.cache import Place
-from backup.format import TEXT, BoxRoot, Commit, Damaged, PackEntry
+from backup.format import BODY, MANIFEST, TEXT, BoxRoot, Commit, Damaged, PackEntry
+from backup.keys import HEALED
 from backup.places import pack_path
-from backup.repository import Repository
+from backup.repository import Repository, twin
 from mtad.errors import Corrupt
 
 
@@ -53,7 +55,8 @@ class Report:
     packs: int = 0
     objects: int = 0
     octets: int = 0
-    unreferenced: int = 0
+    relisted: int = 0
+    """Packs that no index segment listed and one lists now."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -78,7 +81,7 @@ def verify(
     for note in repository.notes:
         file, _, what = note.partition(" ")
         if not file.startswith(("index/", "packs/")):
-            report.findings.append(Finding(file, what, healed="healed" in what))
+            report.findings.append(Finding(file, what, healed=what.endswith(HEALED)))
     check = _Check(repository, report)
     check.index()
     commits = check.commits()
@@ -95,6 +98,8 @@ class _Check:
         self._packs: dict[str, PackEntry] = {}
         self._bad: dict[bytes, Finding] = {}
         """Damaged or missing objects and the finding that names them."""
+        self._lossy: list[PackEntry] = []
+        """Packs that are missing or of another length."""
 
     def _found(self, finding: Finding) -> Finding:
         self._report.findings.append(finding)
@@ -105,30 +110,24 @@ class _Check:
     def index(self) -> None:
         """Index segments; a damaged one is written anew from the packs and then removed."""
         bad: list[Finding] = []
-        for name in self._repository.folder.names("index"):
+        self._repository.cache.forget()
+        for name in sorted(self._repository.folder.segments()):
             try:
-                for pack in self._repository.segment(name):
-                    self._packs[pack.name.hex()] = pack
+                packs = self._repository.segment(name)
             except (OSError, Damaged) as error:
                 bad.append(self._found(Finding(f"index/{name}", f"is damaged: {error}")))
-        missing = [name for name in self._repository.folder.packs() if name not in self._packs]
-        if not bad:
-            self._report.unreferenced = len(missing)
-            return
-        rebuilt = []
-        for name in missing:
-            try:
-                rebuilt.append(self._repository.table(name))
-            except (OSError, Damaged) as error:
-                self._found(Finding(pack_path(name), f"cannot be indexed: {error}"))
-        self._packs.update((pack.name.hex(), pack) for pack in rebuilt)
-        self._repository.write_segment(rebuilt)
+                continue
+            self._repository.cache.add(name, packs)
+            self._packs.update((pack.name.hex(), pack) for pack in packs)
+        adopted, problems = self._repository.adopt()
+        self._packs.update((pack.name.hex(), pack) for pack in adopted)
+        self._report.relisted = len(adopted)
+        for path, why in problems:
+            self._found(Finding(path, why))
         for finding in bad:
             self._repository.folder.remove(finding.file)
             finding.what += "; rebuilt from the packs"
             finding.healed = True
-        self._repository.cache.reset()
-        self._repository.refresh()
 
     def commits(self) -> dict[str, Commit]:
         """Commit files; a damaged copy is healed from the other."""
@@ -144,7 +143,7 @@ class _Check:
                 continue
             for note in notes:
                 file, _, what = note.partition(" ")
-                self._found(Finding(file, what, healed=True))
+                self._found(Finding(file, what, healed=what.endswith(HEALED)))
         self._report.snapshots = len(commits)
         return commits
 
@@ -171,8 +170,15 @@ class _Check:
                 finding = Finding(path, f"cannot be read: {error.strerror}")
                 self._lose(pack, self._found(finding))
         progress(len(order), len(order))
+        if not self._report.read_data and any(pack.kind == BODY for pack in self._lossy):
+            for pack in order:
+                if pack.kind == TEXT and pack not in self._lossy:
+                    with contextlib.suppress(OSError):
+                        path = pack_path(pack.name.hex())
+                        self._read_pack(pack, path, self._repository.folder.get(path))
 
     def _lose(self, pack: PackEntry, finding: Finding) -> None:
+        self._lossy.append(pack)
         for frame in pack.frames:
             self._lose_frame(frame, finding)
 
@@ -184,6 +190,7 @@ class _Check:
     def _size(self, pack: PackEntry, path: str, size: int) -> None:
         finding = Finding(path, f"has {size} octets instead of {pack.size}", min(size, pack.size))
         self._found(finding)
+        self._lossy.append(pack)
         for frame in pack.frames:
             if frame.offset + format.FRAME.size + frame.stored > size:
                 self._lose_frame(frame, finding)
@@ -238,13 +245,27 @@ class _Check:
             if format.read_lengths(content, count) != frame.lengths:
                 raise Damaged("the frame's objects are not those of the index")
         except Damaged as error:
-            self._lose_frame(frame, self._found(Finding(path, str(error), frame.offset)))
+            finding = self._found(Finding(path, str(error), frame.offset))
+            if pack.kind == MANIFEST and self._has_twin(place, data):
+                finding.what += "; its second copy is good"
+            else:
+                self._lose_frame(frame, finding)
             return
         for object_id, at, length in frame.objects():
             why = self._object(pack.kind, object_id, content[at : at + length])
             if why:
                 finding = Finding(path, why, frame.offset, (object_id.hex(),))
                 self._bad[object_id] = self._found(finding)
+
+    def _has_twin(self, place: Place, data: bytes) -> bool:
+        """Whether the other copy of a manifest's frame is readable."""
+        other = twin(place)
+        start = other.offset + format.FRAME.size
+        try:
+            self._repository.open_frame(other, data[start : start + other.stored])
+        except Damaged:
+            return False
+        return True
 
     def _object(self, kind: bytes, object_id: bytes, stored: bytes) -> str:
         """What is wrong with an object that was read; nothing if it is what its id says."""

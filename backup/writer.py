@@ -104,14 +104,16 @@ class _Pack:
         self._hash.update(data)
 
     def add(self, ids: list[bytes], lengths: list[int], raw: int, packed: bytes) -> None:
+        """Append a frame; one of manifests twice, so that no single damage costs a listing."""
         upload = self._upload or self._begin()
-        number = len(self._frames)
-        offset = upload.size
-        fields = (self._kind, number, len(ids), raw, packed)
-        self._put(upload, format.seal(self._cipher, self._header, *fields))
-        stored = len(packed) + format.TAG
-        entry = (number, offset, stored, raw, tuple(lengths), b"".join(ids))
-        self._frames.append(format.FrameEntry(*entry))
+        for _ in range(1 + (self._kind == MANIFEST)):
+            number = len(self._frames)
+            offset = upload.size
+            fields = (self._kind, number, len(ids), raw, packed)
+            self._put(upload, format.seal(self._cipher, self._header, *fields))
+            stored = len(packed) + format.TAG
+            entry = (number, offset, stored, raw, tuple(lengths), b"".join(ids))
+            self._frames.append(format.FrameEntry(*entry))
         if upload.size >= PACK_BYTES:
             self.close()
 
