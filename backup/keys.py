@@ -127,16 +127,20 @@ def initialise(folder: Folder, key: bytes) -> str:
     return repository.hex()
 
 
-def unlock(folder: Folder, key: bytes, path: Path, *, heal: bool) -> tuple[str, Keys, list[str]]:
-    """The repository's id and subkeys, and what was wrong with copies.
-
-    Raises NoRepository, Corrupt (both copies of something are bad) or NotPermitted (the key
-    is whole and opens nothing: it belongs to another repository).
-    """
-    if not (folder.exists(CONFIG) or folder.exists(CONFIG + COPY)):
+def require(folder: Folder) -> None:
+    """Raise NoRepository unless there is a repository, readable or not."""
+    if not any(folder.exists(name) for name in (CONFIG, CONFIG + COPY)):
         raise NoRepository(
             f"there is no snapshot repository in {folder.root}; 'mtad snapshot create' makes one"
         )
+
+
+def unlock(folder: Folder, key: bytes, path: Path, *, heal: bool) -> tuple[str, Keys, list[str]]:
+    """The repository's id and subkeys, and what was wrong with copies.
+
+    Raises Corrupt (both copies of something are bad) or NotPermitted (the key
+    is whole and opens nothing: it belongs to another repository).
+    """
     data, notes = read_twice(folder, CONFIG, format.unstamp, heal=heal)
     config = format.unstamp(data)
     if config.get("format") != format.VERSION:

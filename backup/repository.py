@@ -63,8 +63,9 @@ class Repository:
     """An open repository: reads objects by id, and begins writers. For one thread at a time."""
 
     def __init__(self, folder: Folder, key_file: Path, cache: Path, *, heal: bool = False) -> None:
-        """Open it; ``heal`` repairs second copies. Raises what ``keys.unlock`` raises."""
+        """Open it; ``heal`` repairs second copies. Raises NoRepository, NotPermitted, Corrupt."""
         self.folder, self._heal = folder, heal
+        keys.require(folder)
         key = keys.read_key(key_file)
         self.id, self.keys, self.notes = keys.unlock(folder, key, key_file, heal=heal)
         self.cache = Cache(cache / f"repository-{self.id[:16]}.sqlite", self.id)

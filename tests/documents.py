@@ -68,7 +68,8 @@ def commands_page() -> str:
     ]
     for words, command in every_command():
         if not isinstance(command, click.Group) or command.invoke_without_command:
-            context = click.Context(command, info_name=words, terminal_width=96)
+            settings = cli.root.context_settings  # as if called through the root
+            context = click.Context(command, info_name=words, terminal_width=96, **settings)
             lines += ["", f"## {words}", "", "```", context.get_help(), "```"]
     return "\n".join(lines) + "\n"
 

@@ -1,0 +1,220 @@
+"""The jobs role: the daily snapshot, the purge of deleted messages, its control socket."""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtad import clock, config, control, jobs
+from mtad.config import Loaded
+from mtad.errors import Unreachable
+from mtad.journal.reader import Reader
+from mtad.journal.writer import Journal
+from mtad.signals import Signals
+from tests import mails
+from tests.backup_yard import ANNA, Yard
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    (tmp_path / "mtad.toml").write_text(
+        'hostname = "mail.alpha.example"\n[backup]\ndaily_at = "04:30"\n'
+        "[store]\nkeep_deleted_days = 0\n"
+    )
+    loaded = config.load(tmp_path / "mtad.toml")
+    yard = Yard(loaded.places.data)
+    loaded.beside("repository.key").write_bytes(yard.key.read_bytes())
+    for number in range(70):
+        yard.deliver(ANNA, mails.plain(str(number)))
+    return loaded
+
+
+@contextlib.asynccontextmanager
+async def serving(loaded: Loaded) -> AsyncIterator[Signals]:
+    signals = Signals()
+    ready = asyncio.Event()
+    signals.ready = ready.set
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(jobs.serve(loaded, signals))
+        await ready.wait()
+        try:
+            yield signals
+        finally:
+            signals.stop.set()
+
+
+async def ask(loaded: Loaded, verb: str, **arguments: Any) -> list[dict[str, Any]]:
+    path = loaded.places.socket("jobs")
+    return await asyncio.to_thread(lambda: list(control.stream(path, verb, **arguments)))
+
+
+def kinds(loaded: Loaded) -> list[str]:
+    frames = Reader(loaded.places.journal / "jobs").frames(0)
+    return [event.kind for frame in frames for event in frame.events]
+
+
+async def test_a_snapshot_over_the_socket_streams_and_is_recorded(loaded: Loaded) -> None:
+    async with serving(loaded):
+        *lines, last = await ask(loaded, "snapshot", box=ANNA)
+        assert all({"boxes", "read", "messages"} <= line.keys() for line in lines)
+        assert (last["done"], last["boxes"], last["messages"], last["added"]) == (True, 1, 70, 70)
+        (status,) = await asyncio.to_thread(
+            lambda: [control.ask(loaded.places.socket("jobs"), "status")]
+        )
+        assert status["running"] is None
+        assert status["last"]["snapshot"] == last["snapshot"]
+        assert "T04:30:00" in status["next"][jobs.DAILY]
+        with pytest.raises(control.Remote, match="nothing to snapshot"):
+            await ask(loaded, "snapshot", box="nobody@alpha.example")
+    seen = kinds(loaded)
+    assert [kind for kind in seen if kind.startswith("backup.")] == ["backup.start", "backup.done"]
+    assert (seen.count("sys.start"), seen.count("sys.stop")) == (1, 1)
+
+
+async def test_a_stop_ends_a_snapshot_under_way_without_a_trace(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backup import snapshot  # noqa: PLC0415 - its reading is slowed down
+
+    read = snapshot._Run._read
+
+    def slow(*arguments: Any) -> bytes | None:
+        time.sleep(0.02)
+        return read(*arguments)
+
+    monkeypatch.setattr(snapshot._Run, "_read", slow)
+    async with serving(loaded) as signals:
+        asking = asyncio.ensure_future(ask(loaded, "snapshot"))
+        async with asyncio.timeout(30):
+            while "backup.start" not in kinds(loaded):  # noqa: ASYNC110 - in a journal
+                await asyncio.sleep(0.01)
+        signals.stop.set()
+        with pytest.raises((control.Remote, Unreachable)):
+            await asking
+    assert kinds(loaded).count("backup.fail") == 1
+    assert not list((loaded.repository / "snapshots").iterdir())
+
+
+async def test_the_daily_job_takes_a_snapshot_and_survives_a_failure(loaded: Loaded) -> None:
+    async with serving(loaded):
+        pass
+    journal_name = loaded.places.journal / "jobs"
+    journal = Journal.open(journal_name, node=jobs.NODE)
+    try:
+        role = jobs.Jobs(loaded, journal)
+        await role.daily()
+        assert role._last is not None
+        assert role._last["ok"]
+        loaded.beside("repository.key").unlink()
+        await role.daily()
+        assert not role._last["ok"]
+        assert "is missing" in role._last["error"]
+    finally:
+        await journal.close()
+
+
+async def test_a_missed_daily_snapshot_runs_once(loaded: Loaded) -> None:
+    journal = Journal.open(loaded.places.journal / "jobs", node=jobs.NODE)
+    try:
+        role = jobs.Jobs(loaded, journal)
+        role.start()
+        job = role.scheduler.get_job(jobs.DAILY)
+        assert job.coalesce
+        assert job.max_instances == 1
+        assert job.misfire_grace_time == jobs.GRACE.total_seconds()
+        assert timedelta() < job.next_run_time - clock.now() <= timedelta(days=1)
+        loaded.path.write_text(loaded.path.read_text().replace("04:30", "05:15"))
+        role.reload()
+        assert role.scheduler.get_job(jobs.DAILY).next_run_time.minute == 15
+        loaded.path.write_text("not = toml = at all")
+        role.reload()
+        assert role.scheduler.get_job(jobs.DAILY).next_run_time.minute == 15
+        role.stop()
+    finally:
+        await journal.close()
+
+
+# -------------------------------------------------------------------- purge
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the present two hours later."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 7200)
+
+
+def content(loaded: Loaded) -> tuple[Path, Path]:
+    """A content file that nothing links to, and one that a box links to."""
+    month = loaded.places.content / "2026-11"
+    month.mkdir(parents=True)
+    alone, linked = month / "0000000000001", month / "0000000000002"
+    alone.write_bytes(b"expunged")
+    linked.write_bytes(b"in a box")
+    os.link(linked, loaded.places.data / "link")
+    return alone, linked
+
+
+@contextlib.asynccontextmanager
+async def role_of(loaded: Loaded) -> AsyncIterator[jobs.Jobs]:
+    journal = Journal.open(loaded.places.journal / "jobs", node=jobs.NODE)
+    try:
+        yield jobs.Jobs(loaded, journal)
+    finally:
+        await journal.close()
+
+
+@pytest.mark.usefixtures("old")
+async def test_only_unlinked_files_past_their_time_go_once_the_log_is_level(
+    loaded: Loaded,
+) -> None:
+    alone, linked = content(loaded)
+    asked: list[str] = []
+
+    async def position(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(json.dumps(request))
+        assert alone.exists()
+        return {}
+
+    server = await control.serve(loaded.places.socket("log"), {"position": position})
+    async with role_of(loaded) as role:
+        assert await role.purge() == 1
+    server.close()
+    assert (alone.exists(), linked.exists(), len(asked)) == (False, True, 1)
+
+
+@pytest.mark.usefixtures("old")
+async def test_nothing_goes_while_the_log_role_does_not_answer(loaded: Loaded) -> None:
+    alone, _ = content(loaded)
+    async with role_of(loaded) as role:
+        assert await role.purge() == 0
+    assert alone.exists()
+
+
+@pytest.mark.usefixtures("old")
+async def test_what_gets_a_link_meanwhile_stays(loaded: Loaded) -> None:
+    alone, _ = content(loaded)
+
+    async def position(_: dict[str, Any]) -> dict[str, Any]:
+        os.link(alone, loaded.places.data / "late link")
+        return {}
+
+    server = await control.serve(loaded.places.socket("log"), {"position": position})
+    async with role_of(loaded) as role:
+        assert await role.purge() == 0
+    server.close()
+    assert alone.exists()
+
+
+async def test_a_fresh_file_is_never_removed(loaded: Loaded) -> None:
+    alone, _ = content(loaded)
+    async with role_of(loaded) as role:
+        assert await role.purge() == 0
+    assert alone.exists()
