@@ -17,9 +17,9 @@ from pathlib import Path
 import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from backup import format, keys, split
+from backup import format, keys, scan, split
 from backup.cache import Cache, Place
-from backup.format import COMMIT, INDEX, MANIFEST, TABLE, TEXT, Commit, Damaged, PackEntry
+from backup.format import COMMIT, INDEX, MANIFEST, TEXT, Commit, Damaged, PackEntry
 from backup.places import Folder, pack_path
 from mtad.clock import from_us
 from mtad.errors import Corrupt, MtadError, NothingFound
@@ -39,7 +39,7 @@ def compress(data: bytes) -> bytes:
     return packed
 
 
-def _expand(packed: bytes, raw: int) -> bytes:
+def expand(packed: bytes, raw: int) -> bytes:
     """What was compressed, at most ``raw`` octets. Raises Damaged for anything else."""
     try:
         if raw > format.MAX_RAW or zstandard.frame_content_size(packed) != raw:
@@ -61,6 +61,8 @@ def twin(place: Place) -> Place:
 
 class Repository:
     """An open repository: reads objects by id, and begins writers. For one thread at a time."""
+
+    expand = staticmethod(expand)
 
     def __init__(self, folder: Folder, key_file: Path, cache: Path, *, heal: bool = False) -> None:
         """Open it; ``heal`` repairs second copies. Raises NoRepository, NotPermitted, Corrupt."""
@@ -107,7 +109,7 @@ class Repository:
         if (found, number, count, stored) != (kind, 0, 0, len(sealed)):
             raise Damaged("the file's header is not what was written")
         cipher = self.keys.cipher(header)
-        return _expand(format.unseal(cipher, header, kind, 0, 0, raw, sealed), raw)
+        return expand(format.unseal(cipher, header, kind, 0, 0, raw, sealed), raw)
 
     # -------------------------------------------------------------------- index
 
@@ -130,7 +132,7 @@ class Repository:
                 doubtful = True
         if doubtful:
             known = self.cache.packs()
-            packs, problems = self.tables(n for n in self.folder.packs() if n not in known)
+            packs, problems = scan.tables(self, (n for n in self.folder.packs() if n not in known))
             self.cache.add(None, packs)
             self.notes += [f"{path} {why}" for path, why in problems]
 
@@ -142,7 +144,7 @@ class Repository:
         be read. Raises OSError.
         """
         listed = self.cache.listed()
-        packs, problems = self.tables(n for n in self.folder.packs() if n not in listed)
+        packs, problems = scan.tables(self, (n for n in self.folder.packs() if n not in listed))
         for pack in packs:
             self.folder.sync_pack(pack.name.hex())
         self.cache.add(None, packs)
@@ -164,94 +166,7 @@ class Repository:
             self.folder.put(f"index/{name}", data)
             self.cache.add(name, packs)
 
-    def tables(self, names: Iterable[str]) -> tuple[list[PackEntry], list[tuple[str, str]]]:
-        """What packs say they hold; path and reason of those that do not say.
-
-        A pack whose end is damaged is told by its frames, after all others: the ids of
-        messages can be computed only where their bodies are known.
-        """
-        found: list[PackEntry] = []
-        problems: list[tuple[str, str]] = []
-        endless: list[tuple[bool, str]] = []
-        for name in names:
-            try:
-                found.append(self._table(name))
-            except OSError as error:
-                problems.append((pack_path(name), f"cannot be read: {error.strerror}"))
-            except Damaged:
-                header = self.folder.read(pack_path(name), 0, format.PACK.size)
-                endless.append((header[4:5] == TEXT, name))
-        if endless:
-            self.cache.add(None, found)
-        for _, name in sorted(endless):
-            try:
-                data = self.folder.get(pack_path(name))
-                entry = self._named(name, len(data), self._scan(data))
-            except (OSError, Damaged) as error:
-                problems.append((pack_path(name), f"cannot be indexed: {error}"))
-                continue
-            self.cache.add(None, [entry])
-            found.append(entry)
-        return found, problems
-
-    def _table(self, name: str) -> PackEntry:
-        """What a pack says at its end. Raises OSError, Damaged."""
-        path = pack_path(name)
-        size = self.folder.size(path)
-        end = self.folder.read(path, max(0, size - format.FOOTER.size), format.FOOTER.size)
-        offset, length, header = format.read_footer(end)
-        if offset + length > size:
-            raise Damaged("the pack's end points outside it")
-        table = self._read_table(self.folder.read(path, offset, length), header)
-        return self._named(name, size, table)
-
-    @staticmethod
-    def _named(name: str, size: int, table: PackEntry) -> PackEntry:
-        return PackEntry(bytes.fromhex(name), table.kind, table.salt, size, table.frames)
-
-    def _read_table(self, frame: bytes, header: bytes) -> PackEntry:
-        kind, number, count, stored, raw = format.read_frame_header(frame)
-        sealed = frame[format.FRAME.size :]
-        if kind != TABLE or stored != len(sealed):
-            raise Damaged("no table")
-        cipher = self.keys.cipher(header)
-        packed = format.unseal(cipher, header, TABLE, number, count, raw, sealed)
-        return format.decode(_expand(packed, raw), PackEntry)
-
-    def _scan(self, data: bytes) -> PackEntry:
-        """A pack's table made from its readable frames, as far as they follow one another.
-
-        Raises Damaged when there is none.
-        """
-        header = data[: format.PACK.size]
-        kind, salt = format.read_header(header)
-        cipher = self.keys.cipher(header)
-        at, following = format.PACK.size, 0
-        frames: list[format.FrameEntry] = []
-        while True:
-            start = at + format.FRAME.size
-            try:
-                what, number, count, stored, raw = format.read_frame_header(data[at:start])
-            except Damaged:
-                break
-            if what == TABLE or number != following:
-                break
-            sealed = data[start : start + stored]
-            with contextlib.suppress(Damaged):
-                packed = format.unseal(cipher, header, kind, number, count, raw, sealed)
-                content = _expand(packed, raw)
-                lengths = format.read_lengths(content, count)
-                ids, begin = [], 4 * count
-                for length in lengths:
-                    ids.append(self._identity(kind, content[begin : begin + length]))
-                    begin += length
-                frames.append(format.FrameEntry(number, at, stored, raw, lengths, b"".join(ids)))
-            at, following = start + stored, following + 1
-        if not frames:
-            raise Damaged("none of its frames can be read")
-        return PackEntry(b"", kind, salt, 0, tuple(frames))
-
-    def _identity(self, kind: bytes, stored: bytes) -> bytes:
+    def identity(self, kind: bytes, stored: bytes) -> bytes:
         """An object's id; of a message whose bodies are lost, one that nothing has."""
         try:
             if kind == TEXT:
@@ -294,7 +209,7 @@ class Repository:
         """Decrypt and expand a frame whose ciphertext is at hand. Raises Damaged."""
         header = format.pack_header(place.kind, place.salt)
         fields = (place.kind, place.number, place.count, place.raw)
-        return _expand(format.unseal(self.cipher(place), header, *fields, sealed), place.raw)
+        return expand(format.unseal(self.cipher(place), header, *fields, sealed), place.raw)
 
     def get(self, object_id: bytes) -> bytes:
         """An object as it is stored. Raises Damaged."""
