@@ -1,6 +1,6 @@
-"""Time the terminal UI over a pseudo terminal, on a log of a million messages.
+"""Time the terminal UI over a pseudo terminal, on a long log.
 
-    python benchmarks/tui.py [DIRECTORY] [--messages 1000000] [--runs 5] [--json]
+    python benchmarks/tui.py [DIRECTORY] [--rows 1000000] [--runs 5] [--json]
 
 The log is made once in DIRECTORY by writing rows directly (a temporary one is removed
 afterwards). Each run starts ``mtad tui`` in a process of its own and measures, from before
@@ -191,18 +191,18 @@ def main() -> None:
     """Measure and print medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path)
-    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as aside:
-        settings = make(options.directory or Path(aside), options.messages)
-        runs = [measure(settings, options.messages) for _ in range(options.runs)]
+        settings = make(options.directory or Path(aside), options.rows)
+        runs = [measure(settings, options.rows) for _ in range(options.runs)]
     medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     if options.json:
-        print(json.dumps({"messages": options.messages, "runs": options.runs, **medians}))
+        print(json.dumps({"messages": options.rows, "runs": options.runs, **medians}))
         return
-    print(f"{options.messages:,} messages, {COLUMNS}x{ROWS}, medians of {options.runs} runs")
+    print(f"{options.rows:,} messages, {COLUMNS}x{ROWS}, medians of {options.runs} runs")
     for name, value in medians.items():
         shown = f"{value:8.0f}   " if name.endswith("MB") else f"{1000 * value:8.1f} ms"
         worst = max(run[name] for run in runs)

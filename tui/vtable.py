@@ -11,8 +11,10 @@ in cells must be clean and fitted already (``tui.formats``); roles name styles, 
 
 import asyncio
 from array import array
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from operator import neg
 from typing import Any, Generic, Protocol, TypeVar
 
 from rich.style import Style
@@ -299,14 +301,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
 
     def _index(self, number: int) -> int:
         """Where an id is, or would be, in the falling order."""
-        low, high = 0, len(self._ids)
-        while low < high:
-            middle = (low + high) // 2
-            if self._ids[middle] > number:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect_left(self._ids, -number, key=neg)
 
     # ------------------------------------------------------------- reading rows
 

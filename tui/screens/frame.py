@@ -56,11 +56,6 @@ class Frame(Screen[None]):
         """What is between banner and footer."""
         raise NotImplementedError
 
-    @property
-    def is_wide(self) -> bool:
-        """Whether the wide layout fits."""
-        return self.app.size.width >= WIDE
-
     def on_mount(self) -> None:
         """Begin to watch what concerns every screen."""
         self._fits(*self.app.size)
