@@ -307,3 +307,19 @@ async def test_without_colour_state_is_still_glyph_and_word(
         assert "●" in line
         assert "delivered" in line
         assert message(0).sender in line
+
+
+@pytest.mark.parametrize("keys", [("1",), ("2",), ("2", "enter"), ("5",)], ids="-".join)
+async def test_a_screen_made_smaller_looks_as_if_it_had_begun_so(keys: tuple[str, ...]) -> None:
+    shown = []
+    for begun, then in (((80, 24), None), ((120, 36), (80, 24))):
+        app = MtadApp(world(MadeUp.filled()))
+        async with app.run_test(size=begun) as pilot:
+            await settle(pilot)
+            await press(pilot, *keys)
+            if then is not None:
+                await pilot.resize_terminal(*then)
+                await settle(pilot)
+                await pilot.pause()
+            shown.append(text(app))
+    assert shown[0] == shown[1]

@@ -3,6 +3,7 @@
 Each screen on a digit is a mode, so that it keeps its place while another is shown.
 """
 
+import gc
 from functools import partial
 
 from textual.app import App
@@ -16,6 +17,9 @@ from tui.screens.overview import OverviewScreen
 from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.trace import TraceScreen
 from tui.world import World
+
+COLLECT_SECONDS = 2
+"""How long after the start garbage is looked for again."""
 
 
 class Actions(Provider):
@@ -80,6 +84,7 @@ class MtadApp(App[None]):
     async def on_mount(self) -> None:
         """Show the first screen."""
         await self.switch_mode(self._start)
+        self.set_timer(COLLECT_SECONDS, gc.enable)
 
     async def on_unmount(self) -> None:
         """Let the files go."""

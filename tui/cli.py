@@ -1,5 +1,6 @@
 """``mtad tui``: the dashboard in a terminal, or one of its screens as a picture."""
 
+import gc
 import re
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def tui(context: click.Context, screenshot: Path | None, screen: str, size: str,
     """Show the server: overview, trace of any message, snapshots. Reads only."""
     path = config_path(context)
     table = where.read_toml(path)
+    gc.disable()  # until the first screen is there: a tenth of the start is looking for garbage
     from tui import run  # noqa: PLC0415 - Textual is loaded once the settings are found
 
     columns, rows = _size(size)

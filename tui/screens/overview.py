@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
@@ -11,7 +12,7 @@ from tui.data import Around, Failure, Flow, Glance
 from tui.screens.frame import Frame
 from tui.screens.messages import FailureLook
 from tui.screens.timeline import TimelineScreen
-from tui.vtable import VTable
+from tui.vtable import Trouble, VTable
 from tui.widgets.cells import Block, Cells, Pane
 from tui.widgets.plot import Plot
 from tui.work import start
@@ -109,13 +110,17 @@ def store_lines(glance: Glance, width: int) -> list[Cells]:
     return lines
 
 
-def service_lines(around: Around) -> list[Cells]:
+def service_lines(around: Around, width: int) -> list[Cells]:
     """The daemon's processes."""
     lines: list[Cells] = []
     for role in around.roles:
         word, colour = ("● alive    ", "good") if role.alive else ("✕ no answer", "bad")
         lines.append(
-            [(f"{role.name:<8}", ""), (word, colour), (" " + formats.clean(role.note), "dim")]
+            [
+                (f"{role.name:<8}", ""),
+                (word, colour),
+                (formats.cell(f" {role.note}", max(0, width - 19)), "dim"),
+            ]
         )
     return lines or [[(NONE_YET, "dim")]]
 
@@ -204,9 +209,7 @@ class OverviewScreen(Frame):
             with Horizontal(classes="row narrow"):
                 yield titled(Block(id="outcomes2"), "Last 24 h")
                 yield titled(Block(id="server"), "Server")
-            failures: VTable[Failure] = VTable(
-                FailureLook(self.world), id="failures", empty="no failures in the last 24 h"
-            )
+            failures: VTable[Failure] = VTable(FailureLook(self.world), id="failures")
             failures.border_title = "Last failures"
             yield failures
             with Horizontal(id="rest", classes="row wide"):
@@ -225,6 +228,11 @@ class OverviewScreen(Frame):
         if self.is_current and self.world.now_us() - self._read_at >= self._pause * 1_000_000:
             self.action_reload()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Panels are filled for their width, which they have after the layout."""
+        if self.settled:
+            self.call_after_refresh(self._show, self.world.now_us())
+
     def on_screen_resume(self) -> None:
         """Back on the screen: what is shown is old."""
         if self.settled:
@@ -236,13 +244,23 @@ class OverviewScreen(Frame):
         start(self, "read", self.reading, "overview", self._read)
 
     async def _read(self) -> None:
+        """Log and processes; what goes wrong with one does not hide the other."""
         now = self.world.now_us()
+        failures = self.query_one("#failures", VTable)
+        failed: Trouble | None = None
         try:
-            self._glance = await self.world.reading.glance(now)
+            try:
+                self._glance = await self.world.reading.glance(now)
+                failures.empty = "no failures in the last 24 h"
+            except Trouble as trouble:
+                failed = trouble
+                failures.empty = "cannot be read"
             self._show(now)
             self._around = await self.world.reading.around()
             self.say("snapshots", self._around.trouble)
             self._show(now)
+            if failed is not None:
+                raise failed
         finally:
             self.settled = True
             taken = (self.world.now_us() - now) / 1_000_000
@@ -257,7 +275,8 @@ class OverviewScreen(Frame):
         width = self.query_one("#store", Block).size.width
         self.query_one("#store", Block).put(store_lines(glance, width or 46))
         self.query_one("#snapshots", Block).put(snapshot_lines(around, now))
-        self.query_one("#services", Block).put(service_lines(around))
+        services = self.query_one("#services", Block)
+        services.put(service_lines(around, services.size.width or 36))
         server = self.query_one("#server", Block)
         server.put(server_lines(glance, around, now, server.size.width or 36))
         if self._failures is None or list(self._failures) != list(glance.failures):

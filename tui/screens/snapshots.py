@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.app import ComposeResult
 
 from tracing import ids
@@ -227,6 +228,10 @@ class SnapshotsScreen(Frame):
         if isinstance(item, SavedBox):
             return formats.clean(item.address, 60)
         return formats.clean(item.name if isinstance(item, SavedMailbox) else "", 60)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The heading is made for the width, which the list has after the layout."""
+        self.call_after_refresh(self._show_path)
 
     def on_vtable_changed(self, event: VTable.Changed) -> None:
         """Show what the cursor is on."""

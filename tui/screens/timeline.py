@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import ComposeResult
 
 from tracing import ids
@@ -218,6 +219,11 @@ class TimelineScreen(Frame):
                 [[(f"{name}  {formats.number(len(count))}", "dim")]]
             )
         self.query_one("#events", VTable).show(story.events)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The summary is made for the width."""
+        if self.settled:
+            self.action_reload()
 
     def on_vtable_changed(self, event: VTable.Changed) -> None:
         """Show the event under the cursor."""

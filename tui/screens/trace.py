@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Input
@@ -123,9 +124,10 @@ class TraceScreen(Frame):
             self.apply("")
         self.set_interval(POLL_SECONDS, self._tick)
 
-    def on_resize(self, event: object) -> None:
-        """The heading is made for the width."""
-        self._show_heading()
+    def on_resize(self, event: events.Resize) -> None:
+        """Heading and detail are made for the width, which the list has after the layout."""
+        self.call_after_refresh(self._show_heading)
+        self.call_after_refresh(self._show_detail)
 
     # ---------------------------------------------------------------- filter
 
