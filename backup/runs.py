@@ -77,33 +77,20 @@ def take(
     """
     wanted = boxes(loaded, box, domain)
     run = tell.new_id()
-    with open_or_create(loaded, say) as store, Lock(store.folder):
-        store.folder.sweep()
-        for note in store.notes:
-            say(note)
-        began = clock.now_us()
-        name = f"{clock.from_us(began):%Y%m%dT%H%M%SZ}"
-        what = scope(box, domain)
-        start = events.BackupStart(at=began, trace=run, actor=actor, snapshot=name, scope=what)
-        tell(start)
-        try:
-            with contextlib.closing(_Numbering(loaded, say)) as numbering:
-                taken = snapshot.create(
-                    store,
-                    wanted,
-                    scope=what,
-                    aside=loaded.places.cache / "snapshot",
-                    sync=numbering,
-                    progress=progress,
-                )
-        except BaseException as error:
-            why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-            failed = events.BackupFail(at=clock.now_us(), trace=run, actor=actor, why=why)
-            with contextlib.suppress(MtadError):
-                tell(failed)
-            if isinstance(error, OSError):
-                raise MtadError(f"no snapshot was taken: {error}") from error
-            raise
+    began = clock.now_us()
+    name = f"{clock.from_us(began):%Y%m%dT%H%M%SZ}"
+    what = scope(box, domain)
+    tell(events.BackupStart(at=began, trace=run, actor=actor, snapshot=name, scope=what))
+    try:
+        taken = _take(loaded, wanted, what, say, progress)
+    except BaseException as error:
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        failed = events.BackupFail(at=clock.now_us(), trace=run, actor=actor, why=why)
+        with contextlib.suppress(MtadError):
+            tell(failed)
+        if isinstance(error, OSError):
+            raise MtadError(f"no snapshot was taken: {error}") from error
+        raise
     commit = taken.commit
     tell(
         events.BackupDone(
@@ -119,6 +106,29 @@ def take(
         )
     )
     return taken
+
+
+def _take(
+    loaded: Loaded,
+    wanted: Sequence[tuple[str, Path]],
+    what: str,
+    say: Callable[[str], None],
+    progress: Callable[[snapshot.Progress], None],
+) -> snapshot.Taken:
+    """Take a snapshot of boxes into the repository the settings name."""
+    with open_or_create(loaded, say) as store, Lock(store.folder):
+        store.folder.sweep()
+        for note in store.notes:
+            say(note)
+        with contextlib.closing(_Numbering(loaded, say)) as numbering:
+            return snapshot.create(
+                store,
+                wanted,
+                scope=what,
+                aside=loaded.places.cache / "snapshot",
+                sync=numbering,
+                progress=progress,
+            )
 
 
 class _Numbering:

@@ -1,8 +1,8 @@
 """The jobs role: what is done by the clock and not by a message.
 
 A snapshot every day at the settings' hour, and hourly the removal of deleted messages whose
-keep time is over. A job that was missed because the machine was off runs once when it is on
-again. On ``run/jobs.sock``: ``snapshot`` takes one now and streams its progress, ``status``
+keep time is over. A snapshot that was missed because the machine was off is taken once it is
+on again. On ``run/jobs.sock``: ``snapshot`` takes one now and streams its progress, ``status``
 says what runs, what ran last and what comes next.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from typing import Any
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from backup import runs
+from backup.catalog import Catalog
+from backup.keys import CONFIG
 from backup.snapshot import Progress, Taken
 from mtad import clock, config, control
 from mtad.config import Loaded
@@ -36,11 +39,16 @@ NAME = "jobs"
 NODE = 32
 GRACE = timedelta(hours=23)
 """How late a missed daily snapshot is still taken."""
+CATCH_UP_AFTER = timedelta(minutes=1)
+"""How long after the start it is seen whether one was missed: mail in journals comes first."""
 PURGE_EVERY = timedelta(hours=1)
+PURGE_AFTER = timedelta(minutes=10)
+"""How long after the start the first purge is, so that a server restarted often purges too."""
 MIN_KEEP_SECONDS = 3600
 """A content file younger than this is never removed: its links may be in the making."""
 PROGRESS_SECONDS = 0.2
 DAILY = "daily snapshot"
+MISSED = "missed snapshot"
 
 
 class Stopped(MtadError):
@@ -78,6 +86,7 @@ class Jobs:
         self._loop = asyncio.get_running_loop()
         self._tell = _Tell(journal, self._loop)
         self._one = asyncio.Lock()
+        self._asked: set[asyncio.Task[Taken]] = set()
         self._stopping = False
         self._running: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
@@ -98,8 +107,10 @@ class Jobs:
             IntervalTrigger(seconds=int(PURGE_EVERY.total_seconds())),
             id="purge",
             misfire_grace_time=600,
+            next_run_time=clock.now() + PURGE_AFTER,
             **once,
         )
+        self.scheduler.add_job(self.catch_up, DateTrigger(clock.now() + CATCH_UP_AFTER), id=MISSED)
         self.scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
         self.scheduler.start()
 
@@ -135,6 +146,11 @@ class Jobs:
         """The daily snapshot; its failure is an event of its own."""
         with contextlib.suppress(MtadError):
             await self.snapshot(lambda progress: None)
+
+    async def catch_up(self) -> None:
+        """Take the daily snapshot now if the server was off when it was due."""
+        if await asyncio.to_thread(missed, self._loaded, clock.now()):
+            await self.daily()
 
     async def snapshot(
         self,
@@ -210,7 +226,15 @@ class Jobs:
         actor = str(request.get("actor") or "admin:socket")
         what = {name: request.get(name) for name in ("box", "domain")}
         task = self._loop.create_task(self.snapshot(progress, actor=actor, **what))
-        task.add_done_callback(lambda _: queue.put_nowait({}))
+        self._asked.add(task)
+
+        def ended(task: asyncio.Task[Taken]) -> None:
+            self._asked.discard(task)
+            if not task.cancelled():
+                task.exception()  # told as an event already, should nobody listen any more
+            queue.put_nowait({})
+
+        task.add_done_callback(ended)
         return self._stream(task, queue)
 
     async def _stream(
@@ -235,9 +259,31 @@ class Jobs:
         """What runs, what ran last, what comes next."""
         jobs = self.scheduler.get_jobs()
         following = {
-            job.id: job.next_run_time.isoformat() for job in jobs if job.next_run_time is not None
+            job.id: job.next_run_time.isoformat()
+            for job in jobs
+            if job.next_run_time is not None and job.id != MISSED
         }
         return {"running": self._running, "last": self._last, "next": following}
+
+
+def missed(loaded: Loaded, now: datetime) -> bool:
+    """Whether no snapshot of all boxes was taken since the daily one was last due.
+
+    Not before the repository was made; true where that cannot be told, for taking one says why.
+    """
+    hour, _, minute = loaded.config.backup.daily_at.partition(":")
+    due = now.astimezone().replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+    if due > now:
+        due -= timedelta(days=1)
+    if now - due > GRACE:
+        return False
+    try:
+        made = (loaded.repository / CONFIG).stat().st_mtime
+        with Catalog.open(loaded) as view:
+            last = [one.at for one in view.snapshots() if one.scope == runs.scope(None, None)]
+    except (OSError, MtadError):
+        return True
+    return max([made, *(at / 1_000_000 for at in last)]) < due.timestamp()
 
 
 def _daily(loaded: Loaded) -> CronTrigger:

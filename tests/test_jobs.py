@@ -116,11 +116,37 @@ async def test_the_daily_job_takes_a_snapshot_and_survives_a_failure(loaded: Loa
         await role.daily()
         assert not role._last["ok"]
         assert "is missing" in role._last["error"]
+        assert kinds(loaded)[-2:] == ["backup.start", "backup.fail"]
     finally:
         await journal.close()
 
 
-async def test_a_missed_daily_snapshot_runs_once(loaded: Loaded) -> None:
+async def test_what_was_missed_while_the_server_was_off_is_taken_once(loaded: Loaded) -> None:
+    made = clock.now()
+    midnight = made.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def due(days: int, hour: int) -> bool:
+        return jobs.missed(loaded, midnight + timedelta(days=days, hours=hour))
+
+    assert not due(0, 0)
+    assert (due(2, 3), due(2, 4), due(2, 5)) == (True, False, True)
+    async with role_of(loaded) as role:
+        await role.catch_up()
+        assert role._last is None
+        old = (made - timedelta(days=3)).timestamp()
+        for path in loaded.repository.glob("config.json*"):
+            os.utime(path, (old, old))
+        if clock.now().astimezone().hour not in (3, 4):  # it may be about to be taken
+            await role.catch_up()
+            assert role._last is not None
+            taken = role._last
+            await role.catch_up()
+            assert role._last is taken
+    loaded.beside("repository.key").unlink()
+    assert due(2, 5)
+
+
+async def test_the_daily_snapshot_keeps_its_hour(loaded: Loaded) -> None:
     journal = Journal.open(loaded.places.journal / "jobs", node=jobs.NODE)
     try:
         role = jobs.Jobs(loaded, journal)
