@@ -106,17 +106,17 @@ class Supervisor:
         gc.freeze()
         for name in ROLES:
             if not self._stopping:
-                self._start(name)
+                self._await(self._start(name))
         _say(f"serving on {', '.join(_names(self._sockets))}; data in {self._loaded.places.data}")
         while not self._stopping:
-            self._wait(self._next_due())
             self._reap()
             if self._reload:
                 self._reload = False
                 self._signal(ROLES, signal.SIGHUP)
             for name, child in self._children.items():
-                if not child.pid and not self._stopping and time.monotonic() >= child.due:
-                    self._start(name)
+                if not child.pid and time.monotonic() >= child.due:
+                    os.close(self._start(name))
+            self._wait(self._next_due())
         self._drain()
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -125,8 +125,8 @@ class Supervisor:
     def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
         self._reload = True
 
-    def _start(self, name: str) -> None:
-        """Fork a role and wait until it says that it serves, fails, or we are told to stop."""
+    def _start(self, name: str) -> int:
+        """Fork a role; returns the descriptor on which it says that it serves."""
         ready, tell = os.pipe2(os.O_CLOEXEC)
         supervisor = os.getpid()
         pid = os.fork()
@@ -136,12 +136,16 @@ class Supervisor:
         os.close(tell)
         child = self._children[name]
         child.pid, child.started = pid, time.monotonic()
+        return ready
+
+    def _await(self, ready: int) -> None:
+        """Wait until a role serves or has failed, or we are told to stop."""
         try:
             while not self._stopping:
-                readable, _, _ = select.select([ready, self._wake_read], [], [], 60)
-                self._swallow()
+                readable, _, _ = select.select([ready, self._wake_read], [], [])
                 if ready in readable:
                     break
+                self._swallow()
         finally:
             os.close(ready)
 
