@@ -4,11 +4,15 @@ The log role answers with these on its socket and ``mtad trace`` makes the same 
 files, so both print the same. ``"schema": 1``; times are RFC 3339, ids as people read them.
 """
 
+import contextlib
+import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tracing import ids, search
+from mtad.errors import Corrupt, MtadError, Unreachable, UsageError
+from tracing import ids, months, search
 from tracing.events import to_fields
 from tracing.queries import Log, Recipient, Row, Stored
 from tracing.render import Document, rfc3339
@@ -21,15 +25,30 @@ MAX_COUNTED = 10_000
 def answer(directory: Path, text: str, limit: int = 50) -> Document:
     """The timeline where ``text`` names one trace, otherwise the list it filters.
 
-    Raises search.SearchError, months.NewerVersion, sqlite3.Error. Takes milliseconds; call it
-    in a thread from an event loop.
+    Raises what ``readable`` raises. Takes milliseconds; call it in a thread from an event loop.
     """
-    log = Log(directory)
-    try:
+    with readable(directory), contextlib.closing(Log(directory)) as log:
         trace = named(log, text.strip())
         return timeline(log, trace) if trace is not None else listing(log, text, limit)
-    finally:
-        log.close()
+
+
+@contextlib.contextmanager
+def readable(directory: Path) -> Iterator[None]:
+    """Say failures of reading a log so that the person who asked can act on them.
+
+    Raises UsageError with the place for a query that makes no sense, MtadError for a log of a
+    later version, Unreachable for a file that cannot be read, Corrupt for one that is no log.
+    """
+    try:
+        yield
+    except search.SearchError as error:
+        raise UsageError(f"{error}\n{error.caret}") from error
+    except months.NewerVersion as error:
+        raise MtadError(str(error)) from error
+    except sqlite3.OperationalError as error:
+        raise Unreachable(f"cannot read the log in {directory}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise Corrupt(f"a file of the log in {directory} is damaged: {error}") from error
 
 
 def named(log: Log, text: str) -> int | None:

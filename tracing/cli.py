@@ -4,20 +4,18 @@ While the daemon runs its log role answers on ``run/log.sock`` and nothing heavy
 otherwise the month files are read here. Both give the same documents and so the same output.
 """
 
-import contextlib
 import json
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mtad import control, where
 from mtad.cli_options import config_option, config_path, json_option
-from mtad.errors import Corrupt, MtadError, NothingFound, Unreachable, UsageError
+from mtad.errors import NothingFound, Unreachable
 from tracing import render
 
 if TYPE_CHECKING:
@@ -31,38 +29,6 @@ STREAM_SECONDS = 5.0
 """Silence of the daemon's stream after which the files are looked into."""
 
 jsonl_option = click.option("--jsonl", is_flag=True, help="One JSON object per line.")
-
-
-def answer(directory: Path, text: str, limit: int = 50) -> render.Document:
-    """What ``mtad trace`` prints, as a document; see ``tracing.answers``.
-
-    Raises UsageError with the place for a query that makes no sense, MtadError for a log of a
-    later version, Corrupt for a file that is no log.
-    """
-    from tracing import answers  # noqa: PLC0415 - not needed while the daemon answers
-
-    with _sentences(directory, text):
-        return answers.answer(directory, text, limit)
-
-
-@contextlib.contextmanager
-def _sentences(directory: Path, text: str) -> Iterator[None]:
-    """Failures of reading in words for the person at the terminal."""
-    import sqlite3  # noqa: PLC0415 - not needed while the daemon answers
-
-    from tracing import months, search  # noqa: PLC0415
-
-    try:
-        yield
-    except search.SearchError as error:
-        shown = "".join(char if char.isprintable() else " " for char in text)
-        raise UsageError(f"{error}\n  {shown}\n  {' ' * error.position}^") from error
-    except months.NewerVersion as error:
-        raise MtadError(str(error)) from error
-    except sqlite3.OperationalError as error:
-        raise Unreachable(f"cannot read the log in {directory}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise Corrupt(f"a file of the log in {directory} is damaged: {error}") from error
 
 
 @click.command(short_help="What happened to a message.")
@@ -93,7 +59,9 @@ def trace(
         found = control.ask(places.socket("log"), "trace", query=text, limit=limit)
         found.pop("ok", None)
     except Unreachable:
-        found = answer(places.log, text, limit)
+        from tracing import answers  # noqa: PLC0415 - not needed while the daemon answers
+
+        found = answers.answer(places.log, text, limit)
     parts = found["messages"] if "messages" in found else found["events"]
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
@@ -128,7 +96,7 @@ def tail(context: click.Context, query: tuple[str, ...], jsonl: bool) -> None:
     from tracing import answers, following  # noqa: PLC0415 - needed by this command alone
 
     places = where.places(config_path(context))
-    with _sentences(places.log, " ".join(query)):
+    with answers.readable(places.log):
         wanted = following.Filter(places.log, " ".join(query)) if query else None
         follower = following.Follower(places.log)
         try:

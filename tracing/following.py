@@ -1,15 +1,14 @@
 """Following the log: nothing left out, nothing twice, whoever tells that there is more.
 
-``seq`` has no gaps, so a line from the daemon's stream that is not the next one of its month
-means that some were missed, and these are read from the files.
+The files are what is followed. A line of the daemon's stream only says that there is
+something to read, so that a line missed, repeated or late changes nothing.
 """
 
-import sqlite3
 import time
 from pathlib import Path
 
 from tracing import search
-from tracing.events import Event, from_fields
+from tracing.events import Event
 from tracing.queries import Log, Stored
 from tracing.render import Document
 
@@ -25,20 +24,11 @@ class Follower:
         self._cursor = self._log.cursor()
 
     def take(self, line: Document) -> list[Stored]:
-        """What a line of the stream brings: its event, or more where some were missed.
-
-        Lines without an event, and those known already, bring nothing.
-        """
-        try:
-            month, seq = str(line["month"]), int(line["seq"])
-            event = from_fields(line["event"])
-        except (KeyError, TypeError, ValueError):
-            return []
-        last = self._cursor.get(month, 0)
-        if seq == last + 1:
-            self._cursor[month] = seq
-            return [Stored(month, seq, event)]
-        return self.read() if seq > last else []
+        """What there is to read when a line of the stream tells of an event not seen yet."""
+        month, seq = line.get("month"), line.get("seq")
+        if isinstance(month, str) and isinstance(seq, int) and seq > self._cursor.get(month, 0):
+            return self.read()
+        return []
 
     def read(self) -> list[Stored]:
         """What the files have beyond the last event seen."""
@@ -76,10 +66,7 @@ class Filter:
         one = search.Term(search.Id(trace, trace + 1), False, "")
         query = self._query()
         narrow = search.Query(query.text, (*query.terms, one), query.since, query.until)
-        try:
-            found = bool(self._log.ids(narrow, 1))
-        except sqlite3.OperationalError:
-            return False
+        found = bool(self._log.ids(narrow, 1))
         if found:
             if len(self._matched) >= _REMEMBERED:
                 self._matched.clear()

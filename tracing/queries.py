@@ -6,29 +6,21 @@ thread at a time, any number of them beside each other and beside the recorder.
 
 # ruff: noqa: S608 - only question marks are put into statements
 
-import json
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tracing import addresses, codec, ids, months, search
+from tracing import codec, ids, months, retrieval, search
 from tracing.codec import ASIDE
-from tracing.events import Event, SmtpMail, kind_of
+from tracing.events import Event
 from tracing.finding import Finder
+from tracing.retrieval import spelled
 from tracing.states import State
 
 MAX_TIMELINE = 10_000
 """Events of one timeline."""
-
-_KEPT_KINDS = frozenset(kind_of(cls) for cls in codec.KEPT)
-_EVENT = (
-    "SELECT seq, ts, k.s, trace, n, local, rname, ip, h.s, code, enh, r.s, a.s, detail FROM ev "
-    "JOIN str k ON k.id=kind LEFT JOIN addr ON addr.id=addr LEFT JOIN dom ON dom.id=addr.dom "
-    "LEFT JOIN str h ON h.id=host LEFT JOIN str r ON r.id=reply LEFT JOIN str a ON a.id=actor "
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +174,14 @@ class Log:
         return [
             Recipient(
                 row[0] if row[0] < ASIDE else 0,
-                address := _address(row[1], row[2]),
-                _address(row[3], row[4]),
+                addr := spelled(row[1], row[2]),
+                spelled(row[3], row[4]),
                 State(row[5]),
                 row[6] or 0,
                 row[7] or "",
                 row[8] or "",
                 row[9] or 0,
-                places.get(row[9]) or places.get(address, "") if row[9] else "",
+                places.get(row[9]) or places.get(addr, "") if row[9] else "",
                 row[10],
                 row[11] or 0,
                 row[12] or 0,
@@ -211,7 +203,7 @@ class Log:
                 (m,),
             ):
                 found[st] = mailbox
-                found.setdefault(_address(local, rname), mailbox)
+                found.setdefault(spelled(local, rname), mailbox)
         return found
 
     # ------------------------------------------------------------------ events
@@ -328,12 +320,6 @@ def _by_month(numbers: Iterable[int]) -> dict[str, list[int]]:
     return by_month
 
 
-def _address(local: str | None, rname: str | None) -> str:
-    if local is None:
-        return ""
-    return addresses.join(local, addresses.reverse(rname or ""))
-
-
 def _rows(link: sqlite3.Connection, part: Sequence[int]) -> dict[int, Row]:
     marks = ",".join("?" * len(part))
     first: dict[int, list[str]] = {}
@@ -342,13 +328,13 @@ def _rows(link: sqlite3.Connection, part: Sequence[int]) -> dict[int, Row]:
         f"WHERE msg IN ({marks}) AND (n<=3 OR n BETWEEN ? AND ?) ORDER BY msg, n",
         (*part, ASIDE, ASIDE + 2),
     ):
-        first.setdefault(m, []).append(_address(local, rname))
+        first.setdefault(m, []).append(spelled(local, rname))
     return {
         row[0]: Row(
             row[0],
             row[1],
             row[2],
-            _address(row[3], row[4]),
+            spelled(row[3], row[4]),
             tuple(first.get(row[0], ())[:3]),
             row[5],
             row[6] or "",
@@ -371,50 +357,4 @@ def _rows(link: sqlite3.Connection, part: Sequence[int]) -> dict[int, Row]:
 def _events(
     month: str, link: sqlite3.Connection, where: str, values: tuple[int, ...]
 ) -> list[Stored]:
-    rows = link.execute(_EVENT + where, values).fetchall()
-    traces = {row[3] for row in rows if row[2] in _KEPT_KINDS}
-    kept = {kind: _kept(link, kind, traces) for kind in _KEPT_KINDS} if traces else {}
-    found: list[Stored] = []
-    for row in rows:
-        addr = _address(row[5], row[6]) if row[5] is not None else None
-        fields = kept.get(row[2], {}).get(row[3])
-        found.append(Stored(month, row[0], codec.decode((*row[:5], addr, *row[7:]), fields)))
-    return found
-
-
-def _kept(link: sqlite3.Connection, kind: str, traces: set[int]) -> dict[int, dict[str, Any]]:
-    """What the rows of messages hold of their events, by trace."""
-    listed = json.dumps(sorted(traces))
-    among = "IN (SELECT value FROM json_each(?))"
-    if kind == kind_of(SmtpMail):
-        return {
-            m: {"cn": cn or 0, "helo": helo or "", "login": login or ""}
-            for m, cn, helo, login in link.execute(
-                f"SELECT msg.id, cn, s, login FROM msg LEFT JOIN str ON str.id=helo "
-                f"WHERE msg.id {among}",
-                (listed,),
-            )
-        }
-    found: dict[int, dict[str, Any]] = {
-        m: {
-            "size": size or 0,
-            "sha256": sha256.hex() if sha256 else "",
-            "message_id": message_id or "",
-            "subject": subject or "",
-            "header_from": header_from or "",
-            "recipients": [],
-        }
-        for m, size, sha256, message_id, subject, header_from in link.execute(
-            f"SELECT id, size, sha256, message_id, subject, header_from FROM msg WHERE id {among}",
-            (listed,),
-        )
-    }
-    for m, n, local, rname, original, original_rname in link.execute(
-        "SELECT msg, n, a.local, d.rname, o.local, e.rname FROM rcpt JOIN addr a ON a.id=addr "
-        "JOIN dom d ON d.id=a.dom LEFT JOIN addr o ON o.id=orig LEFT JOIN dom e ON e.id=o.dom "
-        f"WHERE msg {among} AND n<? ORDER BY msg, n",
-        (listed, ASIDE),
-    ):
-        addr = _address(local, rname)
-        found[m]["recipients"].append([n, addr, _address(original, original_rname) or addr])
-    return found
+    return [Stored(month, seq, event) for seq, event in retrieval.events(link, where, values)]

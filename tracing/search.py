@@ -42,8 +42,9 @@ class SearchError(ValueError):
 
     @property
     def caret(self) -> str:
-        """The query with a mark under the place."""
-        return f"{self.text}\n{' ' * self.position}^"
+        """The query on a line that is safe to show, and a mark under the place on another."""
+        shown = "".join(char if char.isprintable() else " " for char in self.text)
+        return f"  {shown}\n  {' ' * self.position}^"
 
 
 @dataclass(frozen=True, slots=True)

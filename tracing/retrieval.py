@@ -1,0 +1,78 @@
+"""Events of one month file, read back whole: rows, dictionaries, and what is kept only once."""
+
+# ruff: noqa: S608 - conditions are the caller's words; values are parameters
+
+import json
+import sqlite3
+from typing import Any
+
+from tracing import addresses, codec
+from tracing.codec import ASIDE
+from tracing.events import Event, SmtpMail, kind_of
+
+_KEPT_KINDS = frozenset(kind_of(cls) for cls in codec.KEPT)
+_EVENT = (
+    "SELECT seq, ts, k.s, trace, n, local, rname, ip, h.s, code, enh, r.s, a.s, detail FROM ev "
+    "JOIN str k ON k.id=kind LEFT JOIN addr ON addr.id=addr LEFT JOIN dom ON dom.id=addr.dom "
+    "LEFT JOIN str h ON h.id=host LEFT JOIN str r ON r.id=reply LEFT JOIN str a ON a.id=actor "
+)
+
+
+def events(
+    link: sqlite3.Connection, where: str, values: tuple[int, ...]
+) -> list[tuple[int, Event]]:
+    """The events a condition on ``ev`` selects, each with its seq."""
+    rows = link.execute(_EVENT + where, values).fetchall()
+    traces = {row[3] for row in rows if row[2] in _KEPT_KINDS}
+    kept = {kind: _kept(link, kind, traces) for kind in _KEPT_KINDS} if traces else {}
+    found: list[tuple[int, Event]] = []
+    for row in rows:
+        addr = spelled(row[5], row[6]) if row[5] is not None else None
+        fields = kept.get(row[2], {}).get(row[3])
+        found.append((row[0], codec.decode((*row[:5], addr, *row[7:]), fields)))
+    return found
+
+
+def spelled(local: str | None, rname: str | None) -> str:
+    """An address as its row and its domain's row spell it; "" where there is none."""
+    if local is None:
+        return ""
+    return addresses.join(local, addresses.reverse(rname or ""))
+
+
+def _kept(link: sqlite3.Connection, kind: str, traces: set[int]) -> dict[int, dict[str, Any]]:
+    """What the rows of messages hold of their events, by trace."""
+    listed = json.dumps(sorted(traces))
+    among = "IN (SELECT value FROM json_each(?))"
+    if kind == kind_of(SmtpMail):
+        return {
+            m: {"cn": cn or 0, "helo": helo or "", "login": login or ""}
+            for m, cn, helo, login in link.execute(
+                f"SELECT msg.id, cn, s, login FROM msg LEFT JOIN str ON str.id=helo "
+                f"WHERE msg.id {among}",
+                (listed,),
+            )
+        }
+    found: dict[int, dict[str, Any]] = {
+        m: {
+            "size": size or 0,
+            "sha256": sha256.hex() if sha256 else "",
+            "message_id": message_id or "",
+            "subject": subject or "",
+            "header_from": header_from or "",
+            "recipients": [],
+        }
+        for m, size, sha256, message_id, subject, header_from in link.execute(
+            f"SELECT id, size, sha256, message_id, subject, header_from FROM msg WHERE id {among}",
+            (listed,),
+        )
+    }
+    for m, n, local, rname, original, original_rname in link.execute(
+        "SELECT msg, n, a.local, d.rname, o.local, e.rname FROM rcpt JOIN addr a ON a.id=addr "
+        "JOIN dom d ON d.id=a.dom LEFT JOIN addr o ON o.id=orig LEFT JOIN dom e ON e.id=o.dom "
+        f"WHERE msg {among} AND n<? ORDER BY msg, n",
+        (listed, ASIDE),
+    ):
+        addr = spelled(local, rname)
+        found[m]["recipients"].append([n, addr, spelled(original, original_rname) or addr])
+    return found
