@@ -14,6 +14,7 @@ import pytest
 from mtad import control
 from mtad.errors import Locked
 from mtad.journal import content, disk, frame, notes, segment
+from mtad.journal.command import command_journal
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal, JournalBroken
 from mtad.where import Places
@@ -427,3 +428,17 @@ def test_a_lock_of_a_reader_is_waited_for(tmp_path: Path) -> None:
     fcntl.flock(fd, fcntl.LOCK_SH)
     threading.Timer(0.05, os.close, (fd,)).start()
     Journal.open(tmp_path / "mta-0", node=1).close_now()
+
+
+def test_a_command_does_not_wait_for_a_journal_that_another_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path)
+
+    def never(seconds: float) -> None:
+        raise AssertionError("it waited")
+
+    with command_journal(places) as first:
+        monkeypatch.setattr(time, "sleep", never)
+        with command_journal(places) as second:
+            assert (first.name, second.name) == ("cli-40", "cli-41")

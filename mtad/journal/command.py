@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from mtad.errors import Locked, MtadError
 from mtad.journal.errors import JournalBroken, JournalFull
+from mtad.journal.lock import Watch
 from mtad.journal.writer import Journal
 from mtad.where import Places
 
@@ -31,7 +32,10 @@ def command_journal(places: Places) -> Iterator[Journal]:
 
 def _first_free(places: Places) -> Journal:
     for node in NODES:
+        directory = places.journal / f"cli-{node}"
+        with contextlib.closing(Watch(directory)) as watch:
+            if watch.is_owned():  # opening it would wait, for owners are patient with readers
+                continue
         with contextlib.suppress(Locked):
-            directory = places.journal / f"cli-{node}"
             return Journal.open(directory, node=node, doorbell=places.doorbell)
     raise Locked(f"{len(NODES)} commands are changing this server already; try again")
