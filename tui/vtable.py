@@ -72,6 +72,19 @@ class Look(Protocol[R_contra]):
         ...
 
 
+class Told(Message):
+    """What a list says of itself."""
+
+    def __init__(self, table: "VTable[Any]") -> None:
+        super().__init__()
+        self.table = table
+
+    @property
+    def control(self) -> "VTable[Any]":
+        """The list."""
+        return self.table
+
+
 class VTable(ScrollView, Generic[R], can_focus=True):
     """The list. Set ``empty`` to the sentence shown when there is nothing."""
 
@@ -98,48 +111,29 @@ class VTable(ScrollView, Generic[R], can_focus=True):
     }
     """
 
-    class Opened(Message):
+    class Opened(Told):
         """A row was opened with enter or a second click."""
 
         def __init__(self, table: "VTable[Any]", number: int) -> None:
-            super().__init__()
-            self.table = table
+            super().__init__(table)
             self.number = number
 
-        @property
-        def control(self) -> "VTable[Any]":
-            """The list."""
-            return self.table
+    class Changed(Told):
+        """The cursor is on another row, or the list has other ids, states or width."""
 
-    class Changed(Message):
-        """The cursor is on another row, or the list has other ids or states."""
-
-        def __init__(self, table: "VTable[Any]") -> None:
-            super().__init__()
-            self.table = table
-
-        @property
-        def control(self) -> "VTable[Any]":
-            """The list."""
-            return self.table
-
-    class Failed(Message):
+    class Failed(Told):
         """Reading failed; the list keeps what it has."""
 
         def __init__(self, table: "VTable[Any]", sentence: str) -> None:
-            super().__init__()
-            self.table = table
+            super().__init__(table)
             self.sentence = sentence
-
-        @property
-        def control(self) -> "VTable[Any]":
-            """The list."""
-            return self.table
 
     def __init__(self, look: Look[R], *, id: str | None = None, empty: str = "") -> None:
         super().__init__(id=id)
         self.look = look
         self.empty = empty
+        self.opens = True
+        """Whether a row has something to open."""
         self.complete = False
         """Whether all ids are here (up to the cap)."""
         self.cut = False
@@ -391,7 +385,7 @@ class VTable(ScrollView, Generic[R], can_focus=True):
     def on_resize(self) -> None:
         """Lines are cut to the width."""
         self._strips.clear()
-        self.virtual_size = Size(self.line_width, len(self._ids))
+        self._resized()
         self._into_view()
 
     # ------------------------------------------------------------- moving
@@ -430,6 +424,10 @@ class VTable(ScrollView, Generic[R], can_focus=True):
     def action_last(self) -> None:
         """To the last row."""
         self.move(len(self._ids) - 1)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is offered that does nothing."""
+        return self.opens if action == "open" else super().check_action(action, parameters)
 
     def action_open(self) -> None:
         """Open the row under the cursor."""

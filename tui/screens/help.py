@@ -30,6 +30,8 @@ def help_lines(scope: Scope) -> list[Cells]:
     for part in dict.fromkeys((scope, Scope.LIST, Scope.APP)):
         lines.append([(f"{part.value[0].upper()}{part.value[1:]}", "strong")])
         for action in actions.of(part):
+            if action.id == "list.open" and scope is Scope.TIMELINE:
+                continue  # what its lists show has nothing to open
             twins = " ".join(actions.TWIN[key] for key in action.keys if key in actions.TWIN)
             lines.append(
                 [
@@ -68,7 +70,6 @@ class HelpScreen(Frame):
 
     def on_mount(self) -> None:
         """Fill the page."""
-        super().on_mount()
         self.query_one("#keys", Block).put(self._lines)
         self.settled = True
 

@@ -197,6 +197,7 @@ class OverviewScreen(Frame):
         super().__init__(world)
         self._glance, self._around = Glance(), Around()
         self._failures: Sequence[Failure] | None = None
+        self._is_reading = False
         self._read_at = 0
         self._pause: float = REFRESH_SECONDS
 
@@ -219,13 +220,13 @@ class OverviewScreen(Frame):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        super().on_mount()
         self.set_interval(REFRESH_SECONDS, self._again)
         self.action_reload()
 
     def _again(self) -> None:
         """Read again when the last reading is old for what it cost."""
-        if self.is_current and self.world.now_us() - self._read_at >= self._pause * 1_000_000:
+        old = self.world.now_us() - self._read_at >= self._pause * 1_000_000
+        if self.is_current and old:
             self.action_reload()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -239,7 +240,10 @@ class OverviewScreen(Frame):
             self.action_reload()
 
     def action_reload(self) -> None:
-        """Read everything again."""
+        """Read everything again; a reading that goes on is left to end, however slow it is."""
+        if self._is_reading:
+            return
+        self._is_reading = True
         self._read_at = self.world.now_us()
         start(self, "read", self.reading, "overview", self._read)
 
@@ -262,6 +266,7 @@ class OverviewScreen(Frame):
             if failed is not None:
                 raise failed
         finally:
+            self._is_reading = False
             self.settled = True
             taken = (self.world.now_us() - now) / 1_000_000
             self._pause = max(REFRESH_SECONDS, PATIENCE * taken)

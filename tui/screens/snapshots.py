@@ -174,7 +174,6 @@ class SnapshotsScreen(Frame):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        super().on_mount()
         self.action_reload()
 
     def action_reload(self) -> None:
@@ -189,6 +188,7 @@ class SnapshotsScreen(Frame):
             self.table.empty = EMPTY[depth]
             cursor = self._cursors[depth]
             self._listed = depth
+            self.table.opens = depth < len(KINDS) - 1
             self.table.show(rows)
             self.table.move(cursor)
         except Trouble:
@@ -198,6 +198,7 @@ class SnapshotsScreen(Frame):
         finally:
             self.settled = True
             self._show_path()
+            self.refresh_bindings()
 
     async def _rows(self) -> Sequence[Item]:
         reading = self.world.reading
@@ -247,6 +248,10 @@ class SnapshotsScreen(Frame):
             self._path.append(row)
             self._cursors[len(self._path)] = 0
             self.action_reload()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is offered that does nothing."""
+        return bool(self._path) if action == "back" else super().check_action(action, parameters)
 
     def action_back(self) -> None:
         """One level up."""

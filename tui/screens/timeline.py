@@ -191,7 +191,8 @@ class TimelineScreen(Frame):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        super().on_mount()
+        for table in self.query(VTable):
+            table.opens = False
         self.query_one("#recipients-heading", Block).put([[("Recipients", "dim")]])
         self.query_one("#events-heading", Block).put([[("Events", "dim")]])
         self.action_reload()

@@ -46,7 +46,14 @@ class Tail(Enum):
 class FilterInput(Input):
     """The filter; escape leaves it as it was applied."""
 
-    BINDINGS = [("escape", "leave", "Leave")]  # noqa: RUF012 - Textual's own form
+    BINDINGS = [  # noqa: RUF012 - Textual's own form
+        ("enter", "submit", "Apply"),
+        ("escape", "leave", "Leave"),
+    ]
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """A sign whose name Textual does not know is typed as well, and no key of the list."""
+        return key == "slash" or super().check_consume_key(key, character)
 
     def action_leave(self) -> None:
         """Back to the list."""
@@ -118,7 +125,6 @@ class TraceScreen(Frame):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        super().on_mount()
         self.query_one("#filter", Input).value = self._first
         if not self.apply(self._first):
             self.apply("")
