@@ -16,8 +16,6 @@ import pytest
 from mtad import cli, control
 from tests.tracing_events import Mail, mint
 from tracing import answers, ids
-from tracing import cli as tracing_cli
-from tracing.events import to_fields
 from tracing.following import Follower
 from tracing.log import Applied, Recorder
 from tracing.queries import Log
@@ -138,13 +136,14 @@ def test_the_daemon_is_asked_first(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
+    found = answers.answer(place.log, "to:alice", 50)
 
     def ask(path: Path, verb: str, **arguments: Any) -> dict[str, Any]:
         asked.append({"name": path.name, "verb": verb, **arguments})
-        return {"ok": True, **answers.answer(place.log, "to:alice", 50)}
+        return {"ok": True, **found}
 
     monkeypatch.setattr(control, "ask", ask)
-    monkeypatch.setattr(tracing_cli, "answer", None)
+    monkeypatch.setattr(answers, "answer", None)
     code, out, _ = run(place, capsys, "trace", "to:alice", "--json")
     assert code == 0
     assert "ok" not in json.loads(out)
@@ -213,7 +212,7 @@ def test_a_missed_line_is_read_from_the_files(place: Place, tail: bool) -> None:
     place.record()
     log = Log(place.log)
     stored = log.events_after({})[-12:]
-    lines = [{"month": one.month, "seq": one.seq, "event": to_fields(one.event)} for one in stored]
+    lines = [answers.happened(one) for one in stored]
     heard: list[Any] = [{"ok": True}, lines[0], lines[0], lines[4], lines[2], {"seq": "?"}]
     if tail:
         heard.append(lines[-1])

@@ -128,7 +128,7 @@ def test_mistakes_are_shown_in_place(text: str, position: int, says: str) -> Non
         parse(text)
     assert says in str(told.value)
     assert told.value.position == position
-    assert told.value.caret.splitlines()[-1] == " " * position + "^"
+    assert told.value.caret.splitlines()[-1] == "  " + " " * position + "^"
 
 
 def test_a_query_keeps_its_words() -> None:

@@ -5,7 +5,10 @@ however it was written. Domains are kept with their labels reversed, so that a d
 all its subdomains is one range of names.
 """
 
+import re
 import unicodedata
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def fold(text: str) -> str:
@@ -49,6 +52,11 @@ def rname_range(domain: str) -> tuple[str, str]:
     """Bounds [low, high) of the reversed names of a domain's subdomains."""
     name = reverse(domain)
     return name + ".", name + "/"
+
+
+def storable(text: str) -> str:
+    """Text with every lone surrogate as U+FFFD: what a file can hold, and be asked for."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def words(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtad.errors import Corrupt, MtadError, Unreachable, UsageError
-from tracing import ids, months, search
+from tracing import addresses, ids, months, search
 from tracing.events import to_fields
 from tracing.queries import Log, Recipient, Row, Stored
 from tracing.render import Document, rfc3339
@@ -28,7 +28,7 @@ def answer(directory: Path, text: str, limit: int = 50) -> Document:
     Raises what ``readable`` raises. Takes milliseconds; call it in a thread from an event loop.
     """
     with readable(directory), contextlib.closing(Log(directory)) as log:
-        trace = named(log, text.strip())
+        trace = named(log, addresses.storable(text.strip()))
         return timeline(log, trace) if trace is not None else listing(log, text, limit)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tracing import replies
+from tracing import addresses, replies
 from tracing.events import (
     COLUMNS,
     REGISTRY,
@@ -65,7 +65,6 @@ def _shape(cls: type[Event]) -> tuple[str, tuple[tuple[str, Any], ...]]:
     return str(cls.__struct_config__.tag), tuple((f.name, f.default) for f in own)
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPECIAL = frozenset({*KEPT, Unknown})
 _EVERY: tuple[type[Event], ...] = (*REGISTRY.values(), Unknown)
 _SHAPES = {cls: _shape(cls) for cls in _EVERY}
@@ -190,7 +189,7 @@ def scrubbed(event: Event) -> Event:
 
 def _scrub(value: Any) -> Any:
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return addresses.storable(value)
     if isinstance(value, dict):
         return {name: _scrub(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

@@ -225,9 +225,12 @@ class Finder:
             )
             return [row[0] for row in rows]
         folded = addresses.words(part)
-        grams = dict.fromkeys(folded[i : i + 3] for i in range(len(folded) - 2))
+        every = (folded[i : i + 3] for i in range(len(folded) - 2))
+        grams = dict.fromkeys(gram for gram in every if "\0" not in gram)
+        if not grams:
+            return []  # a full-text query ends at NUL
         phrase = " ".join('"' + gram.replace('"', '""') + '"' for gram in grams)
-        if len(grams) == 1:
+        if len(folded) == 3:
             rows = self.link.execute("SELECT rowid FROM addr_tri WHERE addr_tri MATCH ?", (phrase,))
             return [row[0] for row in rows]
         rows = self.link.execute(

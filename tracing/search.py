@@ -142,6 +142,7 @@ def parse(text: str, now_us: int, zone: tzinfo | None = None) -> Query:
 
     Raises SearchError.
     """
+    text = addresses.storable(text)
     if len(text) > _MAX_TEXT:
         raise SearchError(text[:80], 0, f"a query has at most {_MAX_TEXT} characters")
     tokens = list(_tokens(text))
