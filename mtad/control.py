@@ -6,16 +6,18 @@ Each role serves its own verbs on ``run/<role>.sock``. Only root and the daemon'
 are heard (SO_PEERCRED). Nothing heavy is imported: the client side starts in milliseconds.
 """
 
-import asyncio
 import json
 import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtad.errors import Exit, MtadError, Unreachable
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_LINE = 8 * 2**20
 """Octets in one request or answer."""
@@ -34,7 +36,9 @@ class Remote(MtadError):
 
 def ask(path: Path, verb: str, *, seconds: float = 30, **arguments: Any) -> Answer:
     """One question to a role and its answer. Raises Unreachable, or Remote with its error."""
-    return next(stream(path, verb, seconds=seconds, **arguments))
+    for answer in stream(path, verb, seconds=seconds, **arguments):
+        return answer
+    raise Unreachable(f"the daemon does not answer on {path}: it hung up")
 
 
 def stream(
@@ -93,8 +97,9 @@ def peer(link: socket.socket) -> tuple[int, int]:
     return pid, uid
 
 
-async def serve(path: Path, verbs: Mapping[str, Verb]) -> asyncio.Server:
+async def serve(path: Path, verbs: Mapping[str, Verb]) -> "asyncio.Server":
     """Answer on a control socket until the returned server is closed."""
+    import asyncio  # noqa: PLC0415 - a client that only asks starts without it
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -110,7 +115,7 @@ async def serve(path: Path, verbs: Mapping[str, Verb]) -> asyncio.Server:
 
 
 async def _answer(
-    line: bytes, uid: int, verbs: Mapping[str, Verb], writer: asyncio.StreamWriter
+    line: bytes, uid: int, verbs: Mapping[str, Verb], writer: "asyncio.StreamWriter"
 ) -> None:
     """Run one request; every failure becomes an answer."""
     try:
@@ -134,7 +139,7 @@ async def _answer(
         await _send(writer, {"ok": False, "error": text, "exit": int(Exit.USAGE)})
 
 
-async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+async def _send(writer: "asyncio.StreamWriter", answer: Answer) -> None:
     writer.write(json.dumps(answer, ensure_ascii=True).encode() + b"\n")
     await writer.drain()
 
@@ -144,6 +149,8 @@ async def listen(path: Path, verb: str, **arguments: Any) -> AsyncIterator[Answe
 
     Raises Unreachable when the role does not answer or goes away, Remote with its error.
     """
+    import asyncio  # noqa: PLC0415 - a client that only asks starts without it
+
     link = socket.socket(socket.AF_UNIX)
     writer: asyncio.StreamWriter | None = None
     try:
