@@ -1,5 +1,7 @@
 """``mtad trace`` and ``mtad tail`` as one meets them at a terminal."""
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from mtad import cli, control
-from tests.tracing_events import Mail, mint
+from mtad import cli, config, control
+from mtad.materialise import role
+from mtad.signals import Signals
+from tests.tracing_events import AT, Mail, mint
 from tracing import answers, ids
 from tracing.following import Follower
 from tracing.log import Applied, Recorder
@@ -85,6 +89,20 @@ def test_one_message(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
         assert f"queued as {shown}" in out
         assert "in INBOX" in out
         assert out.count("conn.open") == 1
+
+
+def test_the_beginning_of_an_id(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """One message is told, of several there is a list."""
+    old = Mail(mint(AT), at=AT)
+    place.recorder.apply([Applied("mta-0", 99, 0, old.whole())])
+    shown = ids.text(old.m)
+    code, out, _ = run(place, capsys, "trace", shown[:8].upper())
+    assert code == 0
+    assert f"id          {shown}" in out
+    code, out, err = run(place, capsys, "trace", ids.text(place.mails[0].m)[:8])
+    assert code == 0
+    assert "id          " not in out
+    assert err.endswith("3 found\n")
 
 
 def test_json(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,3 +240,78 @@ def test_a_missed_line_is_read_from_the_files(place: Place, tail: bool) -> None:
     assert seqs == list(range(last - 13, last + 1))
     follower.close()
     log.close()
+
+
+HEAVY = ("sqlalchemy", "pydantic", "alembic", "textual", "rich", "asyncio")
+
+
+def traced(place: Place, *words: str, code: int = 0) -> tuple[str, str, set[str]]:
+    """``mtad trace`` in a process of its own: what it says, and which modules it had loaded."""
+    script = (
+        "import atexit, sys\n"
+        "from mtad import cli\n"
+        "tell = lambda: print('loaded', *sys.modules, file=sys.stderr)\n"
+        "atexit.register(tell)\n"
+        "cli.main(sys.argv[1:])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "trace", *words, "--config", str(place.settings)],
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=SECONDS,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        check=False,
+    )
+    said, _, loaded = done.stderr.rpartition("loaded")
+    assert done.returncode == code, done.stderr
+    return done.stdout, said, set(loaded.split())
+
+
+@contextlib.contextmanager
+def answered(place: Place) -> Iterator[None]:
+    """The log role on its socket, in a thread."""
+    place.recorder.close()
+    loaded = config.load(place.settings)
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+    signals = Signals(ready=ready.set)
+
+    thread = threading.Thread(
+        target=lambda: loop.run_until_complete(role.serve(loaded, signals)), daemon=True
+    )
+    thread.start()
+    assert ready.wait(SECONDS)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(signals.stop.set)
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+        loop.close()
+
+
+def test_files_and_daemon_say_the_same(place: Place) -> None:
+    """Lists, timelines, nothing found and mistakes; and neither way loads what it needs not."""
+    shown = ids.text(place.mails[0].m)
+    questions = [
+        (["to:alice"], 0),
+        (["to:alice", "subj:figures", "--limit", "1"], 0),
+        (["to:alice", "--json"], 0),
+        (["!to:bob", "--jsonl"], 0),
+        ([shown], 0),
+        (["<2@example.net>", "--json"], 0),
+        ([ids.text(place.mails[0].cn), "--jsonl"], 0),
+        (["to:nobody"], 4),
+        (["frm:alice"], 2),
+        (["state:\x1b[2J"], 2),
+        (["to:\udcff"], 4),
+    ]
+    files = [traced(place, *words, code=code) for words, code in questions]
+    with answered(place):
+        daemon = [traced(place, *words, code=code) for words, code in questions]
+    for (words, _), one, other in zip(questions, files, daemon, strict=True):
+        assert one[:2] == other[:2], words
+        assert one[2].isdisjoint(HEAVY), words
+        assert other[2].isdisjoint((*HEAVY, "sqlite3", "tracing.queries")), words
+    assert "did you mean from:?\n  frm:alice\n  ^\n" in files[8][1]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from tracing.events import Event, Outcome
+from tracing.event import Event, Outcome
 from tracing.states import BY_WORD, State
 
 Document = dict[str, Any]

@@ -9,24 +9,21 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from typing import TypeVar
+from contextlib import closing, suppress
 
 from mtad import control
 from mtad.config import Loaded
 from mtad.control import Answer, Verb
-from mtad.errors import Corrupt, Locked, MtadError, UsageError
+from mtad.errors import Corrupt, Locked, MtadError
 from mtad.materialise.rows import Noted
 from mtad.materialise.worker import Worker
 from mtad.signals import Signals
-from tracing import answers, log, months, search
+from tracing import answers, log, months
 from tracing.queries import Log, Stored
 
 MAX_LAG = 10_000
 """Events a subscriber may be behind; beyond it the stream ends and the subscriber catches up."""
 POSITION_SECONDS = 600
-
-T = TypeVar("T")
 
 
 class LogRole:
@@ -167,20 +164,18 @@ class LogRole:
     async def trace(self, request: Answer) -> Answer:
         """``query`` (and ``limit``): the list or the timeline that ``mtad trace`` prints."""
         query, limit = str(request.get("query", "")), int(request.get("limit", 50))
-        return await _ask(lambda: answers.answer(self._loaded.places.log, query, limit))
+        return await asyncio.to_thread(answers.answer, self._loaded.places.log, query, limit)
 
     async def timeline(self, request: Answer) -> Answer:
         """``trace`` (a number): everything known of one message or connection."""
         number = int(request["trace"])
 
         def look() -> Answer:
-            log = Log(self._loaded.places.log)
-            try:
+            places = self._loaded.places
+            with answers.readable(places.log), closing(Log(places.log)) as log:
                 return answers.timeline(log, number)
-            finally:
-                log.close()
 
-        return await _ask(look)
+        return await asyncio.to_thread(look)
 
     async def tail(self, _: Answer) -> AsyncIterator[Answer]:
         """Every event from now on as it is recorded, until the subscriber leaves or lags."""
@@ -195,16 +190,6 @@ class LogRole:
                     yield answers.happened(Stored(log.month_of(event), seq, event))
         finally:
             self._tails.discard(tail)
-
-
-async def _ask(question: Callable[[], Answer]) -> Answer:
-    """Ask the log in a thread; what is wrong with the question or the files is said plainly."""
-    try:
-        return await asyncio.to_thread(question)
-    except search.SearchError as error:
-        raise UsageError(str(error)) from error
-    except (sqlite3.Error, months.NewerVersion) as error:
-        raise Corrupt(f"the log cannot be read: {error}") from error
 
 
 def _readable(error: BaseException) -> BaseException:
