@@ -61,9 +61,10 @@ class Yard:
         base = names.base_name(st, at_ns, "mail.alpha.example", len(raw), len(raw))
         path = maildir / ("cur" if letters else "new") / base
         path = path.with_name(names.join(base, letters)) if letters else path
-        path.write_bytes(raw)
-        os.utime(path, ns=(at_ns, at_ns))
-        return path
+        draft = maildir / "tmp" / base
+        draft.write_bytes(raw)
+        os.utime(draft, ns=(at_ns, at_ns))
+        return draft.rename(path)
 
     def fill(self, raws: Sequence[bytes], addresses: Sequence[str] = (ANNA, BORIS)) -> None:
         """Deliver messages over boxes, mailboxes and flags."""

@@ -1,6 +1,7 @@
 """``mtad snapshot`` and ``mtad restore`` as a person at a terminal uses them."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,6 +126,45 @@ def test_the_story(run: Run, yard: Yard, loaded: Loaded) -> None:
         "backup.verified": 1,
     }.items():
         assert seen.count(kind) == times, kind
+
+
+KILLED = """
+import os, signal, sys
+from mtad import cli
+from mtad.store import maildir
+
+rename, left = maildir.rename, int(sys.argv[1])
+
+def counted(*arguments):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(*arguments)
+
+maildir.rename = counted
+cli.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("renames", [1, 150, 300])
+def test_a_restore_that_is_killed_is_repeated_without_doubles(
+    run: Run, yard: Yard, loaded: Loaded, renames: int
+) -> None:
+    for number in range(300):
+        yard.deliver(ANNA, mails.plain(f"many-{number}"), letters="S")
+    run("snapshot", "create")
+    before = yard.state(ANNA)
+    delete_all(loaded, ANNA)
+    words = ["--config", str(loaded.path), "restore", "--box", ANNA, "--yes"]
+    command = [sys.executable, "-c", KILLED, str(renames), *words]
+    killed = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed
+    assert len(yard.state(ANNA)) < len(before)
+    result = document(run(*words[2:], "--json"))
+    assert result["restored"] + result["skipped"] == len(before)
+    assert yard.state(ANNA) == before
+    assert document(run(*words[2:], "--json"))["restored"] == 0
 
 
 def test_people_see_tables_and_no_control_characters(run: Run, yard: Yard) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from backup import format
 from backup.cache import Cache
 from backup.format import Damaged
 from backup.places import Folder
+from backup.repository import compress, expand
 from mtad.errors import Corrupt
 from tests import mails
 from tests.backup_yard import ANNA, Yard
@@ -331,6 +333,27 @@ def test_declared_sizes_have_a_ceiling() -> None:
     for count, stored, raw in ((1, 10, format.MAX_RAW + 1), (2**21, 10, 10), (1, 2**31, 10)):
         with pytest.raises(Damaged):
             format.read_frame_header(format.frame_header(format.TEXT, 0, count, stored, raw))
+
+
+@pytest.mark.parametrize(
+    ("packed", "raw"),
+    [
+        pytest.param(compress(bytes(2**26)), 100, id="more than declared"),
+        pytest.param(compress(bytes(100)), 2**26, id="less than declared"),
+        pytest.param(compress(b"x") + compress(bytes(2**26)), 2**26, id="a second frame"),
+        pytest.param(compress(bytes(2**26)), format.MAX_RAW + 1, id="beyond the ceiling"),
+        pytest.param(
+            zstandard.ZstdCompressor(write_content_size=False).compress(bytes(2**26)),
+            2**26,
+            id="nothing declared",
+        ),
+        pytest.param(compress(bytes(2**26))[:-5], 2**26, id="cut off"),
+        pytest.param(b"no zstd at all", 100, id="no zstd"),
+    ],
+)
+def test_what_expands_to_anything_but_its_size_is_damage(packed: bytes, raw: int) -> None:
+    with pytest.raises(Damaged):
+        expand(packed, raw)
 
 
 def test_folder_names_nothing_else(tmp_path: Path) -> None:

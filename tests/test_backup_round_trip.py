@@ -273,6 +273,45 @@ def test_a_snapshot_under_renames_has_every_message_once(yard: Yard, numbered: b
     assert renames >= 100
 
 
+def test_mail_that_arrives_meanwhile_is_in_one_snapshot_or_the_next(yard: Yard) -> None:
+    """The owner numbers, mail is delivered and flags change while snapshots are taken."""
+    bases = {names.split(yard.deliver(ANNA, mails.plain(str(n))).name)[0] for n in range(200)}
+    maildir = yard.boxes[ANNA] / "Maildir"
+    arrived: list[str] = []
+    stop = threading.Event()
+
+    def deliver() -> None:
+        number = 0
+        while not stop.is_set() and number < 1000:
+            path = yard.deliver(ANNA, mails.plain(f"late-{number}"))
+            arrived.append(path.name)
+            for each in list((maildir / "new").iterdir())[:2]:
+                each.rename(maildir / "cur" / names.join(each.name, "S"))
+            number += 1
+
+    thread = threading.Thread(target=deliver)
+    with yard.owner() as owners:
+        owners.sync(ANNA)
+        thread.start()
+        try:
+            for _ in range(5):
+                sure = bases | set(arrived)
+                taken = yard.take(sync=owners.sync)
+                found = [entry.base for entry in yard.entries(ANNA, taken.name)]
+                assert len(found) == len(set(found))
+                assert sure <= set(found)
+                assert len(set(found) - bases - set(arrived)) <= 1  # the one being delivered
+                assert taken.commit.unread == ()
+        finally:
+            stop.set()
+            thread.join()
+    assert len(arrived) > 5
+    yard.take()
+    found = [entry.base for entry in yard.entries(ANNA)]
+    assert sorted(found) == sorted(bases | set(arrived))
+    assert yard.verify().is_clean
+
+
 def test_an_interrupted_restore_is_repeated_without_doubles(yard: Yard) -> None:
     yard.fill(our_mails(), [ANNA])
     before = yard.state(ANNA)
