@@ -151,6 +151,8 @@ def test_questions(
     if len(expected) > 4:
         assert log.ids(query, 3) == expected[:3]
         assert log.ids(query, 2, before=expected[1]) == expected[2:4]
+        assert log.count(query, expected[1]) == len(expected) - 2
+        assert log.count(query, expected[1], 2) == 2
         assert list(log.newer(query, expected[3])) == expected[:3]
 
 
@@ -199,7 +201,7 @@ def test_every_field_has_its_index(filled: tuple[Log, list[Known]], text: str) -
     statement, values = finder.statement(finder.high)
     link.set_trace_callback(None)
     statements = [one for one in statements if one.startswith("SELECT")]
-    plans = [link.execute(f"EXPLAIN QUERY PLAN {statement} ORDER BY m.id DESC", values).fetchall()]
+    plans = [link.execute(f"EXPLAIN QUERY PLAN {statement} ORDER BY id DESC", values).fetchall()]
     plans += [link.execute(f"EXPLAIN QUERY PLAN {one}").fetchall() for one in statements]
     steps = [step[3] for plan in plans for step in plan]
     scans = [step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step]

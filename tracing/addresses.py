@@ -61,4 +61,4 @@ def storable(text: str) -> str:
 
 def words(text: str) -> str:
     """Text as the full-text tables hold it: ё as е, so that either finds the other."""
-    return text.replace("ё", "е").replace("Ё", "Е")
+    return text if text.isascii() else text.replace("ё", "е").replace("Ё", "Е")

@@ -74,7 +74,7 @@ def listing(log: Log, text: str, limit: int) -> Document:
     rows = log.rows(chosen)
     left = 0
     if len(chosen) == limit and chosen:
-        left = len(log.ids(query, MAX_COUNTED, before=chosen[-1]))
+        left = log.count(query, chosen[-1], MAX_COUNTED)
     return {
         "schema": SCHEMA,
         "query": query.text,

@@ -55,9 +55,7 @@ class Finder:
     link: sqlite3.Connection
     low: int
     high: int
-    _test: str = "1"
-    _values: tuple[Any, ...] = ()
-    _leaders: list[tuple[_Hits, ...]] = field(default_factory=list)
+    _conditions: list[_Condition] = field(default_factory=list)
 
     @classmethod
     def of(cls, query: search.Query, link: sqlite3.Connection, low: int, high: int) -> "Finder":
@@ -67,51 +65,53 @@ class Finder:
         if query.until is not None:
             high = min(high, ids.lowest(query.until))
         finder = cls(link, low, high)
-        tests: list[str] = []
         for term in query.terms:
             condition = finder._condition(term.matcher)
-            test = condition.test
-            # A test is unknown where a message has no sender or no address: that is no match.
-            tests.append(f"({test}) IS NOT TRUE" if term.negated else test)
-            finder._values += condition.values
-            if not term.negated and condition.hits is not None:
-                finder._leaders.append(condition.hits)
-        finder._test = " AND ".join(f"({test})" for test in tests) or "1"
+            if term.negated:
+                # A test is unknown where a message has no sender or no address: no match.
+                condition = _Condition(f"({condition.test}) IS NOT TRUE", condition.values)
+            finder._conditions.append(condition)
         return finder
 
     def find(self, high: int, limit: int) -> "array[int]":
         """Up to ``limit`` ids below ``high``, newest first."""
         text, values = self.statement(min(high, self.high))
-        rows = self.link.execute(f"{text} ORDER BY m.id DESC LIMIT ?", (*values, limit))
+        rows = self.link.execute(f"{text} ORDER BY id DESC LIMIT ?", (*values, limit))
         return array("q", (row[0] for row in rows))
 
-    def count(self) -> int:
-        """How many messages match."""
-        text, values = self.statement(self.high)
-        row = self.link.execute(f"SELECT count(*) FROM ({text})", values).fetchone()
-        return int(row[0])
+    def count(self, high: int, limit: int) -> int:
+        """How many ids below ``high`` there are, counted up to ``limit``."""
+        text, values = self.statement(min(high, self.high))
+        counted = f"SELECT count(*) FROM ({text} LIMIT ?)"
+        return int(self.link.execute(counted, (*values, limit)).fetchone()[0])
 
     def statement(self, high: int) -> tuple[str, tuple[Any, ...]]:
         """The statement that finds the ids in [low, high), still without order and limit."""
-        text = f"SELECT m.id FROM msg m WHERE ({self._test})"
-        values = (*self._values, self.low, high)
-        text += " AND m.id>=? AND m.id<?"
         leader = self._leader(high)
-        if leader is not None:
-            parts = [hits.select(self.low, high) for hits in leader]
-            union = " UNION ".join(part for part, _ in parts) or "SELECT 0 WHERE 0"
-            text += f" AND m.id IN ({union})"
-            for _, own in parts:
-                values += own
-        return text, values
+        others = [condition for condition in self._conditions if condition is not leader]
+        text = "SELECT m.id FROM msg m WHERE m.id>=? AND m.id<?"
+        values: tuple[Any, ...] = (self.low, high)
+        for condition in others:
+            text += f" AND ({condition.test})"
+            values += condition.values
+        if leader is None:
+            return text, values
+        parts = [hits.select(self.low, high) for hits in leader.hits or ()]
+        union = " UNION ".join(part for part, _ in parts) or "SELECT 0 AS id WHERE 0"
+        hit = tuple(value for _, own in parts for value in own)
+        if not others:
+            return f"SELECT id FROM ({union})", hit
+        return f"{text} AND m.id IN ({union})", (*values, *hit)
 
-    def _leader(self, high: int) -> tuple[_Hits, ...] | None:
+    def _leader(self, high: int) -> _Condition | None:
         """The condition with the fewest hits, if these are few."""
-        best: tuple[_Hits, ...] | None = None
+        best: _Condition | None = None
         fewest = RARE
-        for hits in self._leaders:
+        for condition in self._conditions:
+            if condition.hits is None:
+                continue
             count = 0
-            for one in hits:
+            for one in condition.hits:
                 text, values = one.select(self.low, high)
                 row = self.link.execute(
                     f"SELECT count(*) FROM ({text} LIMIT ?)",
@@ -121,7 +121,7 @@ class Finder:
                 if count >= fewest:
                     break
             if count < fewest:
-                best, fewest = hits, count
+                best, fewest = condition, count
                 if not count:
                     break
         return best
@@ -241,7 +241,8 @@ class Finder:
         return [
             number
             for number, local, rname in rows
-            if folded in addresses.words(addresses.join(local, addresses.reverse(rname)))
+            if folded in addresses.words(local)
+            or folded in addresses.words(addresses.join(local, addresses.reverse(rname)))
         ]
 
     def _domains(self, domain: str) -> list[int]:

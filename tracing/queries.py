@@ -133,9 +133,17 @@ class Log:
                 found += finder.find(high, limit - len(found))
         return found
 
-    def count(self, query: search.Query) -> int:
-        """How many messages match."""
-        return sum(finder.count() for finder in self._finders(query))
+    def count(
+        self, query: search.Query, before: int | None = None, limit: int | None = None
+    ) -> int:
+        """How many messages match, those below ``before`` only, counted up to ``limit``."""
+        count = 0
+        for finder in self._finders(query):
+            if count == limit:
+                break
+            high = finder.high if before is None else before
+            count += finder.count(high, -1 if limit is None else limit - count)
+        return count
 
     def newer(self, query: search.Query, after: int) -> "array[int]":
         """Matching message ids above ``after``, newest first.
