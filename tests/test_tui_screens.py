@@ -1,6 +1,14 @@
-"""Each screen as a picture, at both sizes, with mail and without."""
+"""Each screen as a picture, at both sizes, with mail and without.
 
+The pictures lie in tests/screens/; after a wanted change, ``DRAW=1 pytest
+tests/test_tui_screens.py`` draws them again, to be looked at before they are kept.
+"""
+
+import asyncio
+import os
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +19,10 @@ from tui.app import MtadApp
 from tui.run import settle
 
 SIZES = [(120, 36), (80, 24)]
-Compare = Callable[..., bool]
+PICTURES = Path(__file__).parent / "screens"
+
+Act = Callable[[Pilot[Any]], Awaitable[None]]
+Compare = Callable[[MtadApp, tuple[int, int], Act], None]
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -21,13 +32,32 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return made
 
 
-@pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures do not depend on the terminal the tests run in."""
+@pytest.fixture
+def same_picture(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Compare:
+    """Draw the program and compare with the picture kept for this test."""
     monkeypatch.delenv("NO_COLOR", raising=False)
 
+    async def draw(app: MtadApp, size: tuple[int, int], act: Act) -> str:
+        async with app.run_test(size=size) as pilot:
+            await act(pilot)
+            return re.sub(r"\bterminal-\d+-", "terminal-", app.export_screenshot(simplify=True))
 
-def after(*keys: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    def compare(app: MtadApp, size: tuple[int, int], act: Act) -> None:
+        drawn = asyncio.run(draw(app, size, act))
+        kept = PICTURES / f"{request.node.name}.svg"
+        if os.environ.get("DRAW"):
+            kept.write_text(drawn)
+        if kept.read_text() != drawn:
+            aside = tmp_path / kept.name
+            aside.write_text(drawn)
+            pytest.fail(f"the screen has changed: compare {aside} with {kept}")
+
+    return compare
+
+
+def after(*keys: str) -> Act:
     """Press keys, each once everything is painted."""
 
     async def run(pilot: Pilot[Any]) -> None:
@@ -52,41 +82,41 @@ def after(*keys: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
     ids=["overview", "trace", "timeline", "snapshots", "messages", "help"],
 )
 def test_screen(
-    snap_compare: Compare, size: tuple[int, int], screen: str, keys: tuple[str, ...]
+    same_picture: Compare, size: tuple[int, int], screen: str, keys: tuple[str, ...]
 ) -> None:
     app = MtadApp(world(MadeUp.filled()), start=screen)
-    assert snap_compare(app, terminal_size=size, run_before=after(*keys))
+    same_picture(app, size, after(*keys))
 
 
 @pytest.mark.parametrize("screen", ["overview", "trace", "snapshots"])
-def test_empty(snap_compare: Compare, size: tuple[int, int], screen: str) -> None:
+def test_empty(same_picture: Compare, size: tuple[int, int], screen: str) -> None:
     server = MadeUp(nothing=True, said="there is no event log yet; 'mtad serve' runs the server")
     app = MtadApp(world(server), start=screen)
-    assert snap_compare(app, terminal_size=size, run_before=after())
+    same_picture(app, size, after())
 
 
 @pytest.mark.parametrize("screen", ["overview", "trace", "snapshots"])
-def test_trouble(snap_compare: Compare, size: tuple[int, int], screen: str) -> None:
+def test_trouble(same_picture: Compare, size: tuple[int, int], screen: str) -> None:
     trouble = "the database 2026-11.db is from a newer version of mtad; upgrade mtad"
     app = MtadApp(world(MadeUp(trouble=trouble)), start=screen)
-    assert snap_compare(app, terminal_size=size, run_before=after())
+    same_picture(app, size, after())
 
 
-def test_wrong_filter(snap_compare: Compare, size: tuple[int, int]) -> None:
+def test_wrong_filter(same_picture: Compare, size: tuple[int, int]) -> None:
     async def type_it(pilot: Pilot[Any]) -> None:
         await settle(pilot)
         await pilot.press("/", *"to:anna form:bob", "enter")
         await settle(pilot)
 
     app = MtadApp(world(MadeUp.filled()), start="trace")
-    assert snap_compare(app, terminal_size=size, run_before=type_it)
+    same_picture(app, size, type_it)
 
 
-def test_too_small(snap_compare: Compare) -> None:
+def test_too_small(same_picture: Compare) -> None:
     app = MtadApp(world(MadeUp.filled()))
-    assert snap_compare(app, terminal_size=(59, 14), run_before=after())
+    same_picture(app, (59, 14), after())
 
 
-def test_smallest(snap_compare: Compare) -> None:
+def test_smallest(same_picture: Compare) -> None:
     app = MtadApp(world(MadeUp.filled()), start="trace")
-    assert snap_compare(app, terminal_size=(60, 15), run_before=after())
+    same_picture(app, (60, 15), after())

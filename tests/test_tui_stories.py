@@ -1,5 +1,6 @@
 """What a person does with the terminal UI, key by key."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.tui_server import NOW, MadeUp, message, world
 from tracing import ids
 from tui import actions
 from tui.app import MtadApp
+from tui.data import Glance
 from tui.run import settle
 from tui.screens.help import HelpScreen
 from tui.screens.overview import OverviewScreen
@@ -18,6 +20,7 @@ from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.timeline import TimelineScreen
 from tui.screens.trace import Tail, TraceScreen
 from tui.vtable import VTable
+from tui.world import World
 
 
 def lines(app: App[Any]) -> list[str]:
@@ -193,6 +196,22 @@ async def test_a_failure_opens_its_timeline_from_the_overview() -> None:
         assert isinstance(screen, TimelineScreen)
         assert server.rows[screen.m].state.word == "refused"
         assert "550 5.1.1 No such box here" in text(app)
+
+
+async def test_figures_that_take_longer_than_the_refresh_are_still_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(MadeUp):
+        async def glance(self, now_us: int) -> Glance:
+            await asyncio.sleep(0.3)
+            return await super().glance(now_us)
+
+    monkeypatch.setattr("tui.screens.overview.REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr("tui.screens.overview.PATIENCE", 0)
+    made = world(Slow.filled())
+    app = MtadApp(World(made.reading, made.host, zone=made.zone))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "delivered ")
 
 
 async def test_a_wrong_filter_leaves_the_list_and_escape_the_filter() -> None:

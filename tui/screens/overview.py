@@ -20,7 +20,8 @@ from tui.world import World
 
 REFRESH_SECONDS = 2
 PATIENCE = 20
-"""A reading is repeated no sooner than this many times as long as it took."""
+"""A reading is repeated no sooner than this many times as long as it took, within reason."""
+LONGEST_PAUSE_SECONDS = 30
 NONE_YET = "no data yet"
 _BAR = 14
 
@@ -179,7 +180,7 @@ class OverviewScreen(Frame):
         #flow { width: 1fr; height: 8; }
         .row { height: 9; }
         .row > .box { width: 1fr; height: 9; }
-        #failures { height: 1fr; min-height: 5; }
+        #failures { height: 1fr; min-height: 3; }
         &.-wide #first { height: 12; }
         &.-wide #flow { width: 7fr; height: 12; }
         &.-wide #first > #outcomes { width: 5fr; height: 12; }
@@ -269,7 +270,7 @@ class OverviewScreen(Frame):
             self._is_reading = False
             self.settled = True
             taken = (self.world.now_us() - now) / 1_000_000
-            self._pause = max(REFRESH_SECONDS, PATIENCE * taken)
+            self._pause = min(max(REFRESH_SECONDS, PATIENCE * taken), LONGEST_PAUSE_SECONDS)
 
     def _show(self, now: int) -> None:
         glance, around = self._glance, self._around
