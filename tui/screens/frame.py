@@ -62,6 +62,10 @@ class Frame(Screen[None]):
         self.set_interval(BANNER_SECONDS, self._look_around)
         self._look_around()
 
+    def on_screen_resume(self) -> None:
+        """What the banner says is from when the screen was last seen."""
+        self._look_around()
+
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout."""
         self._fits(*event.size)
@@ -70,6 +74,10 @@ class Frame(Screen[None]):
         self.set_class(width < MIN_WIDTH or height < MIN_HEIGHT, "-tiny")
         self.set_class(width >= WIDE, "-wide")
         self.set_class(width < WIDE, "-compact")
+
+    async def action_quit(self) -> None:
+        """Leave the program: a key of a screen is looked for in the screen alone."""
+        await self.app.action_quit()
 
     def say(self, about: str, sentence: str) -> None:
         """Show a sentence in the banner until the same subject has another or none."""

@@ -1,0 +1,58 @@
+"""Every key does what it says: each action has its method, and q leaves, whatever the layout."""
+
+import pytest
+
+from tests.tui_server import MadeUp, world
+from tui import actions
+from tui.actions import Scope
+from tui.app import MtadApp
+from tui.run import settle
+from tui.screens.help import HelpScreen
+from tui.screens.overview import OverviewScreen
+from tui.screens.snapshots import SnapshotsScreen
+from tui.screens.timeline import TimelineScreen
+from tui.screens.trace import TraceScreen
+from tui.vtable import VTable
+
+WHERE: dict[Scope, type] = {
+    Scope.APP: MtadApp,
+    Scope.LIST: VTable,
+    Scope.OVERVIEW: OverviewScreen,
+    Scope.TRACE: TraceScreen,
+    Scope.TIMELINE: TimelineScreen,
+    Scope.SNAPSHOTS: SnapshotsScreen,
+    Scope.HELP: HelpScreen,
+}
+
+
+@pytest.mark.parametrize("action", actions.ACTIONS, ids=lambda action: action.id)
+def test_an_action_has_its_method(action: actions.Action) -> None:
+    name = action.call.partition("(")[0]
+    assert callable(getattr(WHERE[action.scope], f"action_{name}"))
+
+
+@pytest.mark.parametrize("key", ["q", "й", "ctrl+q"])
+@pytest.mark.parametrize("screen", ["1", "2", "5"])
+async def test_the_program_is_left(screen: str, key: str) -> None:
+    app = MtadApp(world(MadeUp.filled()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(screen)
+        await settle(pilot)
+        await pilot.press(key)
+        await pilot.pause()
+        assert app._exit
+
+
+@pytest.mark.parametrize("key", ["q", "й", "escape", "backspace"])
+async def test_q_goes_back_from_a_timeline(key: str) -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, TimelineScreen)
+        await pilot.press(key)
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, TraceScreen)
+        assert not app._exit
