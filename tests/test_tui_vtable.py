@@ -224,6 +224,18 @@ def test_fit_is_exact_for_wide_and_combining_characters(text: str, width: int, r
     assert cell_len(formats.cell(text, width, right=right)) == width
 
 
+@given(
+    st.lists(
+        st.sampled_from([*"👩👧❤🏽🇷🇺1#é가각ᄀ\u1161\u11a8क्षि", "\u200d", "\ufe0f", "\u20e3"]),
+        max_size=12,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_what_is_shown_takes_the_cells_of_its_characters(chars: list[str]) -> None:
+    shown = formats.clean("".join(chars))
+    assert cell_len(shown) == sum(map(cell_len, shown))
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=80), st.integers(2, 30))
 @settings(max_examples=100, deadline=None)
 def test_wrap_loses_nothing(text: str, width: int) -> None:

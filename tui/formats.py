@@ -15,12 +15,25 @@ from tracing.render import safe
 MAX_TEXT = 4096
 """Characters of one value that are looked at; no screen is wider."""
 
+_ALONE = (
+    dict.fromkeys((0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400)), "")
+    | dict.fromkeys(range(0xE0100, 0xE01F0), "")
+    | {0x1F1E6 + number: chr(0x41 + number) for number in range(26)}
+)
+"""Joiners, variation selectors and skin tones go, flags become their letters.
+
+Programs differ in how many cells a sequence of these takes; what is left takes as many as its
+characters do one by one, in the terminal as in our count.
+"""
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
     """Text from data as it may be shown: no control character, bounded, never markup."""
     shown = safe(text[:limit])
+    if not shown.isascii():
+        shown = shown.translate(_ALONE)
     return shown if len(text) <= limit else shown + "…"
 
 
