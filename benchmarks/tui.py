@@ -5,7 +5,7 @@
 The log is made once in DIRECTORY by writing rows directly (a temporary one is removed
 afterwards). Each run starts ``mtad tui`` in a process of its own and measures, from before
 the fork, when the first row of the newest message is on the screen and when all ids are in;
-then how long one key takes until the last octet of its repaint, before the detail pane
+then how long one key takes until the last octet of the list's repaint, before the detail pane
 follows; and the memory held.
 """
 
@@ -32,7 +32,8 @@ from tracing.log import Applied, Recorder
 
 COLUMNS, ROWS = 120, 36
 FIRST = "the newest message of all"
-QUIET_SECONDS = 0.03
+QUIET_SECONDS = 0.012
+"""Less than a frame of 60 a second: what is painted in a later frame is not waited for."""
 PATIENCE_SECONDS = 60
 KEYS = {"down": b"\x1b[B", "page down": b"\x1b[6~", "end": b"\x1b[F"}
 HOME = b"\x1b[H"
