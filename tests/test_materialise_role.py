@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +17,7 @@ from mtad.errors import Locked
 from mtad.journal import disk, frame
 from mtad.journal.writer import Journal
 from mtad.materialise import role
+from mtad.materialise.worker import Worker
 from mtad.signals import Signals
 from mtad.where import Places
 from tests.materialise_bench import Bench
@@ -156,3 +159,24 @@ def test_what_cannot_be_decoded_leaves_a_violation(tmp_path: Path) -> None:
     bench.worker.turn()
     assert bench.kinds()["audit.violation"] == 1
     bench.close()
+
+
+async def test_told_to_stop_before_it_has_begun_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = threading.Event()
+
+    def late(*given: Any, **named: Any) -> Worker:
+        assert told.wait(20)
+        return Worker(*given, **named)
+
+    monkeypatch.setattr(role, "Worker", late)
+    early = Role(tmp_path)
+    early.signals.stop.set()
+    try:
+        serving = asyncio.ensure_future(role.serve(early.loaded, early.signals))
+        await asyncio.sleep(0.1)
+        told.set()
+        await asyncio.wait_for(serving, 5)
+    finally:
+        await early.journal.close()

@@ -38,6 +38,7 @@ class LogRole:
         self._rounds: set[asyncio.Task[None]] = set()
         self._tails: set[asyncio.Queue[Noted | None]] = set()
         self._up = asyncio.Event()
+        self._stopping = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
 
@@ -68,6 +69,7 @@ class LogRole:
                     ended.cancel()
                 stop.cancel()
                 up.cancel()
+            self._stopping = True
             if self._worker is not None:
                 self._worker.stop()
             await asyncio.to_thread(self._thread.join)
@@ -92,6 +94,8 @@ class LogRole:
                 on_round=self._rounded,
             )
             try:
+                if self._stopping:  # told before there was anyone to tell
+                    worker.stop()
                 worker.start()
                 self._tell(self._up.set)
                 worker.run()
