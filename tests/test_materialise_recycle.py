@@ -36,3 +36,26 @@ def test_files_of_frames_behind_damage_are_synced_too(
     assert behind.content is not None
     assert str(content.path_of(bench.places, behind.content.m)) in synced
     bench.close()
+
+
+def test_a_segment_nobody_can_read_is_told_of_and_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, keep_seconds=0)
+    while len(segment.listing(bench.journal.directory)) < 3:
+        bench.accept("a@one.test", body=b"z" * 200_000)
+    path = segment.live_path(bench.journal.directory, 2)
+    with path.open("r+b") as file:
+        file.write(b"\xff\xff\xff\xff")
+    octets = path.read_bytes()
+    deadline = time.monotonic() + 20
+    while not segment.live_path(bench.journal.directory, 1).with_suffix(segment.DONE).exists():
+        assert time.monotonic() < deadline
+        bench.worker.turn()
+    for _ in range(3):
+        bench.worker.turn()
+    assert bench.kinds()["audit.violation"] == 1
+    kept = path.with_suffix(segment.BAD)
+    assert kept.read_bytes() == octets
+    assert 2 not in [one.number for one in segment.listing(bench.journal.directory)]
+    bench.accept("a@one.test")
+    bench.worker.turn()
+    bench.close()

@@ -38,6 +38,7 @@ class Reader:
         self.name = directory.name
         self.damage: list[Damage] = []
         """Damage found so far, to be reported and cleared by the caller."""
+        self._unreadable: set[int] = set()
         self._watch = Watch(directory)
         self._mark_fd = -1
         self._fd = -1
@@ -139,6 +140,7 @@ class Reader:
                 continue
             found = _open_segment(self.directory, one.number)
             if found is None:
+                self._tell_unreadable(one)
                 continue
             if opened is not None and found[1].first_seq > after + 1:
                 os.close(found[0])
@@ -153,6 +155,12 @@ class Reader:
         self._fd, self._header = opened
         self._at, self._walked = segment.START, 0
         return True
+
+    def _tell_unreadable(self, one: segment.Segment) -> None:
+        """Remember once a live segment without a header: all of its frames are lost."""
+        if not one.done and one.number not in self._unreadable and not segment.has_header(one.path):
+            self._unreadable.add(one.number)
+            self.damage.append(Damage(one.number, 0, one.size))
 
 
 def _open_segment(directory: Path, number: int) -> tuple[int, segment.Header] | None:

@@ -3,7 +3,8 @@
 The header takes the first 4096 octets: magic, the segment's number, the epoch that seeds the
 checksums of its frames, the number of its first frame, the last id known, where the segment
 before it validly ended, and its own checksum. Names are ``<number>.seg`` while the log role
-needs the file, ``<number>.done`` once it may be reused. A file's content is zeros before it
+needs the file, ``<number>.done`` once it may be reused, ``<number>.bad`` when its header is
+damaged (it was synced before the file got its name). A file's content is zeros before it
 is first used, so that a sync never has to record new extents.
 """
 
@@ -22,6 +23,8 @@ START = 4096
 """Where the first frame begins."""
 LIVE = ".seg"
 DONE = ".done"
+BAD = ".bad"
+"""A segment that nobody can read any more, kept aside for whoever wants to try."""
 LOCK = "lock"
 MARK = "mark"
 SPARE = "spare"
@@ -63,6 +66,18 @@ def unpack(data: bytes) -> Header | None:
 def read_header(fd: int) -> Header | None:
     """The header of an open segment."""
     return unpack(os.pread(fd, _HEADER.size, 0))
+
+
+def has_header(path: Path) -> bool:
+    """Whether a segment can be read, or has gone to be another one meanwhile."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        return read_header(fd) is not None
+    finally:
+        os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ A segment may be reused once all of its frames are in the log, old enough for th
 have written their files back by itself (which makes the syncs below nearly free), or sooner
 when the journal nears its cap. Order: sync each content file, sync each mailbox folder the
 frames touched, checkpoint the log, then rename ``NNN.seg`` to ``NNN.done``. A file that is
-gone by then was expunged and purged; it needs no sync.
+gone by then was expunged and purged; it needs no sync. A segment whose header is damaged is
+never reused: it is set aside as ``NNN.bad``, after the reader told of it.
 """
 
 import os
@@ -58,6 +59,9 @@ class Recycler:
         finished: list[Path] = []
         for reader in readers:
             for one in self._ripe(reader):
+                if not segment.has_header(one.path):
+                    disk.rename(one.path, one.path.with_suffix(segment.BAD))
+                    continue
                 whole = yield from self._sync(one, applied.get(reader.name, 0))
                 if not whole:
                     break
@@ -94,19 +98,20 @@ class Recycler:
             header = segment.read_header(fd)
         finally:
             os.close(fd)
-        if header is not None:
-            # A reader steps over damage: frames behind it need their syncs as well.
-            reader = Reader(one.path.parent, finished=False)
-            try:
-                for frame in reader.frames(header.first_seq - 1):
-                    if reader.position()[0] != header.number:
-                        break
-                    if frame.seq > applied:
-                        return False
-                    self._sync_frame(frame, folders)
-                    yield
-            finally:
-                reader.close()
+        if header is None:
+            return False
+        # A reader steps over damage: frames behind it need their syncs as well.
+        reader = Reader(one.path.parent, finished=False)
+        try:
+            for frame in reader.frames(header.first_seq - 1):
+                if reader.position()[0] != header.number:
+                    break
+                if frame.seq > applied:
+                    return False
+                self._sync_frame(frame, folders)
+                yield
+        finally:
+            reader.close()
         for folder in folders:
             disk.sync_path(folder)
             yield
