@@ -16,6 +16,7 @@ from tracing.events import (
     COLUMNS,
     REGISTRY,
     Event,
+    MailMade,
     SmtpAccept,
     SmtpMail,
     Unknown,
@@ -47,9 +48,12 @@ class Names(Protocol):
         """The number of a string."""
 
 
+_MESSAGE = frozenset({"size", "sha256", "message_id", "subject", "header_from", "recipients"})
+
 KEPT: dict[type[Event], frozenset[str]] = {
     SmtpMail: frozenset({"cn", "helo", "login"}),
-    SmtpAccept: frozenset({"size", "sha256", "message_id", "subject", "header_from", "recipients"}),
+    SmtpAccept: _MESSAGE,
+    MailMade: _MESSAGE,
 }
 """Fields that the message's own rows hold; ``detail`` has them only where those cannot."""
 

@@ -1,4 +1,4 @@
-"""Every event there is, each declared once.
+"""Every event there is, each declared once: here, in ``tracing.sending`` or ``tracing.access``.
 
 A declaration is a frozen struct: its tag is the stored name and stable for ever, ``text`` is
 the one line people read, the docstring says when it happens, the fields say what is known.
@@ -15,6 +15,7 @@ from typing import Any, Union
 
 import msgspec
 
+from tracing import access, sending  # noqa: F401 - they declare the rest
 from tracing.event import COLUMNS as COLUMNS
 from tracing.event import REGISTRY as REGISTRY
 from tracing.event import Event as Event
@@ -92,6 +93,10 @@ class SmtpMail(Event, frozen=True, kw_only=True, tag="smtp.mail"):
     size: int = 0
     login: str = ""
     smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    body: str = ""
+    requiretls: bool = False
 
 
 @declare("RCPT TO:<{addr}> accepted")
@@ -138,6 +143,18 @@ class SmtpAccept(Event, frozen=True, kw_only=True, tag="smtp.accept"):
     subject: str = ""
     header_from: str = ""
     ms: float = 0.0
+
+
+@declare("message of ours for {count} recipients: {rel}", Outcome.OK)
+class MailMade(SmtpAccept, frozen=True, kw_only=True, tag="mail.made"):
+    """A message made here is ours, durable like any other; fields as in ``smtp.accept``.
+
+    ``rel`` says what it is to ``parent`` (a message id, 0 for none): dsn, report, notice, local
+    (handed over by a program on this machine).
+    """
+
+    rel: str
+    parent: int = 0
 
 
 @declare("refused at {stage}: {reply}", Outcome.FAIL)

@@ -347,6 +347,7 @@ MESSAGES: dict[type[events.Event], Callable[[Any, Home], None]] = {
     events.SmtpRcpt: smtp_rcpt,
     events.RouteDuplicate: route_duplicate,
     events.SmtpAccept: smtp_accept,
+    events.MailMade: smtp_accept,
     events.SmtpReject: smtp_refusal,
     events.SmtpTempfail: smtp_refusal,
     events.SmtpAbort: smtp_abort,
@@ -366,7 +367,22 @@ COPIES: dict[type[events.Event], Callable[[Any, Others], None]] = {
 }
 """What is done in the months of the stored copies."""
 
-_PATH = frozenset({"conn", "tls", "smtp", "route", "store"})
+_PATH = frozenset(
+    {
+        "auth",
+        "check",
+        "conn",
+        "dsn",
+        "mail",
+        "out",
+        "queue",
+        "report",
+        "route",
+        "smtp",
+        "store",
+        "tls",
+    }
+)
 
 OF_PATH = {cls: kind.partition(".")[0] in _PATH for kind, cls in events.REGISTRY.items()} | {
     events.Unknown: False

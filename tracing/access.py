@@ -1,0 +1,54 @@
+"""Events of people who log in, and of what we think of clients: auth, limits, checks.
+
+Declared like those of ``tracing.events``, which registers them. No event carries a secret.
+"""
+
+from tracing.event import Event, Outcome, declare
+
+
+@declare("{login} logged in by {mechanism}", Outcome.OK)
+class AuthOk(Event, frozen=True, kw_only=True, tag="auth.ok"):
+    """A login succeeded; ``trace`` is the connection, ``addr`` the box.
+
+    ``password`` names the app password used, empty for the box's own.
+    """
+
+    login: str
+    mechanism: str
+    service: str = ""
+    password: str = ""
+
+
+@declare("login as {login} by {mechanism} failed: {why}", Outcome.FAIL)
+class AuthFail(Event, frozen=True, kw_only=True, tag="auth.fail"):
+    """A login failed: wrong password, no such box, mechanism not enabled, malformed.
+
+    The client is told the same in each case; ``why`` is for the log. One wrong password tried
+    with several mechanisms on one connection counts once: ``again`` marks the rest.
+    """
+
+    login: str
+    mechanism: str
+    why: str
+    service: str = ""
+    again: bool = False
+
+
+@declare("{ip} may not log in until {until}: {why}", Outcome.FAIL)
+class AuthBan(Event, frozen=True, kw_only=True, tag="auth.ban"):
+    """Too many failures from an address; ``until`` in microseconds."""
+
+    why: str
+    until: int
+
+
+@declare("{name}: {found}")
+class CheckResult(Event, frozen=True, kw_only=True, tag="check.result"):
+    """What a check found, with the evidence, where it was not a refusal by itself.
+
+    ``name`` is the check's; ``found`` what it saw; ``limit`` what would have been too much.
+    """
+
+    name: str
+    found: str
+    limit: str = ""
