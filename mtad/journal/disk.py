@@ -43,14 +43,14 @@ def sync_path(path: Path | str) -> bool:
     return True
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, mode: int = 0o750) -> None:
     """Make a folder and what lies above it, each durably in its parent."""
     try:
-        mkdir(path, 0o750)
+        mkdir(path, mode)
     except FileExistsError:
         return
     except FileNotFoundError:
-        make_folder(path.parent)
-        make_folder(path)
+        make_folder(path.parent, mode)
+        make_folder(path, mode)
         return
     sync_path(path.parent)

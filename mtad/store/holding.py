@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from mtad.errors import Locked, MtadError
+from mtad.journal import disk
 from mtad.journal.frame import Act, Meta, raw
 from mtad.journal.writer import JournalBroken, JournalFull
 from mtad.store import acts, maildir
@@ -196,11 +197,7 @@ class Holding:
 
 def _take_lock(folder: Path, address: str) -> int:
     """The box's lock, which ends with the process. Raises Locked."""
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if made:
-        for path in (folder.parent, folder.parent.parent):
-            maildir.sync_folder(path)
+    disk.make_folder(folder, 0o700)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mtad.errors import UsageError
+from mtad.journal import disk
 from mtad.store import maildir, names
 from mtad.store.index import Index
 from mtad.store.rows import MailboxRow
@@ -60,7 +61,12 @@ def save(index: Index, mailbox: MailboxRow, folder: Path) -> None:
     """Write the letters down where other programs look for them."""
     lines = [f"{number} {word}\n" for number, word in enumerate(index.keywords(mailbox)) if word]
     aside = folder / f"{FILE}.mtad"
-    aside.write_text("".join(lines[:26]), "ascii")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = disk.open_(aside, flags, 0o600)
+    try:
+        disk.write_all(descriptor, "".join(lines[:26]).encode("ascii"))
+    finally:
+        disk.close(descriptor)
     maildir.rename(aside, folder / FILE)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mtad.journal import disk
 from mtad.store import names
 
 MAX_PASSES = 100
@@ -40,16 +41,18 @@ class Listing(NamedTuple):
 def ensure(maildir: Path, folder: str = "") -> bool:
     """Make a Maildir, or one mailbox's folder in it; durable. Says whether anything was made."""
     target = maildir / folder if folder else maildir
+    if not target.parent.is_dir():
+        disk.make_folder(target.parent, 0o700)
     made = []
     for path in (target, *(target / sub for sub in ("cur", "new", "tmp"))):
         try:
-            path.mkdir(mode=0o700, parents=path is target)
+            disk.mkdir(path, 0o700)
             made.append(path)
         except FileExistsError:
             if not stat.S_ISDIR(path.lstat().st_mode):
                 raise
     if made and folder:
-        (target / "maildirfolder").touch(mode=0o600)
+        disk.close(disk.open_(target / "maildirfolder", os.O_WRONLY | os.O_CREAT, 0o600))
     for path in dict.fromkeys(path.parent for path in made):
         sync_folder(path)
     return bool(made)
@@ -152,12 +155,12 @@ def locate(mailbox: Path, base: str) -> Entry | None:
 
 def rename(source: Path, target: Path) -> None:
     """Give a file its other name; the only place that does."""
-    os.rename(source, target)
+    disk.rename(source, target)
 
 
 def remove(path: Path) -> None:
     """Take a file's name away; the only place that does."""
-    os.unlink(path)
+    disk.unlink(path)
 
 
 def open_file(path: Path) -> int:
@@ -173,7 +176,7 @@ def sync_file(path: Path) -> None:
     """Make a file's octets and its time durable."""
     descriptor = open_file(path)
     try:
-        os.fsync(descriptor)
+        disk.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -185,7 +188,7 @@ def sync_folder(path: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        os.fsync(folder)
+        disk.fsync(folder)
     finally:
         os.close(folder)
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mtad import clock
 from mtad.errors import MtadError, UsageError
+from mtad.journal import disk
 from mtad.journal.frame import Act, Copy, Put, PutItem
 from mtad.store import keywords, maildir, names
 from mtad.store.acts import Ground
@@ -158,8 +159,8 @@ class Putting:
             descriptor = maildir.open_file(path)
             try:
                 if os.fstat(descriptor).st_mtime_ns != item.mtime_ns:
-                    os.utime(descriptor, ns=(item.mtime_ns, item.mtime_ns))
-                os.fsync(descriptor)
+                    disk.utime(descriptor, ns=(item.mtime_ns, item.mtime_ns))
+                disk.fsync(descriptor)
             finally:
                 os.close(descriptor)
 
