@@ -20,6 +20,8 @@ COMMANDS = {
     "alias": ("mtad.directory.cli:alias", "addresses that lead to other addresses"),
     "mail": ("mtad.store.cli:mail", "list, delete, move and flag stored messages"),
     "trace": ("tracing.cli:trace", "what happened to a message"),
+    "why": ("tracing.cli_why:why", "why a message is where it is, in one sentence"),
+    "proof": ("tracing.cli_why:proof", "a sheet that proves what another server took"),
     "tail": ("tracing.cli:tail", "follow events as they happen"),
     "audit": ("mtad.books:audit", "prove that the books balance"),
     "snapshot": ("backup.cli:snapshot", "take, list and verify snapshots"),

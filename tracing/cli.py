@@ -17,6 +17,7 @@ from mtad import control, where
 from mtad.cli_options import config_option, config_path, json_option
 from mtad.errors import NothingFound, Unreachable
 from tracing import render
+from tracing.asking import ask
 
 if TYPE_CHECKING:
     from tracing.following import Follower
@@ -55,13 +56,7 @@ def trace(
     """
     places = where.places(config_path(context))
     text = " ".join(query)
-    try:
-        found = control.ask(places.socket("log"), "trace", query=text, limit=limit)
-        found.pop("ok", None)
-    except Unreachable:
-        from tracing import answers  # noqa: PLC0415 - not needed while the daemon answers
-
-        found = answers.answer(places.log, text, limit)
+    found = ask(places, text, limit)
     parts = found["messages"] if "messages" in found else found["events"]
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))

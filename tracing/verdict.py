@@ -1,0 +1,390 @@
+"""Why a message is where it is: one sentence for each recipient, its evidence, what to do (PURE).
+
+Judged from a timeline document (``tracing.answers.timeline``), so that the daemon's answer and
+one made from files are judged alike. The sentences and causes are data: ``verdicts.toml`` and
+``causes.toml``, in English and Russian. Every message that was not simply delivered gets
+exactly one cause: the first of the file that fits.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Any
+
+from tracing import ids
+from tracing.render import Document, safe
+from tracing.states import BY_WORD, State
+
+LANGUAGES = ("en", "ru")
+MAX_EVIDENCE = 12
+"""Lines of evidence; the first and the last are kept."""
+
+Words = Mapping[str, str]
+
+_SIMPLE = {
+    State.QUARANTINED: "QUARANTINED",
+    State.DISCARDED: "DISCARDED",
+    State.REPLACED: "REPLACED",
+    State.DUPLICATE: "DUPLICATE",
+    State.RECEIVING: "RECEIVING",
+    State.QUEUED: "QUEUED",
+    State.HELD: "HELD",
+    State.CANCELLED: "CANCELLED",
+    State.EXPIRED: "EXPIRED",
+    State.DEFERRED: "WAITING",
+    State.BOUNCED: "BOUNCED",
+    State.REFUSED: "REJECTED",
+    State.TEMPFAILED: "TRY_LATER",
+    State.ABORTED: "ABORTED",
+}
+_NEEDS_CAUSE = frozenset({"BOUNCED", "EXPIRED", "WAITING", "REJECTED", "TRY_LATER", "REMOTE_LOST"})
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A cause of ``causes.toml``, ready to be asked."""
+
+    name: str
+    words: Words
+    who: str = ""
+    checks: frozenset[str] = frozenset()
+    stages: frozenset[str] = frozenset()
+    code: tuple[str, ...] = ("",)
+    enh: tuple[str, ...] = ("",)
+    says: re.Pattern[str] | None = None
+
+    def fits(self, refusal: "Refused") -> bool:
+        """Whether this is why."""
+        return (
+            (not self.who or self.who == refusal.who)
+            and (not self.checks or refusal.check in self.checks)
+            and (not self.stages or refusal.stage in self.stages)
+            and str(refusal.code or "").startswith(self.code)
+            and refusal.enh.startswith(self.enh)
+            and (self.says is None or self.says.search(refusal.says) is not None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What is known of a refusal, ours or a remote server's."""
+
+    who: str
+    stage: str = ""
+    check: str = ""
+    code: int = 0
+    enh: str = ""
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a message for one recipient."""
+
+    n: int
+    addr: str
+    verdict: str
+    cause: str
+    sentence: str
+    evidence: Sequence[str] = ()
+    actions: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Sentences and causes in one language."""
+
+    language: str
+    verdicts: Mapping[str, Words]
+    causes: Sequence[Cause]
+
+    def cause(self, refusal: Refused) -> Cause | None:
+        """The one cause of a refusal; None only where the file has no catch-all for it."""
+        return next((cause for cause in self.causes if cause.fits(refusal)), None)
+
+
+def book(verdicts: Mapping[str, Words], causes: Sequence[Words], language: str) -> Book:
+    """The book out of the two files' tables. Raises KeyError, re.error for a bad table."""
+    return Book(language, verdicts, [_cause(table) for table in causes])
+
+
+def _cause(table: Words) -> Cause:
+    def several(name: str) -> tuple[str, ...]:
+        return tuple(table[name].split("|")) if name in table else ("",)
+
+    return Cause(
+        table["name"],
+        table,
+        table.get("who", ""),
+        frozenset(several("check")) - {""},
+        frozenset(several("stage")) - {""},
+        several("code"),
+        several("enh"),
+        re.compile(table["says"], re.IGNORECASE) if "says" in table else None,
+    )
+
+
+def judge(document: Document, words: Book, zone: tzinfo | None = None) -> list[Verdict]:
+    """A verdict for each recipient of a timeline's message; none where there is no message."""
+    message = document["message"]
+    if message is None:
+        return []
+    events: Sequence[Document] = document["events"]
+    listed: Sequence[Document] = message["recipient_list"]
+    if not listed:
+        return [_Case(document, _nobody(message), events, words, zone).verdict()]
+    return [_Case(document, one, events, words, zone).verdict() for one in listed]
+
+
+def _nobody(message: Document) -> Document:
+    """A message that never had a recipient, as if it had one."""
+    return (
+        {"n": 0, "address": "", "state": message["state"], "mailbox": "", "tries": 0}
+        | {name: "" for name in ("original", "enhanced", "reply", "stored", "next_try", "at")}
+        | {"code": 0}
+    )
+
+
+@dataclass(slots=True)
+class _Case:
+    """One recipient before the judge."""
+
+    document: Document
+    recipient: Document
+    events: Sequence[Document]
+    words: Book
+    zone: tzinfo | None
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def verdict(self) -> Verdict:
+        message, one = self.document["message"], self.recipient
+        self.facts = {
+            "id": message["id"],
+            "addr": one["address"] or "-",
+            "domain": one["address"].rpartition("@")[2] or "-",
+            "sender": message["from"] or "<>",
+            "ip": message["ip"],
+            "host": "-",
+            "reply": one["reply"],
+            "mailbox": one["mailbox"] or "-",
+            "tries": str(one["tries"]),
+            "next": self._when(one["next_try"]),
+            "when": self._when(one["at"]),
+            "then": "",
+            "who": "",
+            "why": one["reply"] or "-",
+            "stage": "",
+        }
+        name = self._name(BY_WORD[one["state"]])
+        cause = self._cause(name) if name in _NEEDS_CAUSE else None
+        if cause is not None:
+            self.facts["cause"] = self._fill(cause.words[self.words.language])
+        actions = [
+            *self._does(cause.words if cause else {}),
+            *self._does(self.words.verdicts[name]),
+        ]
+        return Verdict(
+            one["n"],
+            one["address"],
+            name,
+            cause.name if cause else "",
+            self._fill(self.words.verdicts[name][self.words.language]),
+            tuple(self._evidence()),
+            tuple(dict.fromkeys(actions)),
+        )
+
+    def _name(self, state: State) -> str:
+        """The verdict; fills the facts that belong to it."""
+        if state is State.STORED:
+            return self._in_a_box()
+        if state is State.RELAYED:
+            self._take(self._last("out.delivered"))
+            later = self._last("dsn.got", only=lambda e: e["fields"].get("action") == "failed")
+            if later is not None:
+                return "REMOTE_LOST"
+            return "REMOTE_ACCEPTED"
+        if state is State.BOUNCED:
+            admin = self._last("queue.bounce")
+            if admin is not None:
+                self._take(admin)
+                return "RETURNED"
+        if state in (State.HELD, State.CANCELLED):
+            self._take(self._last("queue.hold", "queue.drop"))
+        if state is State.ABORTED:
+            self._take(self._last("smtp.abort"))
+        if state.is_open and self.recipient["tries"] and state is not State.HELD:
+            return "WAITING"
+        return _SIMPLE.get(state, "LOST")
+
+    def _in_a_box(self) -> str:
+        st = self.recipient["stored"]
+        first = next((e for e in self._own("store.delivered")), None)
+        if first is not None:
+            self.facts["when"] = self._when(first["at"])
+        last = None
+        for event in self.events:
+            if event["kind"] in ("box.move", "box.expunge", "box.vanished") and st in _sts(event):
+                last = event
+        if last is None:
+            return "STORED"
+        self._take(last)
+        self.facts["then"] = self._when(last["at"])
+        if last["kind"] == "box.move":
+            return "MOVED"
+        self.facts["mailbox"] = last["fields"].get("mailbox", "-")
+        return "DELETED" if last["kind"] == "box.expunge" else "VANISHED"
+
+    def _cause(self, name: str) -> Cause | None:
+        fields: Document = {}
+        who = "ours" if name in ("REJECTED", "TRY_LATER") else "remote"
+        kinds = {
+            "REJECTED": ("smtp.reject",),
+            "TRY_LATER": ("smtp.tempfail",),
+            "REMOTE_LOST": ("dsn.got",),
+        }.get(name, ("out.failed", "out.deferred"))
+        event = self._last(*kinds)
+        if event is not None:
+            self._take(event)
+            fields = event["fields"]
+        one = self.recipient
+        says = " ".join(
+            filter(
+                None,
+                (fields.get("reply", one["reply"]), fields.get("why"), fields.get("diagnostic")),
+            )
+        )
+        return self.words.cause(
+            Refused(
+                who,
+                fields.get("stage", ""),
+                fields.get("check", ""),
+                fields.get("code", one["code"]) or 0,
+                fields.get("enh", one["enhanced"]) or "",
+                says,
+            )
+        )
+
+    # ---------------------------------------------------------------- its events
+
+    def _own(self, *kinds: str) -> Iterator[Document]:
+        """Events of these kinds about this recipient, or about the message as a whole."""
+        n = self.recipient["n"]
+        address = self.recipient["address"]
+        for event in self.events:
+            if event["kind"] not in kinds or event["trace"] != self.document["trace"]:
+                continue
+            its = event["fields"].get("n", 0)
+            if its in (0, n) or (event["fields"].get("addr") == address and address):
+                yield event
+
+    def _last(
+        self, *kinds: str, only: Callable[[Document], bool] = lambda event: True
+    ) -> Document | None:
+        found = [event for event in self._own(*kinds) if only(event)]
+        return found[-1] if found else None
+
+    def _take(self, event: Document | None) -> None:
+        """Take an event's words into the facts."""
+        if event is None:
+            return
+        fields = event["fields"]
+        for name in ("host", "reply", "stage", "why"):
+            if fields.get(name):
+                self.facts[name] = str(fields[name])
+        self.facts["when"] = self._when(event["at"])
+        self.facts["who"] = _who(fields, self.words.language)
+
+    def _evidence(self) -> Iterator[str]:
+        """The events that the verdict rests on, one line each."""
+        n = self.recipient["n"]
+        st = self.recipient["stored"]
+        lines = [
+            f"{self._when(event['at'])}  {event['kind']:<14} {safe(_line(event))}"
+            for event in self.events
+            if event["outcome"] != "info" or event["kind"].startswith(("queue.", "dsn.", "route."))
+            if event["fields"].get("n", 0) in (0, n) or st in _sts(event)
+        ]
+        if len(lines) > MAX_EVIDENCE:
+            half = MAX_EVIDENCE // 2
+            lines = [*lines[:half], f"... {len(lines) - 2 * half} more ...", *lines[-half:]]
+        yield from lines
+
+    # --------------------------------------------------------------------- words
+
+    def _when(self, text: str) -> str:
+        return clock(text, self.zone) if text else "-"
+
+    def _fill(self, text: str) -> str:
+        return safe(text.format_map(_Facts(self.facts)))
+
+    def _does(self, words: Words) -> Iterator[str]:
+        text = words.get(f"do_{self.words.language}")
+        if text:
+            yield self._fill(text)
+
+
+def clock(text: str, zone: tzinfo | None) -> str:
+    """A document's time in a zone (None: local), to the second, with the zone's offset."""
+    return datetime.fromisoformat(text).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+class _Facts(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "-"
+
+
+def _sts(event: Document) -> set[str]:
+    """The stored copies an event names."""
+    fields = event["fields"]
+    named = {ids.text(item[0]) for item in fields.get("items", ()) if item}
+    return named | ({fields["st"]} if "st" in fields else set())
+
+
+def _line(event: Document) -> str:
+    reply = event["fields"].get("reply", "")
+    text = str(event["text"])
+    return f"{text} - {reply}" if reply and reply not in text else text
+
+
+def _who(fields: Document, language: str) -> str:
+    actor, _, name = str(fields.get("actor", "system")).partition(":")
+    said = _ACTORS[language].get(actor, actor)
+    where = f" ({fields['ip']})" if fields.get("ip") and actor == "user" else ""
+    client = f", {fields['client']}" if fields.get("client") else ""
+    return f"{said} {name}".strip() + where + client
+
+
+_ACTORS: dict[str, dict[str, str]] = {
+    "en": {
+        "user": "user",
+        "admin": "administrator",
+        "system": "the server",
+        "remote": "the client",
+        "rule": "the rule",
+        "backup": "a restore",
+        "outside": "a program that is not ours",
+    },
+    "ru": {
+        "user": "пользователь",
+        "admin": "администратор",
+        "system": "сервер",
+        "remote": "клиент",
+        "rule": "правило",
+        "backup": "восстановление",
+        "outside": "посторонняя программа",
+    },
+}
+
+
+def as_document(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON shows it."""
+    return {
+        "n": verdict.n,
+        "recipient": verdict.addr,
+        "verdict": verdict.verdict,
+        "cause": verdict.cause,
+        "sentence": verdict.sentence,
+        "evidence": list(verdict.evidence),
+        "actions": list(verdict.actions),
+    }
