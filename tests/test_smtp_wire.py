@@ -96,6 +96,52 @@ async def test_a_message_that_ended_when_the_client_was_gone_is_not_taken(plug: 
     assert journal.one("smtp.abort").stage == "data"
 
 
+async def test_a_message_is_taken_piece_by_piece_without_the_session(plug: Plugged) -> None:
+    session, link, journal = plug
+    session.data_received(MESSAGE[:-6])
+    await until(lambda: b"354" in link.written)
+    for number in range(1, 7):
+        session.data_received(b"x" * 9_998 + b"\r\n")
+        assert not session.input
+        assert session._service.held >= number * 10_000
+    session.data_received(b".\r\nNO")
+    session.data_received(b"OP\r\n")
+    await until(lambda: link.written.count(b"250") == 4)
+    (frame,) = journal.frames
+    assert frame[1].endswith(b"\n" + (b"x" * 9_998 + b"\n") * 6)
+    assert not session._service.held
+    await over(session)
+
+
+async def test_a_message_may_end_while_the_client_does_not_read(plug: Plugged) -> None:
+    session, link, journal = plug
+    session.pause_writing()
+    session.data_received(MESSAGE[:-5])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert b"354" in link.written
+    session.data_received(b"\r\n.\r\n")
+    session.resume_writing()
+    await until(lambda: b"queued" in link.written)
+    assert len(journal.frames) == 1
+    await over(session)
+
+
+async def test_the_wait_for_more_of_a_message_is_limited(plug: Plugged) -> None:
+    session, link, journal = plug
+    session.data_received(MESSAGE[:-5])
+    await until(lambda: b"354" in link.written)
+    before = session.deadline
+    await asyncio.sleep(0.01)
+    session.data_received(b"x")
+    assert before < session.deadline <= session.loop.time() + session.timeout
+    session.expire("timeout")
+    await until(lambda: link.closed)
+    assert b"421 4.4.2" in link.written
+    assert journal.one("smtp.abort").stage == "data"
+    await over(session)
+
+
 async def test_a_refused_recipient_is_not_blamed_for_what_follows(plug: Plugged) -> None:
     session, link, journal = plug
     said = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<no@local.test>\r\nFOO\r\nMAIL FROM:<>\r\nBAR\r\n"

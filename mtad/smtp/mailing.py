@@ -151,21 +151,21 @@ class Mailing(Session):
     async def _read_message(self, reader: DataReader) -> None:
         """Read to the end of the message, memory of all sessions together bounded."""
         service = self._service
-        self._is_reading = True
-        while True:
-            chunk = self._take_input()
-            if chunk and reader.feed(chunk):
-                break
+
+        def sink(octets: bytes) -> bytes | None:
+            if reader.feed(octets):
+                self._hold(reader.held)
+                return reader.rest
             self._hold(reader.held)
             if service.held > service.max_held and reader.held > MAX_BODY:
                 reader.drop()
-            self.deadline = self.loop.time() + self.timeout
-            await self._more()
+            return None
+
+        self._is_reading = True
+        await self._drink(sink)
         if self.is_lost:
             # It will send the message again: taking it now would make two of it.
             raise Gone("lost")
-        self._give_back(reader.rest)
-        self._hold(reader.held)
         self._is_reading = False
 
     def _hold(self, octets: int) -> None:

@@ -9,6 +9,7 @@ the session: a client that hangs up during a commit changes nothing about the co
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 from mtad.smtp.command import MAX_LINE
@@ -63,6 +64,7 @@ class Wire:
         self.deadline = NEVER
         self.is_lost = False
         self._output: list[bytes] = []
+        self._sink: Callable[[bytes], bytes | None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._is_half_closed = False
@@ -74,6 +76,10 @@ class Wire:
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived."""
+        if self._sink is not None:
+            # Waking the session for every piece of a long message costs more than reading it.
+            self._pour(data)
+            return
         if self._at:
             self.input, self._at = self.input[self._at :], 0
         self.input = self.input + data if self.input else data
@@ -174,6 +180,30 @@ class Wire:
         self.input, self._at = b"", 0
         return taken
 
+    async def _drink(self, sink: Callable[[bytes], bytes | None]) -> None:
+        """Let ``sink`` have all input as it arrives, until it returns what it has no use for.
+
+        Raises Gone. The sink runs in the transport's callbacks and must not block or raise.
+        """
+        self._sink = sink
+        try:
+            if taken := self._take_input():
+                self._pour(taken)
+            while self._sink is not None:
+                await self._more()
+        finally:
+            self._sink = None
+
+    def _pour(self, octets: bytes) -> None:
+        """Input for the sink; once that has enough the session goes on with the rest."""
+        assert self._sink is not None
+        self.deadline = self.loop.time() + self.timeout
+        rest = self._sink(octets)
+        if rest is not None:
+            self._sink = None
+            self._give_back(rest)
+            self._wake()
+
     def _give_back(self, octets: bytes) -> None:
         """Put what was taken too much in front again; nothing may have arrived meanwhile."""
         self.input, self._at = octets, 0
@@ -195,12 +225,12 @@ class Wire:
         self._in_a_row = 0
         if self._output:
             self._send()
-        has = len(self.input)
+        has, sink = len(self.input), self._sink
         if self._room is not None:
             await self._room
         if self._end:
             raise Gone(self._end)
-        if len(self.input) > has:
+        if len(self.input) > has or self._sink is not sink:
             return
         if self.is_lost or self._is_half_closed or self.link is None:
             raise Gone("lost")
