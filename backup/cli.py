@@ -14,6 +14,7 @@ from mtad.errors import Corrupt, Exit, UsageError
 from mtad.journal.command import command_journal
 from mtad.journal.frame import Meta, raw
 from tracing import events
+from tracing.render import counted, size
 
 if TYPE_CHECKING:
     from mtad.config import Loaded
@@ -79,8 +80,8 @@ def create(context: click.Context, box: str | None, domain: str | None, as_json:
                 say=show.say,
                 progress=lambda p: line.show(
                     lambda: (
-                        f"box {p.boxes_done + 1} of {p.boxes}: {p.read} messages read, "
-                        f"{show.size(p.read_bytes)}"
+                        f"box {p.boxes_done + 1} of {p.boxes}: "
+                        f"{counted(p.read, 'message')} read, {size(p.read_bytes)}"
                     )
                 ),
             )
@@ -106,8 +107,9 @@ def create(context: click.Context, box: str | None, domain: str | None, as_json:
     else:
         same = f"; nothing changed since {taken.same_as}" if taken.same_as else ""
         click.echo(
-            f"snapshot {taken.name}: {len(commit.boxes)} boxes, {messages} messages, "
-            f"{commit.added} new, {show.size(commit.stored)} stored in {commit.seconds:.1f} s{same}"
+            f"snapshot {taken.name}: {counted(len(commit.boxes), 'box', 'boxes')}, "
+            f"{counted(messages, 'message')}, {commit.added:,} new, "
+            f"{size(commit.stored)} stored in {commit.seconds:.1f} s{same}"
         )
     for each in commit.unread:
         show.say(f"could not be read: {each}")
@@ -136,9 +138,9 @@ def list_(context: click.Context, as_json: bool = False) -> int:
                     show.when(each.at),
                     str(each.boxes),
                     str(each.messages),
-                    show.size(each.size),
+                    size(each.size),
                     str(each.added),
-                    show.size(each.stored),
+                    size(each.stored),
                     each.scope,
                 )
                 for each in found
@@ -169,8 +171,9 @@ def show_(context: click.Context, snap: str, as_json: bool) -> None:
         return
     click.echo(f"{each.name}  taken {show.when(each.at)}, {each.scope}, in {each.seconds:.1f} s")
     click.echo(
-        f"{each.messages} messages ({show.size(each.size)}) in {each.boxes} boxes; "
-        f"{each.added} were new, {show.size(each.stored)} stored; {each.unread} could not be read"
+        f"{counted(each.messages, 'message')} ({size(each.size)}) "
+        f"in {counted(each.boxes, 'box', 'boxes')}; {each.added:,} new, "
+        f"{size(each.stored)} stored; {each.unread:,} could not be read"
     )
     show.boxes_table(boxes)
 
@@ -251,11 +254,13 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
             show.show_finding(finding)
         how = "read and proven" if read_data else "in place (their contents: --read-data)"
         click.echo(
-            f"{report.snapshots} snapshots, {report.packs} packs, {report.objects} objects {how}; "
-            f"{len(report.findings)} problems"
+            f"{counted(report.snapshots, 'snapshot')}, {counted(report.packs, 'pack')}, "
+            f"{counted(report.objects, 'object')} {how}; "
+            f"{counted(len(report.findings), 'problem')}"
         )
         if report.relisted:
-            click.echo(f"{report.relisted} packs that the index did not list are listed again")
+            packs = counted(report.relisted, "pack")
+            click.echo(f"listed again, because the index did not: {packs}")
     if report.is_clean:
         return Exit.OK
     return Exit.PROBLEMS if report.is_whole else Exit.CORRUPT
@@ -301,8 +306,8 @@ def restore(
             return Exit.OK
         puts = todo.puts
         if puts:
-            size = show.size(sum(entry.size for entry in puts))
-            _confirm(f"Put {len(puts)} messages ({size}) back into {address}?", yes)
+            what = f"{counted(len(puts), 'message')} ({size(sum(one.size for one in puts))})"
+            _confirm(f"Put {what} back into {address}?", yes)
         line = show.Line()
         try:
             with _telling(loaded) as tell:
@@ -333,8 +338,8 @@ def restore(
         )
     else:
         click.echo(
-            f"{result.restored} messages put back into {address} from snapshot "
-            f"{todo.snapshot}; {result.skipped} were there already"
+            f"{counted(result.restored, 'message')} put back into {address} from snapshot "
+            f"{todo.snapshot}; {result.skipped:,} there already"
         )
     for entry, why in result.failed[: show.SHOWN]:
         show.say(f"lost: {entry.mailbox} UID {entry.uid} {entry.base}: {why}")

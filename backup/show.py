@@ -13,7 +13,7 @@ from backup.plan import Step
 from backup.verify import Finding, Report
 from mtad.clock import from_us
 from tracing import ids
-from tracing.render import safe
+from tracing.render import counted, safe, size
 
 SCHEMA = 1
 SHOWN = 40
@@ -38,16 +38,6 @@ def when(at: int) -> str:
 def rfc3339(at: int) -> str | None:
     """A time as JSON has it."""
     return from_us(at).astimezone().isoformat() if at else None
-
-
-def size(octets: int) -> str:
-    """Octets with a decimal unit."""
-    amount = float(octets)
-    for unit in ("B", "KB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
@@ -233,4 +223,4 @@ def show_plan(snapshot: str, box: str, steps: Sequence[Step], as_json: bool) -> 
     )
     if len(steps) > SHOWN * 5:
         click.echo(f"and {len(steps) - SHOWN * 5} more: --json lists all")
-    click.echo(f"would put {puts} messages back into {box} from {snapshot}")
+    click.echo(f"would put {counted(puts, 'message')} back into {box} from {snapshot}")

@@ -66,7 +66,7 @@ def test_domains(terminal: Terminal) -> None:
             {"domain": "xn--80a1acny.example", "boxes": 0, "aliases": 0},
         ]
     }
-    assert "example.org  1 boxes, 1 aliases" in terminal.run("domain", "list")
+    assert "example.org  1 box, 1 alias" in terminal.run("domain", "list")
     shown = terminal.json("domain", "show", "EXAMPLE.org")
     assert shown["boxes"] == ["you@example.org"]
     assert shown["aliases"] == ["postmaster@example.org"]
@@ -126,12 +126,12 @@ def test_a_box_with_mail_is_not_removed_without_yes(terminal: Terminal) -> None:
         (folder / "Maildir" / mailbox / "1.x.host").write_text("mail")
     said = terminal.run("box", "remove", "anna@example.org", code=Exit.USAGE)
     assert said == (
-        f"box anna@example.org still has 2 messages in {folder}; "
-        "they stay there: give --yes to remove the box"
+        f"box anna@example.org still has mail (2 messages) in {folder}; "
+        "it stays there: give --yes to remove the box"
     )
     assert terminal.json("box", "show", "anna@example.org")["messages"] == 2
     done = terminal.run("box", "remove", "anna@example.org", "--yes")
-    assert done == f"box anna@example.org removed; its 2 messages stay in {folder}\n"
+    assert done == f"box anna@example.org removed; its mail (2 messages) stays in {folder}\n"
     assert (folder / "Maildir" / "new" / "1.x.host").read_text() == "mail"
     terminal.run("box", "add", "anna@example.org")
     assert terminal.json("box", "show", "anna@example.org")["messages"] == 2

@@ -70,17 +70,32 @@ def test_times() -> None:
     [
         (0, "0 B"),
         (999, "999 B"),
-        (1000, "1.0 k"),
-        (9_949, "9.9 k"),
-        (9_950, "10 k"),
-        (999_499, "999 k"),
-        (999_600, "1.0 M"),
-        (52_000_000, "52 M"),
-        (5 * 10**12, "5.0 T"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_950, "10 kB"),
+        (999_499, "999 kB"),
+        (999_600, "1.0 MB"),
+        (52_000_000, "52 MB"),
+        (5 * 10**12, "5.0 TB"),
+        (10**15, "1.0 PB"),
+        (10**19, "10000 PB"),
     ],
 )
 def test_size(octets: int, shown: str) -> None:
     assert render.size(octets) == shown
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted"),
+    [
+        (render.counted(0, "message"), "0 messages"),
+        (render.counted(1, "box", "boxes"), "1 box"),
+        (render.counted(2, "box", "boxes"), "2 boxes"),
+        (render.counted(5307, "message"), "5,307 messages"),
+    ],
+)
+def test_counted(shown: str, wanted: str) -> None:
+    assert shown == wanted
 
 
 def test_an_event_on_a_line() -> None:
@@ -116,9 +131,9 @@ def listed(**changed: object) -> render.Document:
 def test_a_table() -> None:
     assert list(render.table(listed(), None, EAST)) == [
         "time                 state        from -> to                               subject"
-        "                          size   id",
+        "                          size    id",
         "2026-11-18 14:06:40  ● delivered  bob@example.net -> alice@example.org +2  figures "
-        "␛]0;owned␇ for November  2.3 k  0amjx72jm206a",
+        "␛]0;owned␇ for November  2.3 kB  0amjx72jm206a",
     ]
 
 

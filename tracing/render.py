@@ -18,6 +18,8 @@ Document = dict[str, Any]
 _JOINERS = "\u200c\u200d"
 """Zero-width characters that writing needs (Persian, emoji)."""
 
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
 _MARK = {
     Outcome.OK: "●",
     Outcome.INFO: "·",
@@ -99,15 +101,16 @@ def rfc3339(at: int) -> str:
 
 
 def size(octets: int) -> str:
-    """Octets in at most six characters."""
-    if octets < 1000:
-        return f"{octets} B"
-    amount = float(octets)
-    for unit in ("k", "M", "G", "T"):
-        amount /= 1000
-        if amount < 999.5:
-            return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
-    return f"{amount:.0f} P"
+    """Octets with a decimal unit, in at most seven characters: ``84 kB``."""
+    amount, step = float(octets), 0
+    while amount >= 999.5 and step < len(_UNITS) - 1:
+        amount, step = amount / 1000, step + 1
+    return f"{amount:.{1 if step and amount < 9.95 else 0}f} {_UNITS[step]}"
+
+
+def counted(value: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: ``1 box``, ``2,307 messages``; ``plural`` where s does not do."""
+    return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
 def state(word: str) -> str:

@@ -22,7 +22,7 @@ from mtad.directory.changes import (
 )
 from mtad.errors import NothingFound, UsageError
 from mtad.journal.command import command_journal
-from tracing.render import safe
+from tracing.render import counted, safe
 
 SCHEMA = 1
 """Version of the JSON documents."""
@@ -156,7 +156,9 @@ def _list_domains(context: click.Context, as_json: bool) -> None:
         query = sa.select(tables.domain.c.name.label("domain"), *counts).order_by("domain")
         rows = [dict(row) for row in connection.execute(query).mappings()]
     text = "\n".join(
-        f"{row['domain']}  {row['boxes']} boxes, {row['aliases']} aliases" for row in rows
+        f"{row['domain']}  {counted(row['boxes'], 'box', 'boxes')}, "
+        f"{counted(row['aliases'], 'alias', 'aliases')}"
+        for row in rows
     )
     _show(as_json, {"domains": rows}, text)
 
@@ -261,13 +263,13 @@ def box_remove(context: click.Context, address: str, yes: bool) -> None:
     folder = settings(context).places.boxes / box_folder(of)
     messages = _messages(folder)
     if messages and not yes:
-        said = f"box {safe(of)} still has {messages} messages in {folder}"
+        said = f"box {safe(of)} still has mail ({counted(messages, 'message')}) in {folder}"
         if not sys.stdin.isatty():
-            raise UsageError(f"{said}; they stay there: give --yes to remove the box")
-        click.confirm(f"{said}; they stay there. Remove the box?", abort=True, err=True)
+            raise UsageError(f"{said}; it stays there: give --yes to remove the box")
+        click.confirm(f"{said}; it stays there. Remove the box?", abort=True, err=True)
     with _changes(context) as changes:
         changes.remove_box(of)
-    stays = f"; its {messages} messages stay in {folder}" if messages else ""
+    stays = f"; its mail ({counted(messages, 'message')}) stays in {folder}" if messages else ""
     click.echo(f"box {safe(of)} removed{stays}")
 
 
