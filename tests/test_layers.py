@@ -25,6 +25,7 @@ MEDIAN_LINES = 200
 ONLY_IMPORTERS = {
     "aiosmtpd": {"mtad/smtp/receiver.py"},
     "apscheduler": {"mtad/jobs.py"},
+    "dns": {"mtad/dns.py"},
     "textual": {"tui/"},
     "rich": {"tui/"},
 }
