@@ -228,6 +228,19 @@ def test_an_orderly_end_gives_no_number_away(tmp_path: Path) -> None:
     place.journal.close_now()
 
 
+def test_a_box_whose_making_was_cut_can_be_opened(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    shutil.rmtree(place.maildir)
+    for _ in range(2):
+        with mock.patch.object(maildir, "ensure", side_effect=Cut), suppress(Cut):
+            place.box()
+    box = place.box()
+    assert box.owner.sync() == 0
+    assert [one.name for one in box.mailboxes()] == ["INBOX"]
+    box.close()
+    place.journal.close_now()
+
+
 def test_an_index_of_a_later_version_is_refused(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.db")
     with index.transaction():

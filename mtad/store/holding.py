@@ -50,17 +50,17 @@ class Holding:
         self._lock = _take_lock(folder, address)
         self._closed = False
         self._notice: Notice | None = None
+        files = Files(folder / MAILDIR)
         try:
+            if not (folder / "index.db").exists():  # where there is one, so is a Maildir
+                maildir.ensure(files.root)
+                maildir.sync_folder(folder)
             index = Index(folder / "index.db")
         except BaseException:
             os.close(self._lock)
             raise
         try:
-            files = Files(folder / MAILDIR)
-            if index.is_new:
-                maildir.ensure(files.root)
-                maildir.sync_folder(folder)
-            elif not files.root.is_dir():
+            if not files.root.is_dir():
                 raise MtadError(f"{files.root} is not there; is its disk mounted?")
             for mailbox in index.mailboxes.values():
                 files.trust(mailbox.folder, "new", mailbox.new_mtime)
