@@ -31,7 +31,7 @@ _PLACES = (
     "WHERE o.id IN ({})"
 )
 _HEADS = "SELECT id, subject, sender, at, message_id FROM head WHERE id IN ({})"
-VERSION = "2"
+VERSION = "3"
 _AT_ONCE = 500
 """Ids in one statement."""
 

@@ -22,7 +22,14 @@ _MSGID = re.compile(rb"<[^<>\s]{1,510}>")
 _ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _SPACE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]+")
-_ALIAS = {"x-cp1251": "cp1251", "cp-1251": "cp1251", "win-1251": "cp1251", "koi8": "koi8-r"}
+_ALIAS = {
+    "x-cp1251": "cp1251",
+    "cp-1251": "cp1251",
+    "win-1251": "cp1251",
+    "koi8": "koi8-r",
+    "iso-8859-1": "cp1252",
+}
+"""What a name means, whatever it says; Latin-1 has no printable octets that windows-1252 lacks."""
 _NO_TEXT = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 
 _COMMON = frozenset("оеаинтсрвлкмдпу")

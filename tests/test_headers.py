@@ -1,13 +1,18 @@
 """Header fields: real oddities decoded, hostile input bounded, line ends of either kind."""
 
+from collections.abc import Sequence
 from email.header import Header
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backup import heads
 from mtad import headers
 from mtad.headers import MAX_FIELD, Block, guess
+from mtad.smtp.headers import scan
+from mtad.store import subject
+from tests.corpus import Mail
 
 WORDS = {
     b"plain": "plain",
@@ -21,6 +26,7 @@ WORDS = {
     b"=?windows-1251?Q?=CF=F0=E8=E2=E5=F2?=": "Привет",
     b"=?x-cp1251?Q?=CF=F0=E8=E2=E5=F2?=": "Привет",
     b"=?iso-8859-1*en?Q?caf=E9?=": "café",
+    b"=?ISO-8859-1?Q?Parhelia=99?=": "Parhelia™",
     b"=?nonsense?Q?abc?=": "abc",
     b"=?idna?Q?abc?=": "abc",
     b"=?zlib?B?eJw=?=": "xœ",
@@ -102,3 +108,34 @@ def test_no_octets_break_a_block(message: bytes) -> None:
         assert b"\n\n" not in block.raw[1:]
         assert 0 <= block.end <= len(octets)
         assert isinstance(guess(octets), str)
+
+
+def test_a_message_is_called_the_same_everywhere(corpus: Sequence[Mail]) -> None:
+    """When it is taken in, when it is deleted, and when it is looked for in a snapshot."""
+    for mail in corpus:
+        taken, kept = scan(mail.data), heads.head(mail.data)
+        assert kept.subject == taken.subject
+        assert kept.sender == taken.header_from
+        assert kept.message_id == taken.message_id
+        assert subject.of_header(mail.data) == taken.subject[: subject.MAX_SUBJECT]
+
+
+@pytest.mark.parametrize(
+    ("date", "at"),
+    [
+        (b"Thu, 1 Jan 1970 00:00:01 +0000", 1_000_000),
+        (b"=?utf-8?q?Thu,_1_Jan_1970_00:00:01_+0000?=", 1_000_000),
+        (b"Thu, 1 Jan 1969 00:00:01 +0000", 0),
+        (b"yesterday", 0),
+        (b"Thu, 99 Jan 1970 00:00:01 +0000", 0),
+        (b"", 0),
+    ],
+)
+def test_the_date_of_a_head(date: bytes, at: int) -> None:
+    assert heads.head(b"Date: " + date + b"\n\n").at == at
+
+
+@pytest.mark.parametrize("first", [b"Re: ", b"RE[2]: Fwd: ", b"AW: sv: ", b""])
+def test_answers_sort_beside_what_they_answer(first: bytes) -> None:
+    raw = b"From: A <a@X.test>\r\nSubject: " + first + b"Lunch\r\n\r\n"
+    assert heads.sort_key(raw) == (b"x.test", b"Lunch")
