@@ -24,6 +24,8 @@ COMMANDS = {
     "proof": ("tracing.cli_why:proof", "a sheet that proves what another server took"),
     "tail": ("tracing.cli:tail", "follow events as they happen"),
     "audit": ("mtad.books:audit", "prove that the books balance"),
+    "send": ("mtad.submit.send:send", "send a test message and show every word"),
+    "sendmail": ("mtad.submit.sendmail:sendmail", "take a message from a local program"),
     "snapshot": ("backup.cli:snapshot", "take, list and verify snapshots"),
     "restore": ("backup.cli:restore", "put messages back with their dates"),
     "tui": ("tui.cli:tui", "the dashboard"),

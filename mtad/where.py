@@ -59,6 +59,16 @@ class Places:
         return self.data / "cache"
 
     @property
+    def auth_key(self) -> Path:
+        """The server's own secret behind logins; losing it costs the secrets for CRAM-MD5."""
+        return self.data / "auth.key"
+
+    @property
+    def attempts(self) -> Path:
+        """Failed logins, bans and where people logged in from; losing it costs nothing."""
+        return self.cache / "attempts.db"
+
+    @property
     def run(self) -> Path:
         """Sockets and pid files."""
         return self.data / "run"
@@ -111,3 +121,12 @@ def places(path: Path, table: Mapping[str, Any] | None = None) -> Places:
     if not isinstance(written, str):
         raise ConfigError(f"{path}: data_dir: expected text, got {written!r}")
     return Places((path.resolve().parent / written).resolve())
+
+
+def drop(path: Path, table: Mapping[str, Any]) -> Path:
+    """Where local programs leave messages: ``submission.drop_dir``, else ``drop`` in the data."""
+    section = table.get("submission")
+    written = section.get("drop_dir") if isinstance(section, Mapping) else None
+    if isinstance(written, str) and written:
+        return (path.resolve().parent / written).resolve()
+    return places(path, table).data / "drop"
