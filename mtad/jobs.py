@@ -33,7 +33,8 @@ from mtad.journal.errors import JournalBroken, JournalFull
 from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
 from mtad.signals import Signals
-from tracing import events
+from tracing import events, ids
+from tracing.queries import Log
 
 NAME = "jobs"
 NODE = 32
@@ -197,8 +198,9 @@ class Jobs:
         """Remove content files that nothing links to and whose keep time is over.
 
         Only once the log role has applied every frame that was durable when the candidates
-        were listed: a message in a journal has its content file before it has a link.
-        Returns how many were removed; none while the log role does not answer.
+        were listed: a message in a journal has its content file before it has a link. What a
+        recipient of the queue waits for stays, however old. Returns how many were removed;
+        none while the log role does not answer.
         """
         seconds = max(MIN_KEEP_SECONDS, self._loaded.config.store.keep_deleted_days * 86400)
         found = await asyncio.to_thread(unlinked, self._loaded.places.content, seconds)
@@ -312,15 +314,20 @@ def unlinked(content: Path, seconds: float) -> list[Path]:
     ]
 
 
-def remove(paths: list[Path], seconds: float) -> int:
-    """Remove those of the files that are still unlinked; how many were."""
+def remove(paths: list[Path], seconds: float, log: Path) -> int:
+    """Remove those of the files that are still unlinked and not of the queue; how many were."""
     removed = 0
     for path in paths:
-        if _is_over(path, seconds):
+        if path.name not in awaited and _is_over(path, seconds):
             path.unlink(missing_ok=True)
             removed += 1
     return removed
 
+    with contextlib.closing(Log(log)) as view:
+        awaited = {
+            ids.text(m)
+            for m in view.open_among(filter(None, (ids.parse(path.name) for path in paths)))
+        }
 
 def _is_over(path: Path | str, seconds: float) -> bool:
     """By change time: the last unlink sets it, and nothing sets it back."""

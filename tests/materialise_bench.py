@@ -10,7 +10,7 @@ from mtad.journal.writer import Journal
 from mtad.materialise.worker import Worker
 from mtad.store import names
 from mtad.where import Places
-from tracing import events, ids
+from tracing import events, ids, sending
 from tracing.queries import Log, Recipient
 
 ARRIVED_NS = 1_790_000_000_123_456_789
@@ -96,6 +96,39 @@ class Bench:
             )
         )
         return frame.Meta(events=tuple(map(frame.raw, told)), content=kept, links=tuple(links))
+
+    def queue(self, *addresses: str, body: bytes = b"Subject: x\n\nbody\n") -> int:
+        """Commit a message for recipients elsewhere; its id."""
+        m = self.journal.mint.new()
+        at = ids.time_us(m)
+        if len(body) > frame.MAX_BODY:
+            kept = content.write_content(self.places, m, body, ARRIVED_NS)
+        else:
+            digest = hashlib.sha256(body).digest()
+            kept = frame.Content(m, len(body), digest, ARRIVED_NS, inline=True)
+        recipients = tuple(
+            events.Recipient(n, address, address) for n, address in enumerate(addresses, 1)
+        )
+        told: list[events.Event] = [
+            events.SmtpMail(at=at, trace=m, addr="a@sender.test", cn=1),
+            events.SmtpAccept(
+                at=at,
+                trace=m,
+                addr="a@sender.test",
+                size=len(body),
+                sha256=kept.sha256.hex(),
+                count=len(addresses),
+                recipients=recipients,
+            ),
+        ]
+        told += (sending.QueueAdd(at=at, trace=m, n=one.n, addr=one.addr) for one in recipients)
+        meta = frame.Meta(events=tuple(map(frame.raw, told)), content=kept)
+        self.journal.commit_now(meta, body if kept.inline else b"")
+        return m
+
+    def tell(self, *told: events.Event, journal: Journal | None = None) -> None:
+        """Commit events."""
+        (journal or self.journal).commit_now(frame.Meta(events=tuple(map(frame.raw, told))))
 
     def path(self, link: frame.Link, mailbox: str = "INBOX", sub: str = "new") -> Path:
         """Where a stored copy lies."""

@@ -15,11 +15,14 @@ import pytest
 from mtad import clock, config, control, jobs
 from mtad.config import Loaded
 from mtad.errors import Unreachable
+from mtad.journal.content import path_of, write_content
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal
 from mtad.signals import Signals
 from tests import mails
 from tests.backup_yard import ANNA, Yard
+from tracing import ids, sending
+from tracing.log import Applied, Recorder
 
 
 @pytest.fixture
@@ -237,6 +240,31 @@ async def test_what_gets_a_link_meanwhile_stays(loaded: Loaded) -> None:
         assert await role.purge() == 0
     server.close()
     assert alone.exists()
+
+
+@pytest.mark.usefixtures("old")
+async def test_what_the_queue_waits_with_stays(loaded: Loaded) -> None:
+    """However old its content is, and though no box links to it."""
+    mint = ids.Mint(1)
+    queued, ended = mint.new(), mint.new()
+    recorder = Recorder(loaded.places.log)
+    for seq, m in enumerate((queued, ended), 1):
+        add = sending.QueueAdd(at=1, trace=m, n=1, addr="b@there.test")
+        recorder.apply([Applied("mta-0", seq, 0, [add])])
+    recorder.apply([Applied("mta-0", 3, 0, [sending.QueueDrop(at=2, trace=ended, n=1)])])
+    recorder.close()
+    for m in (queued, ended):
+        write_content(loaded.places, m, b"x", 1)
+
+    async def position(_: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    server = await control.serve(loaded.places.socket("log"), {"position": position})
+    async with role_of(loaded) as role:
+        assert await role.purge() == 1
+    server.close()
+    assert path_of(loaded.places, queued).exists()
+    assert not path_of(loaded.places, ended).exists()
 
 
 async def test_a_fresh_file_is_never_removed(loaded: Loaded) -> None:

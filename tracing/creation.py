@@ -1,16 +1,19 @@
-"""Making a month file and opening it to write.
+"""Making a month file, opening it to write, and bringing one of an earlier version up to date.
 
 A file appears under its name only when whole: tables, full-text tables and the revision
 stamp are written to ``.2026-12.db.new``, synced, renamed, and the directory is synced.
 """
 
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from tracing import months, tables
+from tracing.months import quoted
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -74,6 +77,16 @@ def create(directory: Path, month: str, marks: dict[str, int]) -> None:
     _sync(draft)
     os.rename(draft, file)
     _sync(directory)
+
+
+def upgrade(file: Path) -> None:
+    """Bring a month file to the present revision, in one transaction. Raises NewerVersion."""
+    with contextlib.closing(sqlite3.connect(f"file:{quoted(file)}?mode=ro", uri=True)) as link:
+        revision = months.check_revision(file, link)
+    if revision != months.REVISION:
+        from mtad import db  # noqa: PLC0415 - Alembic is wanted once per version
+
+        db.upgrade(file, db.LOG)
 
 
 def _sync(path: Path) -> None:

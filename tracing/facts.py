@@ -42,7 +42,7 @@ class LogFacts:
             promised = dict(
                 link.execute(
                     "SELECT trace, json_extract(detail, '$.count') FROM ev "
-                    "WHERE kind=(SELECT id FROM str WHERE s='smtp.accept')"
+                    "WHERE kind IN (SELECT id FROM str WHERE s IN ('smtp.accept', 'mail.made'))"
                 )
             )
             rows = link.execute(

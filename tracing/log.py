@@ -10,13 +10,14 @@ newest month there is; what the newest month has, all of them have.
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracing import codec, creation, ids, months
 from tracing.events import Event, StoreDelivered
-from tracing.projection import COPIES, MESSAGES, OF_PATH, Home, copy_delivered
+from tracing.projection import COPIES, KIN, MESSAGES, OF_PATH, copy_delivered
+from tracing.rows import Home
 from tracing.writer import MonthWriter
 
 MAX_BATCH = 20_000
@@ -49,8 +50,9 @@ def month_of(event: Event) -> str:
 class Recorder:
     """Writes the log in ``directory``, which it locks; one thread at a time.
 
-    Raises Busy when another process has the lock, months.NewerVersion for a file of a later
-    version. ``mint`` makes ids above all that were ever recorded.
+    Month files of an earlier version are brought to this one first. Raises Busy when another
+    process has the lock, months.NewerVersion for a file of a later version. ``mint`` makes ids
+    above all that were ever recorded.
     """
 
     def __init__(self, directory: Path, *, node: int = 33) -> None:
@@ -65,9 +67,11 @@ class Recorder:
             os.close(self._lock)
             raise Busy(f"another process writes the log in {directory}") from error
         try:
-            newest = next(iter(months.listing(directory)), None)
-            if newest is not None:
-                self._writer(newest)
+            listed = months.listing(directory)
+            for month in listed:
+                creation.upgrade(months.path(directory, month))
+            if listed:
+                self._writer(listed[0])
         except BaseException:
             self.close()
             raise
@@ -84,13 +88,16 @@ class Recorder:
 
     def gone(self, sts: Iterable[int]) -> set[int]:
         """Those of the stored copies that are known to have been expunged or to have vanished."""
-        by_month: dict[str, list[int]] = {}
-        for st in sts:
-            by_month.setdefault(ids.month(st), []).append(st)
-        there = set(months.listing(self._directory))
         found: set[int] = set()
-        for month in by_month.keys() & there:
-            found |= self._writer(month).gone(by_month[month])
+        for month, part in _by_month(sts, set(months.listing(self._directory))):
+            found |= self._writer(month).gone(part)
+        return found
+
+    def spent(self, messages: Iterable[int]) -> set[int]:
+        """Those of the messages whose recipients were all elsewhere and have their end."""
+        found: set[int] = set()
+        for month, part in _by_month(messages, set(months.listing(self._directory))):
+            found |= self._writer(month).spent(part)
         return found
 
     # ------------------------------------------------------------------ writing
@@ -153,6 +160,8 @@ class Recorder:
             message = MESSAGES.get(cls)
             if message is not None:
                 message(event, home)
+            elif cls in KIN:
+                KIN[cls](event, home, self)
         if isinstance(event, StoreDelivered):
             other = self.home_of(event.st)
             if other is not None:
@@ -171,6 +180,12 @@ class Recorder:
                 higher = {j: s for j, s in marks.items() if s > writer.marks.get(j, 0)}
                 if writer.touched or higher:
                     writer.commit(higher, last_id)
+
+    def root_of(self, m: int) -> int:
+        """The first ancestor of a message; itself where it has none, or is not known."""
+        if m <= 0 or not months.path(self._directory, ids.month(m)).exists():
+            return m
+        return self._writer(ids.month(m)).root_of(m)
 
     def home_of(self, st: int) -> Home | None:
         """The month file of an id; None if it has the present frame already."""
@@ -238,3 +253,11 @@ class Recorder:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _by_month(numbers: Iterable[int], there: set[str]) -> Iterator[tuple[str, list[int]]]:
+    """Ids by the months that have a file."""
+    by_month: dict[str, list[int]] = {}
+    for number in numbers:
+        by_month.setdefault(ids.month(number), []).append(number)
+    return ((month, part) for month, part in by_month.items() if month in there)

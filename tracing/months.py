@@ -12,11 +12,14 @@ from pathlib import Path
 
 from tracing import ids
 
-REVISION = "log_0001"
-"""The Alembic revision of the month files this version makes and reads."""
+REVISION = "log_0002"
+"""The Alembic revision of the month files this version makes and writes."""
 
-LEGIBLE = frozenset({REVISION})
-"""Revisions this version can read; a sealed month keeps its own for ever."""
+_AS_IF = {
+    REVISION: "",
+    "log_0001": "CREATE TEMP VIEW rcpt AS SELECT *, NULL AS params FROM main.rcpt",
+}
+"""Revisions this version can read, and what makes each look like the present one to readers."""
 
 _NAME = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.db")
 _BUSY_SECONDS = 10
@@ -68,30 +71,32 @@ def open_reading(file: Path) -> sqlite3.Connection:
     if not file.is_file():
         raise FileNotFoundError(f"no log of that month: {file}")
     link = sqlite3.connect(
-        f"file:{_quoted(file)}?mode=ro",
+        f"file:{quoted(file)}?mode=ro",
         uri=True,
         timeout=_BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
     try:
+        if as_if := _AS_IF[check_revision(file, link)]:
+            link.execute(as_if)
         link.execute("PRAGMA query_only=ON")
         link.execute("PRAGMA mmap_size=268435456")
-        check_revision(file, link)
     except BaseException:
         link.close()
         raise
     return link
 
 
-def check_revision(file: Path, link: sqlite3.Connection) -> None:
-    """Make sure this version understands the file. Raises NewerVersion."""
-    rows = link.execute("SELECT version_num FROM alembic_version").fetchall()
-    for (revision,) in rows:
-        if revision not in LEGIBLE:
-            raise NewerVersion(file, revision)
+def check_revision(file: Path, link: sqlite3.Connection) -> str:
+    """The file's revision. Raises NewerVersion where this version does not understand it."""
+    row = link.execute("SELECT version_num FROM alembic_version").fetchone()
+    revision = str(row[0]) if row else ""
+    if revision not in _AS_IF:
+        raise NewerVersion(file, revision)
+    return revision
 
 
-def _quoted(file: Path) -> str:
+def quoted(file: Path) -> str:
     """A path inside a ``file:`` name (RFC 3986 2.1)."""
     return os.fspath(file.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

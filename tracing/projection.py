@@ -1,132 +1,18 @@
 """What each event does to the rows of messages, recipients and stored copies.
 
-One function per kind. A message is read from its file once, changed in memory while its
-events come by, and written once with the batch: in the usual case, where everything from
-MAIL FROM to delivery arrives together, each row is written a single time.
+One function per kind; those of mail that leaves are in ``tracing.projection_queue``.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from tracing import codec, events
+from tracing import codec, events, projection_queue
 from tracing.codec import ASIDE
-from tracing.states import State, summary
+from tracing.rows import Home, Others, Recipient, Stored
+from tracing.states import State
 
 _SIZE = re.compile(r",S=(\d{1,15})")
-
-
-@dataclass(slots=True)
-class Recipient:
-    """A row of ``rcpt``, without its message's id."""
-
-    n: int
-    addr: int
-    dom: int
-    orig: int | None
-    ts: int
-    last: int
-    status: int
-    tries: int = 0
-    next_try: int | None = None
-    host: int | None = None
-    code: int | None = None
-    enh: str | None = None
-    reply: str | None = None
-    st: int | None = None
-    changed: bool = True
-
-
-@dataclass(slots=True)
-class Message:
-    """A row of ``msg`` with its recipients."""
-
-    id: int
-    cn: int | None = None
-    ts: int = 0
-    last: int = 0
-    dir: int = 0
-    sender: int | None = None
-    sdom: int | None = None
-    login: str | None = None
-    ip: bytes | None = None
-    helo: int | None = None
-    status: int = State.RECEIVING
-    size: int | None = None
-    message_id: str | None = None
-    subject: str | None = None
-    header_from: str | None = None
-    sha256: bytes | None = None
-    fresh_subject: bool = False
-    recipients: dict[int, Recipient] = field(default_factory=dict)
-    dropped: list[int] = field(default_factory=list)
-
-    def aside(self) -> int:
-        """A number for a recipient that is none of the accepted ones."""
-        n = ASIDE
-        while n in self.recipients:
-            n += 1
-        return n
-
-    def settle(self) -> None:
-        """Take the state that the recipients' states add up to."""
-        rows = self.recipients.values()
-        if len(rows) == 1:
-            for one in rows:
-                self.status = one.status
-        elif rows:
-            self.status = summary([State(one.status) for one in rows])
-
-
-@dataclass(slots=True)
-class Stored:
-    """A row of ``st``."""
-
-    id: int
-    msg: int
-    n: int
-    box: int
-    mailbox: int
-    base: str
-    size: int
-    gone: int | None = None
-
-
-class Home(Protocol):
-    """A month file as the projection sees it."""
-
-    @property
-    def names(self) -> codec.Names:
-        """The dictionaries."""
-
-    def message(self, m: int) -> Message | None:
-        """The message, from the batch or the file."""
-
-    def open_message(self, m: int, at: int) -> Message:
-        """The message, made if there is none."""
-
-    def begin_message(self, m: int, at: int) -> Message:
-        """A message that no event told of before."""
-
-    def stored(self, st: int) -> Stored | None:
-        """The stored copy, from the batch or the file."""
-
-    def store(self, copy: Stored) -> None:
-        """Take a stored copy into the batch."""
-
-    def rename(self, box: int, mailbox: str, target: str) -> None:
-        """A mailbox and those below it have another name from here on."""
-
-
-class Others(Protocol):
-    """Finds the month files of stored copies."""
-
-    def home_of(self, st: int) -> Home | None:
-        """The month file of an id; None if it has this frame already."""
-
-    def all_homes(self) -> list[Home]:
-        """Every month file that has not had this frame."""
 
 
 def smtp_mail(event: events.SmtpMail, home: Home) -> None:
@@ -198,6 +84,16 @@ def smtp_accept(event: events.SmtpAccept, home: Home) -> None:
     message.header_from = event.header_from or None
     message.sha256 = bytes.fromhex(event.sha256) if codec.DIGEST.fullmatch(event.sha256) else None
     message.settle()
+
+
+def mail_made(event: events.MailMade, home: Home, others: Others) -> None:
+    """A message that no client brought: where it came from, and its recipients."""
+    message = home.open_message(event.trace, event.at)
+    message.dir = 1 if event.rel == "local" else 2
+    message.rel = event.rel or None
+    if event.parent:
+        message.parent, message.root = event.parent, others.root_of(event.parent)
+    smtp_accept(event, home)
 
 
 def smtp_refusal(event: events.SmtpReject | events.SmtpTempfail, home: Home) -> None:
@@ -347,14 +243,19 @@ MESSAGES: dict[type[events.Event], Callable[[Any, Home], None]] = {
     events.SmtpRcpt: smtp_rcpt,
     events.RouteDuplicate: route_duplicate,
     events.SmtpAccept: smtp_accept,
-    events.MailMade: smtp_accept,
     events.SmtpReject: smtp_refusal,
     events.SmtpTempfail: smtp_refusal,
     events.SmtpAbort: smtp_abort,
     events.StoreDelivered: store_delivered,
     events.StoreFailed: store_failed,
+    **projection_queue.RECIPIENTS,
 }
 """What is done in the month of the message."""
+
+KIN: dict[type[events.Event], Callable[[Any, Home, Others], None]] = {
+    events.MailMade: mail_made,
+}
+"""The same, where it takes a look at another message, in whatever month."""
 
 COPIES: dict[type[events.Event], Callable[[Any, Others], None]] = {
     events.BoxAppend: box_came,

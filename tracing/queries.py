@@ -6,6 +6,7 @@ thread at a time, any number of them beside each other and beside the recorder.
 
 # ruff: noqa: S608 - only question marks are put into statements
 
+import json
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -196,6 +197,17 @@ class Log:
             )
             for row in rows
         ]
+
+    def open_among(self, messages: Iterable[int]) -> set[int]:
+        """Those of the messages that have a recipient something is still to be done for."""
+        found: set[int] = set()
+        for month, part in _by_month(messages).items():
+            link = self._link(month)
+            if link is not None:
+                among = "SELECT value FROM json_each(?)"
+                query = f"SELECT msg FROM rcpt WHERE status<10 AND msg IN ({among})"
+                found.update(row[0] for row in link.execute(query, (json.dumps(part),)))
+        return found
 
     def _places(self, m: int, sts: Sequence[int]) -> dict[int | str, str]:
         """Mailboxes of the living copies of a message, by stored copy and by box."""

@@ -67,12 +67,12 @@ def _kept(link: sqlite3.Connection, kind: str, traces: set[int]) -> dict[int, di
             (listed,),
         )
     }
-    for m, n, local, rname, original, original_rname in link.execute(
-        "SELECT msg, n, a.local, d.rname, o.local, e.rname FROM rcpt JOIN addr a ON a.id=addr "
-        "JOIN dom d ON d.id=a.dom LEFT JOIN addr o ON o.id=orig LEFT JOIN dom e ON e.id=o.dom "
-        f"WHERE msg {among} AND n<? ORDER BY msg, n",
+    for m, n, local, rname, original, original_rname, was in link.execute(
+        "SELECT msg, n, a.local, d.rname, o.local, e.rname, json_extract(params, '$.was') "
+        "FROM rcpt JOIN addr a ON a.id=addr JOIN dom d ON d.id=a.dom LEFT JOIN addr o ON o.id=orig "
+        f"LEFT JOIN dom e ON e.id=o.dom WHERE msg {among} AND n<? ORDER BY msg, n",
         (listed, ASIDE),
     ):
-        addr = spelled(local, rname)
+        addr = was or spelled(local, rname)
         found[m]["recipients"].append([n, addr, spelled(original, original_rname) or addr])
     return found

@@ -84,6 +84,16 @@ _GLYPH = {
     State.ABORTED: "✕",
     State.RECEIVING: "◔",
 }
+ENDED_ELSEWHERE = (
+    State.RELAYED,
+    State.BOUNCED,
+    State.EXPIRED,
+    State.DUPLICATE,
+    State.REPLACED,
+    State.CANCELLED,
+)
+"""Fates with which a recipient needs nothing of its message any more."""
+
 BY_WORD = {word: state for state, word in _WORD.items()}
 
 

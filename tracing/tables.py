@@ -92,6 +92,7 @@ rcpt = sa.Table(
     sa.Column("enh", sa.Text),
     sa.Column("reply", sa.Text),
     sa.Column("st", sa.Integer, comment="stored copy, when local"),
+    sa.Column("params", sa.Text, comment="JSON of what delivery elsewhere needs; null when local"),
     sqlite_with_rowid=False,
 )
 sa.Index("rcpt_addr", rcpt.c.addr, rcpt.c.msg)

@@ -4,6 +4,7 @@ Nothing is visible, and nothing is remembered, unless the whole batch commits. `
 gaps; each batch adds a link to the hash chain (``tracing.chain``).
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from tracing import addresses, chain, codec, creation, months
 from tracing.codec import ASIDE
 from tracing.events import Event, SmtpAccept, StoreDelivered
 from tracing.interning import Dictionaries
-from tracing.projection import Message, Recipient, Stored
+from tracing.rows import Message, Recipient, Stored
+from tracing.states import ENDED_ELSEWHERE
 
 _HOUR_US = 3_600_000_000
 
@@ -25,7 +27,7 @@ _INSERT = {
     "addr_tri": "INSERT INTO addr_tri(rowid, a) VALUES (?,?)",
     "msg_fts": "INSERT INTO msg_fts(rowid, subject) VALUES (?,?)",
     "msg": "INSERT OR REPLACE INTO msg VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "rcpt": "INSERT OR REPLACE INTO rcpt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "rcpt": "INSERT OR REPLACE INTO rcpt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "st": "INSERT OR REPLACE INTO st VALUES (?,?,?,?,?,?,?,?)",
     "stat_hour": "INSERT INTO stat_hour VALUES (?,?,?,?) ON CONFLICT DO UPDATE "
     "SET n=n+excluded.n, bytes=bytes+excluded.bytes",
@@ -34,6 +36,10 @@ _INSERT = {
 }
 _SIZED = (SmtpAccept, StoreDelivered)
 _DROP = "DELETE FROM rcpt WHERE msg=? AND n=?"
+_SPENT = (
+    "SELECT msg FROM rcpt WHERE msg IN (SELECT value FROM json_each(?)) AND n<? GROUP BY msg "
+    "HAVING min(status IN (SELECT value FROM json_each(?))) AND count(params)"
+)
 _ANALYZE_AFTER = 7_000
 """Events before the first ANALYZE."""
 
@@ -45,7 +51,8 @@ def _message_row(m: Message) -> tuple[Any, ...]:
     # fmt: off
     return (
         m.id, m.cn, m.ts, m.last, m.dir, m.sender, m.sdom, m.login, m.ip, m.helo, int(m.status),
-        accepted, m.size, m.message_id, m.subject, m.header_from, m.sha256, None, None, None,
+        accepted, m.size, m.message_id, m.subject, m.header_from, m.sha256, m.root,
+        m.parent, m.rel,
     )
     # fmt: on
 
@@ -54,7 +61,7 @@ def _recipient_row(m: int, r: Recipient) -> tuple[Any, ...]:
     # fmt: off
     return (
         m, r.n, r.addr, r.dom, r.orig, r.ts, r.last, int(r.status), r.tries, r.next_try, r.host,
-        r.code, r.enh, r.reply, r.st,
+        r.code, r.enh, r.reply, r.st, r.params,
     )
     # fmt: on
 
@@ -125,15 +132,15 @@ class MonthWriter:
             pass
         found = self._cursor.execute(
             "SELECT id,cn,ts,last,dir,sender,sdom,login,ip,helo,status,size,message_id,subject,"
-            "header_from,sha256 FROM msg WHERE id=?",
+            "header_from,sha256,root,parent,rel FROM msg WHERE id=?",
             (m,),
         ).fetchone()
         message = None
         if found is not None:
             message = Message(*found)
             for columns in self._cursor.execute(
-                "SELECT n,addr,dom,orig,ts,last,status,tries,next_try,host,code,enh,reply,st "
-                "FROM rcpt WHERE msg=?",
+                "SELECT n,addr,dom,orig,ts,last,status,tries,next_try,host,code,enh,reply,st,"
+                "params FROM rcpt WHERE msg=?",
                 (m,),
             ):
                 row = message.recipients[columns[0]] = Recipient(*columns)
@@ -154,6 +161,14 @@ class MonthWriter:
         if message is None:
             message = self._messages[m] = Message(m, ts=at, last=at)
         return message
+
+    def root_of(self, m: int) -> int:
+        """The first ancestor of a message; itself where it has none, or is not known."""
+        message = self._messages.get(m)
+        if message is not None:
+            return message.root or m
+        row = self._cursor.execute("SELECT root FROM msg WHERE id=?", (m,)).fetchone()
+        return row[0] if row and row[0] else m
 
     def stored(self, st: int) -> Stored | None:
         """The stored copy, from the batch or the file."""
@@ -271,13 +286,15 @@ class MonthWriter:
 
     def gone(self, sts: list[int]) -> set[int]:
         """Those of the stored copies that are no longer there."""
-        found: set[int] = set()
-        for start in range(0, len(sts), 500):
-            part = sts[start : start + 500]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT id FROM st WHERE gone IS NOT NULL AND id IN ({marks})"  # noqa: S608
-            found.update(row[0] for row in self._cursor.execute(query, part))
-        return found
+        query = (
+            "SELECT id FROM st WHERE gone IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+        )
+        return {row[0] for row in self._cursor.execute(query, (json.dumps(sts),))}
+
+    def spent(self, messages: list[int]) -> set[int]:
+        """Those of the messages whose recipients were all elsewhere and have their end."""
+        values = (json.dumps(messages), ASIDE, json.dumps(ENDED_ELSEWHERE))
+        return {row[0] for row in self._cursor.execute(_SPENT, values)}
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log into the file and sync both."""

@@ -33,7 +33,7 @@ class Files:
         self.folder_of = lru_cache(10_000)(self._folder_of)
 
     def deliver(self, frame: Frame) -> list[StoreDelivered]:
-        """Execute the plan of a frame that was never executed before.
+        """Execute the plan of a frame that was never executed before, and is not ``pending``'s.
 
         Raises OSError, ENOSPC among them: then part of it may be done, and ``replay`` has to
         finish it. Raises ContentMissing.

@@ -2,10 +2,11 @@
 
 A segment may be reused once all of its frames are in the log, old enough for the kernel to
 have written their files back by itself (which makes the syncs below nearly free), or sooner
-when the journal nears its cap. Order: sync each content file, sync each mailbox folder the
-frames touched, checkpoint the log, then rename ``NNN.seg`` to ``NNN.done``. A file that is
-gone by then was expunged and purged; it needs no sync. A segment whose header is damaged is
-never reused: it is set aside as ``NNN.bad``, after the reader told of it.
+when the journal nears its cap. Order: write what is in memory alone, sync each content file,
+sync each mailbox folder the frames touched, checkpoint the log, then rename ``NNN.seg`` to
+``NNN.done``. A file that is gone by then was let go by the queue, or expunged and purged; it
+needs no sync. A segment whose header is damaged is never reused: it is set aside as
+``NNN.bad``, after the reader told of it.
 """
 
 import os
@@ -17,6 +18,7 @@ from mtad.journal import disk, segment
 from mtad.journal.frame import Frame
 from mtad.journal.reader import Reader
 from mtad.materialise.files import Files
+from mtad.materialise.pending import Pending
 
 SLICE_SECONDS = 0.05
 """How long a step may keep the log role from new frames."""
@@ -27,10 +29,17 @@ class Recycler:
     """Recycles the segments of all journals in small steps."""
 
     def __init__(
-        self, files: Files, *, keep_seconds: float, cap_bytes: int, checkpoint: Callable[[], None]
+        self,
+        files: Files,
+        pending: Pending,
+        *,
+        keep_seconds: float,
+        cap_bytes: int,
+        checkpoint: Callable[[], None],
     ) -> None:
         self._files = files
-        self._keep_seconds = keep_seconds
+        self._pending = pending
+        self.keep_seconds = keep_seconds
         self._cap_bytes = cap_bytes
         self._checkpoint = checkpoint
         self._work: Iterator[None] | None = None
@@ -85,7 +94,7 @@ class Recycler:
                 age = time.time() - one.path.stat().st_mtime
             except FileNotFoundError:
                 break
-            if age < self._keep_seconds and not crowded:
+            if age < self.keep_seconds and not crowded:
                 break
             ripe.append(one)
         return ripe
@@ -120,6 +129,7 @@ class Recycler:
     def _sync_frame(self, frame: Frame, folders: set[str]) -> None:
         meta = frame.meta
         if meta.content is not None:
+            self._pending.keep(meta.content.m)
             path = self._files.content_path(meta.content.m)
             if meta.content.inline:
                 disk.sync_path(path)

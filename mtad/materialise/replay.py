@@ -29,7 +29,10 @@ class Replay:
         self.repaired = 0
 
     def execute(self, frame: Frame) -> list[StoreDelivered]:
-        """Bring the files of a frame to what it says. Raises OSError; running it again is safe."""
+        """Bring the files of a frame to what it says; frames of ``pending`` are not for here.
+
+        Raises OSError; running it again is safe.
+        """
         content = frame.meta.content
         if content is None:
             return []

@@ -19,7 +19,10 @@ BATCH_FRAMES = 500
 BATCH_OCTETS = 8 * 2**20
 OWN = "log"
 """The name under which events of the log role itself are recorded."""
-_BOXES_PER_RING = 500
+_PER_RING = 500
+
+_SENDER = "mta-"
+"""What the names of journals begin with whose process runs the queue."""
 
 Noted = Sequence[tuple[int, events.Event]]
 
@@ -27,13 +30,17 @@ Noted = Sequence[tuple[int, events.Event]]
 class Rows:
     """The batch that is being gathered; for one thread."""
 
-    def __init__(self, recorder: Recorder, access: Bell, on_noted: Callable[[Noted], None]) -> None:
+    def __init__(
+        self, recorder: Recorder, access: Bell, queue: Bell, on_noted: Callable[[Noted], None]
+    ) -> None:
         self._recorder = recorder
         self._access = access
+        self._queue = queue
         self._on_noted = on_noted
         self._batch: list[Applied] = []
         self._octets = 0
         self._boxes: dict[str, None] = {}
+        self._queued: dict[int, None] = {}
         self._own: list[events.Event] = []
         self._own_seq = 0
 
@@ -43,6 +50,8 @@ class Rows:
         told.extend(made)
         self._batch.append(Applied(journal, frame.seq, frame.last_id, told))
         self._boxes.update((link.box, None) for link in frame.meta.links)
+        if not journal.startswith(_SENDER):
+            self._queued.update((one.trace, None) for one in told if one.kind.startswith("queue."))
         self._octets += len(frame.body)
         return len(self._batch) >= BATCH_FRAMES or self._octets >= BATCH_OCTETS
 
@@ -58,6 +67,7 @@ class Rows:
         """Drop what was gathered; the journals still have it."""
         self._batch.clear()
         self._boxes.clear()
+        self._queued.clear()
         self._octets = 0
 
     def flush(self) -> None:
@@ -75,11 +85,12 @@ class Rows:
             raise
         except Exception:
             noted = self._one_by_one()
-        boxes = list(self._boxes)
+        boxes, queued = list(self._boxes), list(self._queued)
         self.forget()
         self._on_noted(noted)
-        for first in range(0, len(boxes), _BOXES_PER_RING):
-            self._access.ring(json.dumps(boxes[first : first + _BOXES_PER_RING]).encode())
+        for bell, names in ((self._access, boxes), (self._queue, queued)):
+            for first in range(0, len(names), _PER_RING):
+                bell.ring(json.dumps(names[first : first + _PER_RING]).encode())
 
     def _one_by_one(self) -> list[tuple[int, events.Event]]:
         """Record frame by frame; one that cannot be recorded leaves a violation."""

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -21,17 +22,28 @@ from mtad.journal.frame import Frame
 from mtad.journal.reader import Reader
 from mtad.materialise.fates import Fates
 from mtad.materialise.files import ContentMissing, Files
+from mtad.materialise.pending import Pending, waits
 from mtad.materialise.recycle import Recycler
 from mtad.materialise.replay import Replay
 from mtad.materialise.rows import OWN, Noted, Rows, failed
 from mtad.materialise.tail import Journals
 from mtad.where import Places
-from tracing import events
+from tracing import events, sending
 from tracing.log import Recorder
 
 POLL_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+_ENDS = frozenset(
+    {
+        sending.OutDelivered,
+        sending.OutFailed,
+        sending.QueueExpire,
+        sending.QueueDrop,
+        sending.QueueBounce,
+    }
+)
+"""Events with which a recipient elsewhere may be the last one of its message."""
 
 
 @dataclass(slots=True)
@@ -45,7 +57,7 @@ class Standing:
 
 
 class Worker:
-    """Executes journals until told to stop. All methods but ``ask`` and ``stop`` are its own.
+    """Executes journals until told to stop. All but ``ask``, ``keep`` and ``stop`` are its own.
 
     ``on_noted`` gets events as they are recorded; ``on_round`` the number that ``ask`` gave,
     once all that was durable when it was asked is applied. Both run in the worker's thread.
@@ -62,14 +74,19 @@ class Worker:
     ) -> None:
         self.standing = Standing()
         self._places = places
+        self._on_noted = on_noted
         self._on_round = on_round
         self._files = Files(places)
         self._journals = Journals(places.journal)
         self._recorder = Recorder(places.log)
         self._access = Bell(places.run / "access.bell")
-        self._rows = Rows(self._recorder, self._access, on_noted)
+        self._queue = Bell(places.run / "mta.bell")
+        self._rows = Rows(self._recorder, self._access, self._queue, self._noted)
+        self._pending = Pending(self._files, self._recorder.spent)
+        self._wanted: deque[int] = deque()
         self._recycler = Recycler(
             self._files,
+            self._pending,
             keep_seconds=keep_seconds,
             cap_bytes=cap_bytes,
             checkpoint=self._recorder.checkpoint,
@@ -86,11 +103,20 @@ class Worker:
 
     # ------------------------------------------------------------ from outside
 
-    def ask(self) -> int:
-        """Ask for a round; ``on_round`` gives this number when it is through."""
+    def ask(self, content_of: int = 0) -> int:
+        """Ask for a round; ``on_round`` gives this number when it is through.
+
+        A message's content, where the round finds that it is wanted, has its file by then.
+        """
+        if content_of:
+            self._wanted.append(content_of)
         self._asked += 1
         os.eventfd_write(self._event_fd, 1)
         return self._asked
+
+    def keep(self, seconds: float) -> None:
+        """Let segments go once they are that old."""
+        self._recycler.keep_seconds = seconds
 
     def stop(self) -> None:
         """Let the thread finish what is durable and end."""
@@ -122,13 +148,13 @@ class Worker:
                 self._try(self._recorder.checkpoint)
 
     def turn(self) -> bool:
-        """One round, and a slice of recycling when it left nothing undone."""
+        """One round, and a slice of tidying up when it left nothing undone."""
         asked = self._asked
         if not self._try(self._round):
             return False
         self._on_round(asked)
         self._unfinished = False
-        self._try(self._recycle)
+        self._try(self._tidy)
         return True
 
     def close(self) -> None:
@@ -136,6 +162,7 @@ class Worker:
         self._journals.close()
         self._recorder.close()
         self._access.close()
+        self._queue.close()
         if self._bell is not None:
             self._bell.close()
         os.close(self._event_fd)
@@ -189,6 +216,16 @@ class Worker:
                 self._take(reader.name, frame)
         self._tell_damage(readers)
         self._rows.flush()
+        while self._wanted:
+            self._pending.keep(self._wanted[0])
+            self._wanted.popleft()
+
+    def _noted(self, noted: Noted) -> None:
+        """Tell of what is in the log; it may be a message's end."""
+        self._on_noted(noted)
+        ended = {event.trace for _, event in noted if type(event) in _ENDS}
+        if ended:
+            self._pending.ended(ended)
 
     def _applied(self, name: str) -> int:
         known = self.standing.applied.get(name)
@@ -199,7 +236,9 @@ class Worker:
     def _take(self, name: str, frame: Frame) -> None:
         """Execute one frame and put its events into the batch."""
         made: Sequence[events.Event] = ()
-        if frame.meta.content is not None:
+        if waits(frame):
+            self._hold(frame)
+        elif frame.meta.content is not None:
             try:
                 if self._suspect == (name, frame.seq):
                     made = self._once_more(frame)
@@ -225,6 +264,10 @@ class Worker:
         if self._rows.add(name, frame, made):
             self._rows.flush()
 
+    def _hold(self, frame: Frame) -> None:
+        assert frame.meta.content is not None
+        self._pending.take(frame.meta.content, frame.body)
+
     def _once_more(self, frame: Frame) -> Sequence[events.Event]:
         """Finish a frame that may have been executed in part."""
         fates = self._fates()
@@ -244,7 +287,9 @@ class Worker:
                 )
             reader.damage.clear()
 
-    def _recycle(self) -> None:
+    def _tidy(self) -> None:
+        """Give files to what stays in the queue, and segments back to their writers."""
+        self._pending.sweep()
         self._unfinished = self._recycler.step(self._journals.look(), self.standing.applied)
 
     # ------------------------------------------------------------------ replay
@@ -271,9 +316,12 @@ class Worker:
                 try:
                     for frame in reader.frames(0):
                         before = replay.repaired
-                        made: Sequence[events.Event]
+                        made: Sequence[events.Event] = ()
                         try:
-                            made = replay.execute(frame)
+                            if waits(frame):
+                                self._hold(frame)
+                            else:
+                                made = replay.execute(frame)
                         except ContentMissing as error:
                             made = failed(frame, str(error))
                         if frame.seq > applied:
@@ -287,6 +335,7 @@ class Worker:
                 self._rows.flush()
         finally:
             fates.close()
+        self._pending.settle()
         self._recovered = True
         if replayed or repaired:
             self._rows.say(events.SysRecovered, frames=replayed, repaired=repaired)
