@@ -210,7 +210,7 @@ class Jobs:
             await asyncio.to_thread(control.ask, self._loaded.places.socket("log"), "position")
         except Unreachable:
             return 0
-        return await asyncio.to_thread(remove, found, seconds)
+        return await asyncio.to_thread(remove, found, seconds, self._loaded.places.log)
 
     # ------------------------------------------------------------ control socket
 
@@ -317,17 +317,17 @@ def unlinked(content: Path, seconds: float) -> list[Path]:
 def remove(paths: list[Path], seconds: float, log: Path) -> int:
     """Remove those of the files that are still unlinked and not of the queue; how many were."""
     removed = 0
+    with contextlib.closing(Log(log)) as view:
+        awaited = {
+            ids.text(m)
+            for m in view.open_among(filter(None, (ids.parse(path.name) for path in paths)))
+        }
     for path in paths:
         if path.name not in awaited and _is_over(path, seconds):
             path.unlink(missing_ok=True)
             removed += 1
     return removed
 
-    with contextlib.closing(Log(log)) as view:
-        awaited = {
-            ids.text(m)
-            for m in view.open_among(filter(None, (ids.parse(path.name) for path in paths)))
-        }
 
 def _is_over(path: Path | str, seconds: float) -> bool:
     """By change time: the last unlink sets it, and nothing sets it back."""
