@@ -1,15 +1,20 @@
 """Taking responsibility: the frame says everything, and a failure promises nothing."""
 
+import asyncio
 import errno
 import hashlib
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mtad.delivery.local import Delivery, Envelope
+from mtad.delivery import holds
+from mtad.delivery.framing import Envelope
+from mtad.delivery.local import Delivery
 from mtad.delivery.route import Accepted
 from mtad.journal import content, disk, frame
 from mtad.journal.reader import Reader
@@ -17,7 +22,7 @@ from mtad.journal.writer import Journal, JournalBroken, JournalFull
 from mtad.store.names import size_of, split, st_of
 from mtad.where import Places
 from tests.dialog import Memory
-from tracing import ids
+from tracing import ids, sending
 
 
 def envelope(m: int, *recipients: Accepted) -> Envelope:
@@ -146,6 +151,191 @@ async def test_no_space_for_a_large_message(
         await delivery.accept(envelope(journal.mint.new()), [b"x" * (frame.MAX_BODY + 1)])
     assert not journal.frames
     assert not files_below(tmp_path)
+
+
+def remote(n: int, *addresses: str, **more: Any) -> Accepted:
+    return Accepted(n, more.pop("given", addresses[0]), remotes=addresses, **more)
+
+
+async def test_recipients_elsewhere_are_queued_with_what_was_said(tmp_path: Path) -> None:
+    journal = Memory()
+    m = journal.mint.new()
+    sent = replace(
+        envelope(
+            m,
+            Accepted(1, "a@y.test", ("a@y.test",)),
+            remote(2, "Bob@there.test", notify="NEVER", orcpt="rfc822;b+40x"),
+            remote(3, "f@other.test", given="fw@y.test", alias=True, resent_from="SRS0=x@y.test"),
+            remote(4, "Bob@there.test"),
+        ),
+        sender="Prvs=1@x.test",
+        ret="HDRS",
+        envid="e1",
+        body="8BITMIME",
+        smtputf8=True,
+        requiretls=True,
+        priority=3,
+    )
+    await Delivery(journal, Places(tmp_path), "h").accept(sent, [b"Subject: x\n\n"])
+    meta, _ = journal.frames[0]
+    assert [link.n for link in meta.links] == [1]
+    assert journal.kinds == [
+        "route.alias",
+        "route.duplicate",
+        "smtp.accept",
+        "queue.add",
+        "queue.add",
+    ]
+    first, second = journal.all("queue.add")
+    said: dict[str, Any] = {
+        "ret": "HDRS",
+        "envid": "e1",
+        "body": "8BITMIME",
+        "smtputf8": True,
+        "requiretls": True,
+        "priority": 3,
+        "next_try": sent.at,
+    }
+    assert first == sending.QueueAdd(
+        at=sent.at,
+        trace=m,
+        n=2,
+        addr="Bob@there.test",
+        sender="Prvs=1@x.test",
+        notify="NEVER",
+        orcpt="rfc822;b+40x",
+        **said,
+    )
+    assert second == sending.QueueAdd(
+        at=sent.at,
+        trace=m,
+        n=3,
+        addr="f@other.test",
+        original="fw@y.test",
+        sender="SRS0=x@y.test",
+        resent=True,
+        **said,
+    )
+    accept = journal.one("smtp.accept")
+    assert [(one.n, one.addr) for one in accept.recipients] == [
+        (1, "a@y.test"),
+        (2, "Bob@there.test"),
+        (3, "f@other.test"),
+        (4, "Bob@there.test"),
+    ]
+
+
+async def test_a_message_made_here_brings_what_led_to_it(tmp_path: Path) -> None:
+    journal = Memory()
+    parent, m = journal.mint.new(), journal.mint.new()
+    failed = sending.OutFailed(at=1, trace=parent, n=1, attempt=3, stage="rcpt")
+    sent = replace(
+        envelope(m, remote(1, "s@x.test")), sender="", rel="dsn", parent=parent, before=(failed,)
+    )
+    await Delivery(journal, Places(tmp_path), "h").accept(sent, [b"Subject: x\n\n"])
+    assert journal.kinds == ["out.failed", "mail.made", "queue.add"]
+    made = journal.one("mail.made")
+    assert (made.addr, made.rel, made.parent) == ("", "dsn", parent)
+
+
+class Heard:
+    """What the queue was told."""
+
+    def __init__(self, journal: Memory) -> None:
+        self.journal = journal
+        self.calls: list[tuple[int, list[int], int, bytes | None]] = []
+        self.called = asyncio.Event()
+
+    def __call__(
+        self, envelope: Envelope, told: Sequence[Any], size: int, body: bytes | None
+    ) -> None:
+        assert self.journal.frames, "told before it is durable"
+        self.called.set()
+        self.calls.append((envelope.m, [event.n for event in told], size, body))
+
+
+@pytest.mark.parametrize("size", [10, frame.MAX_BODY + 1])
+async def test_the_queue_hears_of_it_once_it_is_durable(size: int, tmp_path: Path) -> None:
+    journal = Memory()
+    heard = Heard(journal)
+    delivery = Delivery(journal, Places(tmp_path), "h")
+    delivery.on_queued = heard
+    await delivery.accept(envelope(journal.mint.new()), [b"x" * size])
+    assert heard.calls == []
+    m = journal.mint.new()
+    await delivery.accept(envelope(m, remote(1, "b@there.test")), [b"x" * size])
+    body = b"x" * size if size < frame.MAX_BODY else None
+    assert heard.calls == [(m, [1], size, body)]
+
+
+async def test_the_queue_hears_of_it_though_the_client_is_gone(tmp_path: Path) -> None:
+    journal = Memory()
+    heard = Heard(journal)
+    delivery = Delivery(journal, Places(tmp_path), "h")
+    delivery.on_queued = heard
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        began.set()
+        await go.wait()
+
+    journal.before_commit = slow
+    sent = envelope(journal.mint.new(), remote(1, "b@there.test"))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(delivery.accept(sent, [b"x"]))
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        await heard.called.wait()
+
+
+async def test_a_refused_frame_is_not_queued(tmp_path: Path) -> None:
+    journal = Memory()
+    heard = Heard(journal)
+
+    async def fail() -> None:
+        raise JournalFull("full")
+
+    journal.before_commit = fail
+    delivery = Delivery(journal, Places(tmp_path), "h")
+    delivery.on_queued = heard
+    with pytest.raises(JournalFull):
+        await delivery.accept(envelope(journal.mint.new(), remote(1, "b@there.test")), [b"x"])
+    assert heard.calls == []
+
+
+RULES = ("to:@slow.test", "from:Boss@x.test", "from:<>", "to:one@fine.test")
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient", "rule"),
+    [
+        ("s@x.test", "a@slow.test", "to:@slow.test"),
+        ("s@x.test", "a@deep.Slow.test", "to:@slow.test"),
+        ("s@x.test", "a@notslow.test", ""),
+        ("boss@X.test", "a@fine.test", "from:Boss@x.test"),
+        ("boss@x.test.evil.test", "a@fine.test", ""),
+        ("", "a@fine.test", "from:<>"),
+        ("s@x.test", "ONE@fine.test", "to:one@fine.test"),
+        ("s@x.test", "", ""),
+    ],
+)
+def test_hold_rules(sender: str, recipient: str, rule: str) -> None:
+    assert holds.rules(RULES)(sender, recipient) == rule
+    assert holds.rules(())(sender, recipient) == ""
+
+
+async def test_what_a_rule_holds_is_queued_held(tmp_path: Path) -> None:
+    journal = Memory()
+    delivery = Delivery(journal, Places(tmp_path), "h")
+    delivery.hold = holds.rules(RULES)
+    sent = envelope(journal.mint.new(), remote(1, "a@slow.test"), remote(2, "b@fine.test"))
+    await delivery.accept(sent, [b"x"])
+    assert journal.kinds == ["smtp.accept", "queue.add", "queue.hold", "queue.add"]
+    held = journal.one("queue.hold")
+    assert (held.n, held.why, held.actor) == (1, "the rule to:@slow.test", "rule:to:@slow.test")
 
 
 async def test_through_a_real_journal(tmp_path: Path) -> None:

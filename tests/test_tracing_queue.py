@@ -114,6 +114,24 @@ def test_one_without_parameters_is_known_from_a_local_one(tmp_path: Path, mail: 
     assert only(tmp_path, local.m)["params"] is None
 
 
+def test_an_address_is_kept_as_it_was_given(tmp_path: Path) -> None:
+    """The log compares in lower case; a remote may not."""
+    mail = Leaving(mint(), to=("Bob@There.test",))
+    redirect = sending.QueueRedirect(
+        **mail.fields(1, to="Carol@there.test"), was="Bob@There.test", next_try=9
+    )
+    back = sending.QueueRedirect(
+        **mail.fields(2, to="dave@there.test"), was="Carol@there.test", next_try=9
+    )
+    record(tmp_path / "a", mail.queued())
+    record(tmp_path / "b", mail.queued(), [redirect])
+    record(tmp_path / "c", mail.queued(), [redirect], [back])
+    was = {"was": "Bob@There.test"}
+    assert only(tmp_path / "a", mail.m)["params"] == {"addr": "Bob@There.test"}
+    assert only(tmp_path / "b", mail.m)["params"] == {"addr": "Carol@there.test", **was}
+    assert only(tmp_path / "c", mail.m)["params"] == was
+
+
 def test_attempts(tmp_path: Path, mail: Leaving) -> None:
     record(tmp_path, mail.queued(), [mail.deferred(1, 1)], [mail.deferred(6, 2)])
     one = only(tmp_path, mail.m)

@@ -2,8 +2,9 @@
 
 A row that was queued for delivery elsewhere has ``params``: the parameters of ``queue.add``
 and, beside them, what became of the entry: ``held`` (why), ``warned`` (the sender was told of
-the delay), ``was`` (the address it was accepted for, once redirected). A final fate stays
-final; only the remote's own word that it took the message counts above ours.
+the delay), ``was`` (the address it was accepted for, once redirected), ``addr`` (the address
+as it is, where the log's own form of it differs). A final fate stays final; only the remote's
+own word that it took the message counts above ours.
 """
 
 from collections.abc import Callable
@@ -66,11 +67,13 @@ def queue_add(event: sending.QueueAdd, home: Home) -> None:
     """A recipient elsewhere waits for its first attempt."""
     message = home.open_message(event.trace, event.at)
     row = message.recipients.get(event.n)
+    number, dom, exact = home.names.address(event.addr)
     if row is None:
-        number, dom, _ = home.names.address(event.addr)
         row = Recipient(event.n, number, dom, None, event.at, event.at, State.QUEUED)
         message.recipients[event.n] = row
     row.params = params_of(event)
+    if not exact:
+        _mark(row, addr=event.addr)
     _put(message, row, event.at, State.QUEUED, event.next_try or event.at)
 
 
@@ -99,7 +102,8 @@ def queue_redirect(event: sending.QueueRedirect, home: Home) -> None:
         _mark(row, was=event.was)
     if row.status == State.HELD:
         _mark(row, held=None)
-    row.addr, row.dom, _ = home.names.address(event.addr)
+    row.addr, row.dom, exact = home.names.address(event.addr)
+    _mark(row, addr=None if exact else event.addr)
     _put(message, row, event.at, _waiting(row), event.next_try)
 
 

@@ -9,25 +9,18 @@ links, rows) is done by the log role from the frame, and again after a crash.
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from mtad.delivery import route
+from mtad.delivery.framing import Envelope as Envelope
+from mtad.delivery.framing import Framed, framed
+from mtad.delivery.holds import Hold
 from mtad.journal import frame
 from mtad.journal.content import path_of, write_content
-from mtad.store.names import base_name
 from mtad.where import Places
 from tracing import ids
-from tracing.events import (
-    Event,
-    Recipient,
-    RouteAlias,
-    RouteDuplicate,
-    SmtpAccept,
-)
-
-INBOX = "INBOX"
+from tracing.events import Event
+from tracing.sending import QueueAdd, QueueHold
 
 
 class Barrier(Protocol):
@@ -47,35 +40,23 @@ class Barrier(Protocol):
         """Raises JournalFull or JournalBroken where a commit would."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A message to be taken in, without its octets.
-
-    ``arrived_ns`` becomes the files' mtime and INTERNALDATE; ``started_us`` is when its
-    transaction began. ``reply`` is what the peer is told once the message is ours.
-    """
-
-    m: int
-    sender: str
-    recipients: Sequence[route.Accepted]
-    arrived_ns: int
-    started_us: int
-    ip: str = ""
-    host: str = ""
-    message_id: str = ""
-    subject: str = ""
-    header_from: str = ""
-    reply: str = ""
-    actor: str = "remote"
+OnQueued = Callable[[Envelope, Sequence[QueueAdd | QueueHold], int, bytes | None], None]
+"""Hears of recipients in the queue once that is durable: envelope, the events that put them
+there, size, and the message unless it is in a file."""
 
 
 class Delivery:
-    """Local delivery through one process's journal."""
+    """Takes messages through one process's journal, for boxes and for elsewhere."""
 
     def __init__(self, journal: Barrier, places: Places, hostname: str) -> None:
         self._journal = journal
         self._places = places
-        self._hostname = hostname
+        self.hostname = hostname
+        """Stands in file names; may change while running."""
+        self.hold: Hold | None = None
+        """What is held in the queue; may change while running."""
+        self.on_queued: OnQueued | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, envelope: Envelope, parts: Sequence[bytes]) -> int:
         """Make a message ours; ``parts`` are its octets in order, line ends LF.
@@ -91,7 +72,8 @@ class Delivery:
         body = b"".join(parts)
         digest = hashlib.sha256(body).digest()
         content = frame.Content(envelope.m, size, digest, envelope.arrived_ns, inline=True)
-        await self._journal.commit(self._meta(envelope, content, body.count(b"\n")), body)
+        planned = self._frame(envelope, content, body.count(b"\n"))
+        await self._commit(envelope, planned, size, body)
         return size
 
     async def _accept_large(self, envelope: Envelope, size: int, parts: Sequence[bytes]) -> None:
@@ -99,7 +81,7 @@ class Delivery:
         loop = asyncio.get_running_loop()
         content, lines = await loop.run_in_executor(None, self._write, envelope, parts)
         try:
-            await self._journal.commit(self._meta(envelope, content, lines))
+            await self._commit(envelope, self._frame(envelope, content, lines), size, b"")
         except Exception:
             # Refused, so nobody has been promised this file.
             path = path_of(self._places, envelope.m)
@@ -111,54 +93,36 @@ class Delivery:
         content = write_content(self._places, envelope.m, parts, envelope.arrived_ns)
         return content, sum(part.count(b"\n") for part in parts)
 
-    def _meta(self, envelope: Envelope, content: frame.Content, lines: int) -> frame.Meta:
+    def _frame(self, envelope: Envelope, content: frame.Content, lines: int) -> Framed:
         """The frame's events and plan."""
-        size = content.size
-        m, at = envelope.m, envelope.arrived_ns // 1000
-        new_id: Callable[[], int] = self._journal.mint.new
-        events: list[Event] = []
-        recipients, links = [], []
-        for final in route.plan(envelope.recipients):
-            recipients.append(Recipient(final.n, final.box, final.original))
-            if final.alias:
-                events.append(
-                    RouteAlias(at=at, trace=m, n=final.n, addr=final.box, original=final.original)
-                )
-            if final.first:
-                events.append(
-                    RouteDuplicate(
-                        at=at,
-                        trace=m,
-                        n=final.n,
-                        addr=final.box,
-                        original=final.original,
-                        first=final.first,
-                    )
-                )
-                continue
-            st = new_id()
-            base = base_name(st, envelope.arrived_ns, self._hostname, size, size + lines)
-            links.append(frame.Link(final.n, st, final.box, INBOX, base))
-        code, _, rest = envelope.reply.partition(" ")
-        events.append(
-            SmtpAccept(
-                at=at,
-                trace=m,
-                addr=envelope.sender,
-                ip=envelope.ip,
-                host=envelope.host,
-                code=int(code or 0),
-                enh=rest.partition(" ")[0],
-                reply=envelope.reply,
-                actor=envelope.actor,
-                size=size,
-                sha256=content.sha256.hex(),
-                count=len(recipients),
-                recipients=tuple(recipients),
-                message_id=envelope.message_id,
-                subject=envelope.subject,
-                header_from=envelope.header_from,
-                ms=(at - envelope.started_us) / 1000,
-            )
+        return framed(
+            envelope,
+            content,
+            lines,
+            new_id=self._journal.mint.new,
+            hostname=self.hostname,
+            hold=self.hold,
         )
-        return frame.Meta(events=tuple(map(frame.raw, events)), content=content, links=tuple(links))
+
+    async def _commit(self, envelope: Envelope, planned: Framed, size: int, body: bytes) -> None:
+        """Make a frame durable, and tell of what it puts into the queue."""
+        if not planned.queued or self.on_queued is None:
+            await self._journal.commit(planned.meta, body)
+            return
+        # A client that hangs up ends the caller, not the frame: the queue has to hear of it.
+        task = asyncio.get_running_loop().create_task(self._queue(envelope, planned, size, body))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to the caller already, if that is still there
+
+    async def _queue(self, envelope: Envelope, planned: Framed, size: int, body: bytes) -> None:
+        await self._journal.commit(planned.meta, body)
+        if self.on_queued is not None:
+            content = planned.meta.content
+            inline = content is not None and content.inline
+            self.on_queued(envelope, planned.queued, size, body if inline else None)
