@@ -27,14 +27,20 @@ from types import FrameType
 import click
 import uvloop
 
-from mtad import config, db, jobs
+from mtad import clock, config, db, jobs
 from mtad.cli_options import config_option, settings
 from mtad.config import Loaded
 from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
+from mtad.journal.command import command_journal
+from mtad.journal.frame import Meta, raw
 from mtad.materialise import role as log_role
+from mtad.reload import Change, InForce, said
 from mtad.signals import Signals
 from mtad.smtp import role as mta_role
 from mtad.store import role as access_role
+from mtad.where import Places
+from tracing.events import AdminChange
+from tracing.render import safe
 
 Sockets = Mapping[str, Sequence[socket.socket]]
 Serve = Callable[[Loaded, Sockets, Signals], Awaitable[None]]
@@ -88,7 +94,7 @@ class Supervisor:
     """Starts, watches and ends the roles."""
 
     def __init__(self, loaded: Loaded, sockets: Sockets) -> None:
-        self._loaded = loaded
+        self._settings = InForce(loaded)
         self._sockets = sockets
         self._children = {name: Child() for name in ROLES}
         self._stopping = False
@@ -104,15 +110,16 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         gc.collect()
         gc.freeze()
+        loaded = self._settings.loaded
         for name in ROLES:
             if not self._stopping:
                 self._await(self._start(name))
-        _say(f"serving on {', '.join(_names(self._sockets))}; data in {self._loaded.places.data}")
+        _say(f"serving on {', '.join(_names(self._sockets))}; data in {loaded.places.data}")
         while not self._stopping:
             self._reap()
             if self._reload:
                 self._reload = False
-                self._signal(ROLES, signal.SIGHUP)
+                self._read_again()
             for name, child in self._children.items():
                 if not child.pid and time.monotonic() >= child.due:
                     os.close(self._start(name))
@@ -125,6 +132,17 @@ class Supervisor:
     def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
         self._reload = True
 
+    def _read_again(self) -> None:
+        """Read the settings, write down what changed, say it, and let the roles read them."""
+        changed = self._settings.read_again()
+        line = said(self._settings, changed)
+        try:
+            _write_down(self._settings.loaded.places, changed)
+        except (MtadError, OSError) as error:
+            line += f"; this is NOT in the log: {error}"
+        _say(safe(line))
+        self._signal(ROLES, signal.SIGHUP)
+
     def _start(self, name: str) -> int:
         """Fork a role; returns the descriptor on which it says that it serves."""
         ready, tell = os.pipe2(os.O_CLOEXEC)
@@ -132,7 +150,7 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             os.close(ready)
-            _become(name, self._loaded, self._sockets, supervisor, tell)
+            _become(name, self._settings.loaded, self._sockets, supervisor, tell)
         os.close(tell)
         child = self._children[name]
         child.pid, child.started = pid, time.monotonic()
@@ -199,6 +217,26 @@ class Supervisor:
         _say("stopped")
 
 
+def _write_down(places: Places, changed: Sequence[Change]) -> None:
+    """An event for each setting that changed, durable before it counts. Raises MtadError."""
+    if not changed:
+        return
+    with command_journal(places) as journal:
+        events = [
+            AdminChange(
+                at=clock.now_us(),
+                trace=journal.mint.new(),
+                actor="admin:SIGHUP",
+                what="setting",
+                name=one.name,
+                before=one.before,
+                after=one.after,
+            )
+            for one in changed
+        ]
+        journal.commit_now(Meta(events=tuple(map(raw, events))))
+
+
 def _ended(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
@@ -245,14 +283,10 @@ async def _serve_role(name: str, loaded: Loaded, sockets: Sockets, tell: int) ->
             os.write(tell, b"1")
             os.close(tell)
 
-    def reload() -> None:
-        for callback in signals.reload:
-            callback()
-
     signals = Signals(ready=ready)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, signals.stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, signals.hang_up)
     await ROLES[name](loaded, sockets, signals)
 
 

@@ -26,12 +26,13 @@ from backup import runs
 from backup.catalog import Catalog
 from backup.keys import CONFIG
 from backup.snapshot import Progress, Taken
-from mtad import clock, config, control
+from mtad import clock, control
 from mtad.config import Loaded
 from mtad.errors import Exit, MtadError, Unreachable
 from mtad.journal.errors import JournalBroken, JournalFull
 from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
+from mtad.reload import InForce
 from mtad.signals import Signals
 from tracing import events, ids
 from tracing.queries import Log
@@ -83,6 +84,7 @@ class Jobs:
 
     def __init__(self, loaded: Loaded, journal: Journal) -> None:
         self._loaded = loaded
+        self.settings = InForce(loaded, self._use)
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._tell = _Tell(journal, self._loop)
@@ -125,11 +127,10 @@ class Jobs:
         async with self._one:
             return
 
-    def reload(self) -> None:
-        """Read the settings again, unless they are bad; the daily snapshot moves to its hour."""
-        with contextlib.suppress(MtadError):
-            self._loaded = config.load(self._loaded.path)
-            self.scheduler.reschedule_job(DAILY, trigger=_daily(self._loaded))
+    def _use(self, loaded: Loaded) -> None:
+        """Go by these settings; the daily snapshot moves to its hour."""
+        self._loaded = loaded
+        self.scheduler.reschedule_job(DAILY, trigger=_daily(loaded))
 
     def _failed(self, event: JobExecutionEvent) -> None:
         """A job raised: said in the log, never in a traceback."""
@@ -265,7 +266,12 @@ class Jobs:
             for job in jobs
             if job.next_run_time is not None and job.id != MISSED
         }
-        return {"running": self._running, "last": self._last, "next": following}
+        return {
+            "running": self._running,
+            "last": self._last,
+            "next": following,
+            "settings": self.settings.status(),
+        }
 
 
 def missed(loaded: Loaded, now: datetime) -> bool:
@@ -362,7 +368,7 @@ async def serve(loaded: Loaded, signals: Signals) -> None:
         run = journal.mint.new()
         start = events.SysStart(at=clock.now_us(), trace=run, role=NAME, version=version("mtad"))
         journal.note(start)
-        signals.reload.append(jobs.reload)
+        signals.on_reload(jobs.settings.read_again)
         signals.ready()
         await signals.stop.wait()
         jobs.stop()

@@ -81,6 +81,23 @@ def test_the_roles_are_those_the_server_starts() -> None:
     assert set(daemon.ROLES) == set(status.ROLES)
 
 
+READ = {"read_at": "2026-11-24T07:00:00.000+00:00", "failed_at": None, "problem": ""}
+
+
+def test_settings_speak_for_all_roles() -> None:
+    assert status.settings({"mta": None, "log": {"frames": 1}}) is None
+    later = READ | {"read_at": "2026-11-24T08:00:00.000+00:00", "needs_restart": ["data_dir"]}
+    good = status.settings({"mta": None, "log": {"settings": later}, "jobs": {"settings": READ}})
+    assert good is not None
+    assert good[0]
+    assert good[1].endswith(":00:00; a restart is needed for data_dir")
+    failed = READ | {"failed_at": later["read_at"], "problem": "line 1"}
+    bad = status.settings({"log": {"settings": READ}, "jobs": {"settings": failed}})
+    assert bad is not None
+    assert not bad[0]
+    assert bad[1].endswith(":00:00 FAILED: line 1")
+
+
 @pytest.mark.parametrize(
     ("role", "said", "sentence"),
     [

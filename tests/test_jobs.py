@@ -160,10 +160,10 @@ async def test_the_daily_snapshot_keeps_its_hour(loaded: Loaded) -> None:
         assert job.misfire_grace_time == jobs.GRACE.total_seconds()
         assert timedelta() < job.next_run_time - clock.now() <= timedelta(days=1)
         loaded.path.write_text(loaded.path.read_text().replace("04:30", "05:15"))
-        role.reload()
+        role.settings.read_again()
         assert role.scheduler.get_job(jobs.DAILY).next_run_time.minute == 15
         loaded.path.write_text("not = toml = at all")
-        role.reload()
+        role.settings.read_again()
         assert role.scheduler.get_job(jobs.DAILY).next_run_time.minute == 15
         role.stop()
     finally:

@@ -17,6 +17,7 @@ from mtad.control import Answer, Verb
 from mtad.errors import Corrupt, Locked, MtadError
 from mtad.materialise.rows import Noted
 from mtad.materialise.worker import Worker
+from mtad.reload import InForce
 from mtad.signals import Signals
 from tracing import answers, log, months
 from tracing.queries import Log, Stored
@@ -31,6 +32,7 @@ class LogRole:
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
+        self._settings = InForce(loaded, self._use)
         self._loop = asyncio.get_running_loop()
         self._worker: Worker | None = None
         self._answered = 0
@@ -55,6 +57,7 @@ class LogRole:
     async def serve(self, signals: Signals) -> None:
         """Work until told to stop. Raises MtadError when the log cannot be written at all."""
         self._thread.start()
+        signals.on_reload(self._settings.read_again)
         server = await control.serve(self._loaded.places.socket("log"), self.verbs())
         try:
             async with asyncio.TaskGroup() as group:
@@ -79,6 +82,11 @@ class LogRole:
                 tail.put_nowait(None)
         if self._failure is not None:
             raise _readable(self._failure) from self._failure
+
+    def _use(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        if self._worker is not None:
+            self._worker.keep(loaded.config.journal.keep_seconds)
 
     # -------------------------------------------------------------- the thread
 
@@ -151,6 +159,7 @@ class LogRole:
             "problem": standing.problem,
             "problem_seconds": round(time.time() - standing.since) if standing.problem else 0,
             "applied": dict(standing.applied),
+            "settings": self._settings.status(),
         }
 
     async def position(self, _: Answer) -> Answer:

@@ -121,10 +121,12 @@ def safe_lines(text: str) -> str:
 def status(context: click.Context, as_json: bool) -> int:
     """Show which roles of the server run and what each says of itself.
 
-    Exit status 0 when all run, 5 when some do not, 10 when none does.
+    Exit status 0 when all run, 5 when some do not or when the settings could not be read again,
+    10 when none runs.
     """
     places = where.places(config_path(context))
     found = health.roles(places)
+    settings_good, settings_line = health.settings(found) or (True, "")
     if as_json:
         _print_json(
             {
@@ -137,11 +139,14 @@ def status(context: click.Context, as_json: bool) -> int:
         for role, said in found.items():
             mark = "●" if said is not None else "✕"
             click.echo(safe(f"{mark} {role:<7} {health.sentence(role, said)}"))
+        if settings_line:
+            mark = "●" if settings_good else "✕"
+            click.echo(safe(f"{mark} settings {settings_line}"))
     up = [role for role, said in found.items() if said is not None]
     if not up:
         click.echo(f"mtad: no server runs on {places.data}; 'mtad serve' starts one", err=True)
         return Exit.UNREACHABLE
-    return Exit.OK if len(up) == len(found) else Exit.PROBLEMS
+    return Exit.OK if len(up) == len(found) and settings_good else Exit.PROBLEMS
 
 
 # ------------------------------------------------------------------ config

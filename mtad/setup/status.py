@@ -35,6 +35,30 @@ def sentence(role: str, said: Mapping[str, Any] | None) -> str:
     return f"up, {_SENTENCES[role](said)}"
 
 
+def settings(found: Mapping[str, Mapping[str, Any] | None]) -> tuple[bool, str] | None:
+    """Whether the settings in force are those of the file, and how that came, in words.
+
+    A role that started again has read what is in force later than the others, so the eldest
+    reading counts, and the failure of any. None where no role tells.
+    """
+    told = [said["settings"] for said in found.values() if said and said.get("settings")]
+    if not told:
+        return None
+    read = min(one["read_at"] for one in told)
+    line = f"read {_when(read)}"
+    failed = next((one for one in told if one.get("problem")), None)
+    if failed:
+        line += f", reading them again {_when(failed['failed_at'])} FAILED: {failed['problem']}"
+    waiting = sorted({name for one in told for name in one.get("needs_restart", ())})
+    if waiting:
+        line += f"; a restart is needed for {', '.join(waiting)}"
+    return failed is None, line
+
+
+def _when(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%a %d %b %H:%M:%S}"
+
+
 def _mta(said: Mapping[str, Any]) -> str:
     tls_word = "TLS offered" if said.get("tls") else "no certificate, so no TLS"
     return (

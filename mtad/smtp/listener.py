@@ -23,7 +23,6 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._loop = asyncio.get_running_loop()
         # One timer for all sessions: arming one per command costs more than the command.
-        self._period = min(1.0, service.limits.command_timeout_seconds / 4)
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -31,7 +30,7 @@ class Listener:
         for name, sockets in self._sockets.items():
             for sock in sockets:
                 self._servers.append(await self._serve(name, sock))
-        self._timer = self._loop.call_later(self._period, self._sweep)
+        self._sweep()
 
     async def _serve(self, name: str, sock: socket.socket) -> asyncio.Server:
         host, port = sock.getsockname()[:2]
@@ -48,7 +47,8 @@ class Listener:
         for session in self._service.sessions:
             if session.deadline < now:
                 session.expire("timeout")
-        self._timer = self._loop.call_later(self._period, self._sweep)
+        period = min(1.0, self._service.limits.command_timeout_seconds / 4)
+        self._timer = self._loop.call_later(period, self._sweep)
 
     async def stop(self, seconds: float = DRAIN_SECONDS) -> None:
         """Take no further connections and let the sessions finish their command (RFC 5321 3.8).

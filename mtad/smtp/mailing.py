@@ -36,8 +36,7 @@ class Mailing(Session):
             raise Refusal(503, SEQUENCE, "say EHLO first")
         if self._transaction is not None:
             raise Refusal(503, SEQUENCE, "MAIL was said already")
-        limits = self._service.limits
-        if self._messages >= limits.max_messages_per_connection:
+        if self._messages >= self._limits.max_messages_per_connection:
             self._why, self._check = "refused", "max_messages"
             await self.push(f"421 4.7.0 {self._service.hostname} enough on one connection, {BYE}")
             return
@@ -121,7 +120,7 @@ class Mailing(Session):
         if not transaction.recipients:
             raise Refusal(554, SEQUENCE, "no valid recipients")
         await self.push("354 go ahead, end with <CRLF>.<CRLF>")
-        reader = DataReader(self._service.limits.max_message_bytes)
+        reader = DataReader(self._limits.max_message_bytes)
         try:
             await self._read_message(reader)
             await self._end_of_message(transaction, reader)
@@ -138,7 +137,7 @@ class Mailing(Session):
             refusal = Refusal(550, "5.6.11", "a CR or LF stands alone in the message", close=True)
             await self._refuse(refusal, check="bare_newline")
         elif reader.is_too_large:
-            limit = self._service.limits.max_message_bytes
+            limit = self._limits.max_message_bytes
             refusal = Refusal(552, "5.3.4", f"the message is larger than {limit} octets")
             await self._refuse(refusal, check="too_large")
         elif reader.dropped:

@@ -38,7 +38,7 @@ class Receiver(Mailing, SMTP):
         starttls = "250-STARTTLS\r\n" if service.tls and not self._is_tls else ""
         await self.push(
             f"250-{service.hostname}\r\n250-PIPELINING\r\n"
-            f"250-SIZE {service.limits.max_message_bytes}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
+            f"250-SIZE {self._limits.max_message_bytes}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
             f"250-ENHANCEDSTATUSCODES\r\n{starttls}250 HELP"
         )
 

@@ -14,6 +14,7 @@ from mtad.delivery.local import Delivery
 from mtad.directory.lookup import Directory
 from mtad.errors import ConfigError
 from mtad.journal.writer import Journal
+from mtad.reload import InForce
 from mtad.signals import Signals
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.listener import Listener
@@ -57,16 +58,21 @@ async def serve(
             tls=context,
         )
 
-        def reload() -> None:
+        def use(now: Loaded) -> None:
+            service.hostname = service.delivery.hostname = now.config.hostname
+            service.limits = Limits(**now.config.smtp.model_dump())
             try:
-                service.tls = certificate(loaded)
+                service.tls = renewed(now, service.tls)
             except ConfigError as error:
                 log.error("the certificate in use stays: %s", error)
+                raise
+
+        settings = InForce(loaded, use)
 
         async def status(_arguments: dict[str, Any]) -> dict[str, Any]:
-            return service.status()
+            return service.status() | {"settings": settings.status()}
 
-        signals.reload.append(reload)
+        signals.on_reload(settings.read_again)
         server = await control.serve(places.socket(NAME), {"status": status})
         listener = Listener(service, {"smtp": sockets.get("smtp", ())})
         await listener.start()
@@ -75,7 +81,6 @@ async def serve(
         try:
             await signals.stop.wait()
         finally:
-            signals.reload.remove(reload)
             await listener.stop()
             server.close()
         journal.note(SysStop(at=now_us(), trace=run, role=NAME, why="told to stop"))
@@ -90,3 +95,12 @@ def certificate(loaded: Loaded) -> ssl.SSLContext | None:
     if not chain.exists() and not key.exists():
         return None
     return tls.server_context(chain, key)
+
+
+def renewed(loaded: Loaded, present: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """The same for a server that runs: TLS that was offered does not go with its files."""
+    context = certificate(loaded)
+    if context is None and present is not None:
+        chain = loaded.beside(loaded.config.tls.certificate)
+        raise ConfigError(f"there is no file {chain}; TLS is switched off by a restart only")
+    return context

@@ -28,7 +28,11 @@ class Limits:
 
 @dataclass(slots=True)
 class Service:
-    """One process's SMTP service. Sessions count themselves in and out."""
+    """One process's SMTP service. Sessions count themselves in and out.
+
+    Settings may be replaced while it runs: ``hostname`` and ``tls`` count at once, ``limits``
+    from the next connection on, since a session was told what holds for it.
+    """
 
     hostname: str
     limits: Limits

@@ -63,7 +63,8 @@ class Session(Wire):
     """What answers each verb; gathered once per class."""
 
     def __init__(self, service: Service, listener: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._open_wire(loop, service.limits.command_timeout_seconds)
+        self._limits = service.limits
+        self._open_wire(loop, self._limits.command_timeout_seconds)
         self._service = service
         self._listener = listener
         self._facts = service.facts
@@ -239,7 +240,7 @@ class Session(Wire):
             self._note(self._negative(status))
             self._check = ""
             self._errors += 1
-            if self._errors >= self._service.limits.max_errors and not self._why:
+            if self._errors >= self._limits.max_errors and not self._why:
                 self._why, self._check = "errors", "max_errors"
                 self._facts.candidate = None
                 await self.push(f"421 4.7.0 {self._service.hostname} too many errors, {BYE}")

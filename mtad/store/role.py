@@ -20,6 +20,7 @@ from mtad.config import Loaded
 from mtad.control import Answer, Verb
 from mtad.errors import Locked, MtadError, UsageError
 from mtad.journal.writer import Journal
+from mtad.reload import InForce
 from mtad.signals import Signals
 from mtad.store.recovery import recover
 from mtad.store.replay import Replay
@@ -86,8 +87,9 @@ class Numbering:
 class Verbs:
     """What the control socket is asked."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, settings: InForce) -> None:
         self._shelf = shelf
+        self._settings = settings
 
     def table(self) -> dict[str, Verb]:
         """Every request by its name."""
@@ -104,7 +106,8 @@ class Verbs:
 
     async def status(self, _: Answer) -> Answer:
         """How many boxes are open."""
-        return {"open": len(self._shelf), "limit": self._shelf.limit}
+        settings = self._settings.status()
+        return {"open": len(self._shelf), "limit": self._shelf.limit, "settings": settings}
 
     async def sync(self, request: Answer) -> Answer:
         """Number what came; says how many."""
@@ -226,9 +229,15 @@ async def serve(loaded: Loaded, signals: Signals) -> None:
     try:
         shelf = Shelf(places, journal, loaded.config.hostname, replay)
         numbering = Numbering(shelf)
+
+        def use(now: Loaded) -> None:
+            shelf.hostname = now.config.hostname
+
+        in_force = InForce(loaded, use)
+        signals.on_reload(in_force.read_again)
         run = journal.mint.new()
         journal.note(SysStart(at=clock.now_us(), trace=run, role=NAME, version=version("mtad")))
-        server = await control.serve(places.socket(NAME), Verbs(shelf).table())
+        server = await control.serve(places.socket(NAME), Verbs(shelf, in_force).table())
         loop.add_reader(bell.fileno(), _listen, bell, numbering)
         signals.ready()
         await signals.stop.wait()

@@ -38,7 +38,8 @@ class Shelf:
     def __init__(self, places: Places, journal: Journal, hostname: str, replay: Replay) -> None:
         self._places = places
         self._journal = journal
-        self._hostname = hostname
+        self.hostname = hostname
+        """Stands in the file names of boxes that are opened from here on."""
         self._replay = replay
         self._held: OrderedDict[str, _Place] = OrderedDict()
         self._idle = asyncio.Event()
@@ -88,7 +89,7 @@ class Shelf:
                 f"there is no mail of {box_address}: no such box, or nothing was ever delivered"
             )
         self._replay.scan()
-        return Box.open(folder, box_address, self._journal, self._hostname, replay=self._replay)
+        return Box.open(folder, box_address, self._journal, self.hostname, replay=self._replay)
 
     async def _shrink(self) -> None:
         """Close boxes beyond the limit that nobody uses."""
