@@ -29,11 +29,15 @@ __all__ = ["files"]
 
 def write(path: Path, *changes: tuple[str, str]) -> None:
     """Give settings other values; each stands in the file, perhaps as a comment."""
-    text = path.read_text()
-    for name, value in changes:
-        text, count = re.subn(rf"(?m)^(?:# )?{name} = .*$", f"{name} = {value}", text)
-        assert count == 1, name
-    path.write_text(text)
+    wanted, lines, section = dict(changes), [], ""
+    for line in path.read_text().splitlines():
+        name, is_setting, _ = line.removeprefix("# ").partition(" = ")
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        value = wanted.pop(section + name, None) if is_setting else None
+        lines.append(line if value is None else f"{name} = {value}")
+    assert not wanted
+    path.write_text("\n".join(lines) + "\n")
 
 
 BROKEN = (
@@ -53,11 +57,11 @@ def test_what_may_change_does_and_the_rest_is_named(site: Loaded) -> None:
     write(
         site.path,
         ("hostname", '"other.example.org"'),
-        ("max_recipients", "200"),
+        ("smtp.max_recipients", "200"),
         ("data_dir", '"elsewhere"'),
-        ("imap", '["127.0.0.1:1143"]'),
-        ("cap_bytes", "99999999"),
-        ("keep_seconds", "7"),
+        ("listen.imap", '["127.0.0.1:1143"]'),
+        ("journal.cap_bytes", "99999999"),
+        ("journal.keep_seconds", "7"),
     )
     before = site.config
     changed = settings.read_again()
@@ -117,7 +121,7 @@ def test_a_broken_file_changes_nothing(site: Loaded, broken: str | None) -> None
 
 def test_every_problem_stands_in_the_one_line(site: Loaded) -> None:
     settings = InForce(site)
-    write(site.path, ("max_recipients", "1"), ("max_errors", "0"))
+    write(site.path, ("smtp.max_recipients", "1"), ("smtp.max_errors", "0"))
     settings.read_again()
     assert settings.problem.count("smtp.max_") == 2
     assert "\n" not in settings.problem
@@ -128,7 +132,7 @@ def test_what_the_settings_name_may_be_bad_too(site: Loaded) -> None:
         raise ConfigError("no such certificate")
 
     settings = InForce(site, use)
-    write(site.path, ("max_errors", "3"))
+    write(site.path, ("smtp.max_errors", "3"))
     assert [one.name for one in settings.read_again()] == ["smtp.max_errors"]
     assert settings.problem == "no such certificate"
     assert settings.status()["failed_at"]
@@ -215,10 +219,10 @@ def test_sighup_changes_a_running_server(server: Server) -> None:
         write(
             server.config,
             ("hostname", '"other.example.org"'),
-            ("max_message_bytes", "70000"),
-            ("max_connections_per_ip", "2"),
-            ("daily_at", '"05:15"'),
-            ("segment_bytes", "2097152"),
+            ("smtp.max_message_bytes", "70000"),
+            ("smtp.max_connections_per_ip", "2"),
+            ("backup.daily_at", '"05:15"'),
+            ("journal.segment_bytes", "2097152"),
         )
         line = hang_up(server)
         assert line == (
@@ -269,7 +273,7 @@ def test_a_broken_file_is_told_once_and_changes_nothing(server: Server) -> None:
 
 
 def test_a_role_that_starts_again_has_the_settings_in_force(server: Server) -> None:
-    write(server.config, ("max_message_bytes", "80000"))
+    write(server.config, ("smtp.max_message_bytes", "80000"))
     hang_up(server)
     good = server.config.read_text()
     server.config.write_text("broken")  # not even 'mtad status' finds the server by it
@@ -300,12 +304,12 @@ def test_the_certificate_may_lie_elsewhere(server: Server, files: tuple[Path, Pa
     for name, path in zip(("chain.pem", "private.pem"), files, strict=True):
         shutil.copy(path, folder / name)
     before = certificate(server)
-    write(server.config, ("certificate", '"chain.pem"'), ("key", '"none.pem"'))
+    write(server.config, ("tls.certificate", '"chain.pem"'), ("tls.key", '"none.pem"'))
     hang_up(server)
     assert certificate(server) == before
     assert "none.pem" in str(told(server)["mta"]["problem"])
     assert "none.pem" in server.mtad("status", code=Exit.PROBLEMS).stdout
-    write(server.config, ("key", '"private.pem"'))
+    write(server.config, ("tls.key", '"private.pem"'))
     hang_up(server)
     assert told(server)["mta"]["problem"] == ""
     assert certificate(server) == files[0].read_text()
