@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -77,6 +77,89 @@ class Smtp(Section):
     )
 
 
+class Dns(Section):
+    """Whom to ask for names."""
+
+    nameservers: tuple[str, ...] = Field(
+        (), description="Addresses of name servers; none means those of the system."
+    )
+    port: int = Field(53, ge=1, le=65535, description="Their port, where they are given here.")
+    timeout_seconds: float = Field(
+        10.0, gt=0, le=60, description="Time for one question, all name servers together."
+    )
+    validates: bool = Field(
+        False,
+        description="The name servers validate DNSSEC and the way to them is safe (best: one on "
+        "this machine); needed for DANE.",
+    )
+
+    @field_validator("nameservers")
+    @classmethod
+    def _addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            _address(text)
+        return given
+
+
+def _address(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an IP address") from error
+
+
+class Outbound(Section):
+    """Sending mail to other servers. Smart hosts and other transports: 'mtad transport'."""
+
+    port: int = Field(
+        25, ge=1, le=65535, description="Port of other servers' MX; another one only for tests."
+    )
+    ip_versions: tuple[Literal["ipv4", "ipv6"], ...] = Field(
+        ("ipv4", "ipv6"), min_length=1, description="Used in turn, the first one first."
+    )
+    source_ipv4: str = Field("", description="Address to send from; empty: the system's choice.")
+    source_ipv6: str = Field("", description="The same for IPv6.")
+    tls: Literal["none", "opportunistic", "required", "verify"] = Field(
+        "opportunistic",
+        description="TLS with servers that no policy of theirs (MTA-STS, DANE) and no transport "
+        "decides about. opportunistic: encrypt where offered, else send in clear text; required: "
+        "encrypt or wait; verify: the certificate must be valid for the MX too.",
+    )
+    mta_sts: bool = Field(True, description="Obey other domains' MTA-STS policies (RFC 8461).")
+    ca_file: str = Field(
+        "",
+        description="Further certification authorities, PEM, beside those of the system; relative "
+        "to this file.",
+    )
+    max_connections: int = Field(100, ge=1, description="Connections at the same time.")
+    max_connections_per_destination: int = Field(
+        20, ge=1, description="The same, to one destination; reached in steps while all goes well."
+    )
+    max_messages_per_connection: int = Field(
+        100, ge=1, description="Messages on one connection before another one is made."
+    )
+    max_recipients: int = Field(
+        100, ge=1, description="Recipients of one transaction; more are sent in several."
+    )
+    idle_seconds: float = Field(
+        5.0, ge=0, le=300, description="How long an unused connection is kept for another message."
+    )
+    connect_timeout_seconds: float = Field(30, gt=0, description="To be connected.")
+    command_timeout_seconds: float = Field(
+        300, gt=0, description="For the banner and for replies (RFC 5321 4.5.3.2)."
+    )
+    data_timeout_seconds: float = Field(120, gt=0, description="For the reply to DATA.")
+    block_timeout_seconds: float = Field(180, gt=0, description="For a block of a message.")
+    dot_timeout_seconds: float = Field(600, gt=0, description="For the reply to a whole message.")
+
+    @field_validator("source_ipv4", "source_ipv6")
+    @classmethod
+    def _sources(cls, given: str) -> str:
+        if given:
+            _address(given)
+        return given
+
+
 class Tls(Section):
     """The certificate shown to peers and clients."""
 
@@ -134,6 +217,8 @@ class Config(Section):
     )
     listen: Listen = Field(default_factory=Listen)
     smtp: Smtp = Field(default_factory=Smtp)
+    dns: Dns = Field(default_factory=Dns)
+    outbound: Outbound = Field(default_factory=Outbound)
     tls: Tls = Field(default_factory=Tls)
     journal: Journal = Field(default_factory=Journal)
     store: Store = Field(default_factory=Store)

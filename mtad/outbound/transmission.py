@@ -1,0 +1,225 @@
+"""One message on its way to recipients that share a destination, over one session or several."""
+
+import asyncio
+from collections.abc import Sequence
+
+from mtad.outbound import envelope as commands
+from mtad.outbound.attempt import Mail, Outcome, Recipient
+from mtad.outbound.connection import Endpoint
+from mtad.outbound.content import Traits
+from mtad.outbound.envelope import BadPath, Envelope, To
+from mtad.outbound.extensions import Extensions
+from mtad.outbound.protocol import Answer, Done
+from mtad.outbound.session import Dead, Session
+
+MAX_REPLY = 4096
+"""Characters kept of a reply."""
+
+
+class Transmission:
+    """What became of whom so far.
+
+    A recipient is ``pending`` while another host may still take it; the last temporary answer
+    it got becomes its outcome when no host is left.
+    """
+
+    def __init__(
+        self,
+        mail: Mail,
+        recipients: Sequence[Recipient],
+        traits: Traits,
+        max_recipients: int,
+    ) -> None:
+        self.mail = mail
+        self._recipients = recipients
+        self._traits = traits
+        self._max_recipients = max_recipients
+        self._outcomes: dict[int, Outcome] = {}
+        self.pending = list(recipients)
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """One per recipient; there must be a word about each by now."""
+        return [self._outcomes[recipient.n] for recipient in self._recipients]
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether someone's last word, so far, is not that the message was taken."""
+        return any(made.kind != "delivered" for made in self._outcomes.values())
+
+    # ------------------------------------------------------------ without a session
+
+    def end(self, answer: Answer) -> None:
+        """The last word for everyone who is pending."""
+        for recipient in self.pending:
+            self._outcomes.setdefault(recipient.n, outcome(recipient.n, answer))
+        self.pending = []
+
+    def no_session(self, dead: Dead) -> None:
+        """A host could not be used; another may."""
+        for recipient in self.pending:
+            made = outcome(
+                recipient.n, dead.answer, dead.endpoint, cn=dead.cn, verdict=dead.verdict
+            )
+            self._remember(made)
+
+    def _remember(self, made: Outcome) -> None:
+        """Keep a word that is not the last; that a host is of no use never outdoes "later"."""
+        known = self._outcomes.get(made.n)
+        if known is None or known.kind == "failed" or made.kind == "deferred":
+            self._outcomes[made.n] = made
+
+    # --------------------------------------------------------------- over a session
+
+    async def over(self, session: Session) -> bool:
+        """Send to everyone pending; whether the session held. Raises OSError for our own file."""
+        connection = session.connection
+        extensions = connection.client.extensions
+        is_first = connection.messages == 0
+        self._refuse_unfit(session, extensions)
+        limit = min(extensions.max_recipients or self._max_recipients, self._max_recipients)
+        waiting = list(self.pending)
+        while waiting and connection.client.is_idle:
+            chunk, waiting = waiting[:limit], waiting[limit:]
+            begun = asyncio.get_running_loop().time()
+            size = self._traits.size
+            done = await connection.transact(
+                self._envelope(chunk, extensions), self.mail.content, size
+            )
+            ms = round((asyncio.get_running_loop().time() - begun) * 1000, 1)
+            if not is_first and _is_stale(done):
+                # It had been closed while nobody used it; that says nothing of the message.
+                return False
+            is_first = False
+            waiting = self._take(chunk, done, session, ms) + waiting
+        for recipient in waiting:
+            lost = Answer("deferred", "mail", "4.4.2", why="the connection ended before its turn")
+            self._remember(outcome(recipient.n, lost, connection.endpoint, session=session))
+        return connection.client.is_idle
+
+    def _take(
+        self, chunk: Sequence[Recipient], done: Done, session: Session, ms: float
+    ) -> list[Recipient]:
+        """Note the answers; who may be tried again at once, in another transaction."""
+        again = []
+        took_some = any(answer.kind == "delivered" for answer in done.answers)
+        for recipient, answer in zip(chunk, done.answers, strict=True):
+            made = outcome(recipient.n, answer, session.connection.endpoint, session=session, ms=ms)
+            if answer.kind == "deferred" and not answer.is_unsure:
+                self._remember(made)
+                if took_some and _is_too_many(answer):
+                    again.append(recipient)
+            else:
+                self._outcomes[recipient.n] = made
+                self.pending.remove(recipient)
+        return again
+
+    def _envelope(self, chunk: Sequence[Recipient], extensions: Extensions) -> Envelope:
+        mail = self.mail
+        return Envelope(
+            sender=mail.sender,
+            recipients=[To(each.address, each.notify, each.orcpt) for each in chunk],
+            size=self._traits.size,
+            is_8bit=self._traits.has_8bit,
+            smtputf8=self._needs_utf8(chunk),
+            requiretls=mail.requiretls,
+            ret=mail.ret,
+            envid=mail.envid,
+        )
+
+    def _needs_utf8(self, chunk: Sequence[Recipient]) -> bool:
+        """RFC 6531 3.4: what was declared is announced only where it is needed."""
+        return (
+            commands.needs_utf8(self.mail.sender)
+            or any(commands.needs_utf8(each.address) for each in chunk)
+            or (self.mail.smtputf8 and self._traits.has_8bit_header)
+        )
+
+    def _refuse_unfit(self, session: Session, extensions: Extensions) -> None:
+        """Fail what this server cannot take whatever it is asked."""
+        answer = self._unfit(extensions)
+        endpoint = session.connection.endpoint
+        for recipient in list(self.pending):
+            final = answer or self._bad_address(recipient, extensions)
+            if final is not None:
+                made = outcome(recipient.n, final, endpoint, session=session)
+                self._outcomes[recipient.n] = made
+                self.pending.remove(recipient)
+
+    def _unfit(self, extensions: Extensions) -> Answer | None:
+        if 0 < extensions.max_size < self._traits.size:
+            why = f"the message has {self._traits.size} octets, the server takes "
+            return _failed("5.3.4", why + f"{extensions.max_size}")
+        utf8 = "SMTPUTF8" in extensions
+        if self.mail.smtputf8 and self._traits.has_8bit_header and not utf8:
+            return _failed("5.6.7", "its header needs SMTPUTF8, which the server does not offer")
+        if self._traits.has_8bit and "8BITMIME" not in extensions:
+            return _failed("5.6.3", "it has 8-bit text and the server does not offer 8BITMIME")
+        try:
+            commands.path(self.mail.sender, utf8=utf8)
+        except BadPath as error:
+            return _failed("5.6.7" if not utf8 else "5.1.7", f"the sender: {error}")
+        return None
+
+    def _bad_address(self, recipient: Recipient, extensions: Extensions) -> Answer | None:
+        utf8 = "SMTPUTF8" in extensions
+        try:
+            commands.path(recipient.address, utf8=utf8)
+        except BadPath as error:
+            is_utf8 = not utf8 and commands.needs_utf8(recipient.address)
+            return _failed("5.6.7" if is_utf8 else "5.1.3", str(error))
+        return None
+
+
+def _failed(enh: str, why: str) -> Answer:
+    return Answer("failed", "policy", enh, why=why)
+
+
+def outcome(
+    n: int,
+    answer: Answer,
+    endpoint: Endpoint | None = None,
+    *,
+    session: Session | None = None,
+    cn: int = 0,
+    verdict: str = "",
+    ms: float = 0.0,
+) -> Outcome:
+    """An answer as the queue wants it."""
+    reply = answer.reply
+    is_delivered = answer.kind == "delivered"
+    connection = session.connection if session else None
+    return Outcome(
+        n=n,
+        kind=answer.kind,
+        stage=answer.stage,
+        code=reply.code if reply else 0,
+        enh=answer.enh,
+        reply=reply.text[:MAX_REPLY] if reply else "",
+        why=answer.why,
+        host=endpoint.host if endpoint else "",
+        ip=(endpoint.ip or endpoint.path) if endpoint else "",
+        port=endpoint.port if endpoint else 0,
+        cn=connection.cn if connection else cn,
+        rqid=reply.queue_id if reply and is_delivered else "",
+        tls=session.tls if session else "",
+        verdict=session.verdict if session else verdict,
+        connect=connection.connect_ms if connection and connection.messages <= 1 else 0.0,
+        ms=ms,
+        lmtp=bool(session and session.way.lmtp),
+        dsn=bool(connection and "DSN" in connection.client.extensions),
+    )
+
+
+def _is_stale(done: Done) -> bool:
+    """Whether the connection ended before anything was answered."""
+    return not done.is_reusable and all(
+        answer.stage == "mail" and (answer.reply is None or answer.reply.code == 421)
+        for answer in done.answers
+    )
+
+
+def _is_too_many(answer: Answer) -> bool:
+    """Whether RCPT was refused because the transaction had enough (RFC 5321 4.5.3.1.10)."""
+    if answer.stage != "rcpt" or answer.reply is None or answer.reply.code not in (452, 552):
+        return False
+    return answer.enh in ("4.5.3", "4.0.0")
