@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mtad import where
 from mtad.errors import ConfigError
 
+Mechanism = Literal["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5"]
+"""The SASL mechanisms there are (``mtad.sasl.mechanisms``)."""
+
 
 class Section(BaseModel):
     """A table of the settings file; unknown names are errors."""
@@ -33,6 +36,15 @@ def _endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
             good = False
         if not good:
             raise ValueError(f"{text!r} is not ADDRESS:PORT, like 0.0.0.0:25 or [::]:25")
+    return given
+
+
+def _networks(given: tuple[str, ...]) -> tuple[str, ...]:
+    for text in given:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is not a network, like 192.0.2.0/24") from error
     return given
 
 
@@ -75,6 +87,72 @@ class Smtp(Section):
     command_timeout_seconds: int = Field(
         300, ge=1, description="Silence before the connection ends (RFC 5321 4.5.3.2.7)."
     )
+
+
+class Submission(Section):
+    """Taking mail from our own users, to anywhere."""
+
+    own_addresses_only: bool = Field(
+        True,
+        description="Users send only as their own address and the aliases that lead to it, in "
+        "MAIL FROM and in the From header.",
+    )
+    trusted_networks: tuple[str, ...] = Field(
+        (),
+        description="Clients that need neither TLS nor a login, like 10.1.0.0/16. Whoever is in "
+        "them sends as anyone to anywhere.",
+    )
+    pop_before_smtp: bool = Field(
+        False,
+        description="Take mail without a login from an address that a box was read from by POP3 "
+        "or IMAP a short while ago. For devices that can do nothing better.",
+    )
+    pop_before_smtp_minutes: int = Field(
+        10, ge=1, le=1440, description="How long a short while is."
+    )
+    max_messages_per_hour: int = Field(
+        300, ge=0, description="Messages from one user within an hour; 0 for no limit."
+    )
+    max_recipients_per_hour: int = Field(
+        1000, ge=0, description="Recipients of one user within an hour; 0 for no limit."
+    )
+
+    _check = field_validator("trusted_networks")(_networks)
+
+
+class Auth(Section):
+    """Logins: how, and what becomes of those who guess."""
+
+    mechanisms: tuple[Mechanism, ...] = Field(
+        ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5"),
+        description="SASL mechanisms that may be offered, over TLS only. CRAM-MD5 is offered while "
+        "'mtad box cram' has enabled it for some box.",
+    )
+    fail_delay_seconds: float = Field(
+        2.0, ge=0, le=30, description="Wait before a failed login is answered."
+    )
+    max_failures_per_ip: int = Field(
+        10, ge=0, description="Failed logins from one client before it is banned; 0 for never."
+    )
+    max_failures_per_login: int = Field(
+        50,
+        ge=0,
+        description="Failed logins of one user before unknown clients are banned from it; 0 for "
+        "never.",
+    )
+    failure_minutes: int = Field(10, ge=1, description="Within how long that many must fail.")
+    ban_minutes: int = Field(15, ge=1, description="How long a ban lasts.")
+    never_ban: tuple[str, ...] = Field(
+        ("127.0.0.0/8", "::1/128"), description="Networks whose clients are never banned."
+    )
+    remember_minutes: int = Field(
+        5,
+        ge=0,
+        description="For how long a password that was right is known again without the cost of "
+        "hashing it; 0 for never.",
+    )
+
+    _check = field_validator("never_ban")(_networks)
 
 
 class Dns(Section):
@@ -217,6 +295,8 @@ class Config(Section):
     )
     listen: Listen = Field(default_factory=Listen)
     smtp: Smtp = Field(default_factory=Smtp)
+    submission: Submission = Field(default_factory=Submission)
+    auth: Auth = Field(default_factory=Auth)
     dns: Dns = Field(default_factory=Dns)
     outbound: Outbound = Field(default_factory=Outbound)
     tls: Tls = Field(default_factory=Tls)

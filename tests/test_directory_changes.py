@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from mtad import db, where
 from mtad.address import parse
 from mtad.directory import database, passwords, tables
-from mtad.directory.changes import AlreadyThere, Changes, InUse
+from mtad.directory.changes import AlreadyThere, InUse
+from mtad.directory.credential_changes import CredentialChanges as Changes
 from mtad.directory.lookup import Directory
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.command import command_journal
@@ -90,7 +91,9 @@ def test_no_secret_reaches_the_journal(places: where.Places, changes: Changes) -
 def test_a_box_gets_the_password_it_was_given(places: where.Places, changes: Changes) -> None:
     def stored() -> str:
         with database.reading(places.state_db) as connection:
-            return str(connection.execute(sa.select(tables.box.c.password)).scalar_one())
+            columns = tables.credential.c
+            own = sa.select(columns.value).where(columns.kind == "argon2id")
+            return str(connection.execute(own).scalar_one())
 
     assert passwords.verify(stored(), "secret-word")
     changes.set_password("you@example.org", "other-secret")

@@ -53,7 +53,7 @@ def stored_password(site: Loaded, address: str) -> str:
     with database.reading(site.places.state_db) as connection:
         return str(
             connection.exec_driver_sql(
-                "SELECT password FROM box WHERE address = ?", (address,)
+                "SELECT value FROM credential WHERE box = ? AND kind = 'argon2id'", (address,)
             ).scalar_one()
         )
 
@@ -70,7 +70,7 @@ def test_domains(terminal: Terminal) -> None:
     shown = terminal.json("domain", "show", "EXAMPLE.org")
     assert shown["boxes"] == ["you@example.org"]
     assert shown["aliases"] == ["postmaster@example.org"]
-    assert shown["dkim_selector"].startswith("m20")
+    assert shown["dkim_selectors"][0].startswith("m20")
     assert "you@example.org" in terminal.run("domain", "show", "example.org")
     terminal.run("domain", "remove", "xn--80a1acny.example")
     assert len(terminal.json("domain", "list")["domains"]) == 1
@@ -106,6 +106,48 @@ def test_another_password(terminal: Terminal) -> None:
     assert passwords.verify(stored_password(terminal.site, "you@example.org"), "mine")
     said = terminal.run("box", "passwd", "no@example.org", code=Exit.NOTHING_FOUND)
     assert said == "there is no box no@example.org"
+
+
+def test_app_passwords(terminal: Terminal) -> None:
+    you = "you@example.org"
+    made = terminal.json("box", "app-password", "add", "You@example.org", "phone")
+    assert (made["address"], made["name"]) == (you, "phone")
+    assert len(made["password"]) == 19
+    text = terminal.run("box", "app-password", "add", you, "Ноутбук")
+    assert text.startswith("app password Ноутбук of you@example.org: ")
+    listed = terminal.json("box", "app-password", "list", you)
+    assert [(one["name"], one["last_used"]) for one in listed["app_passwords"]] == [
+        ("phone", None),
+        ("Ноутбук", None),
+    ]
+    assert made["password"] not in terminal.run("box", "app-password", "list", you)
+    assert "never used" in terminal.run("box", "app-password", "list", you)
+    assert terminal.json("box", "show", you)["app_passwords"] == ["phone", "Ноутбук"]
+    assert "  login     password, 2 app passwords (phone, Ноутбук)\n" in terminal.run(
+        "box", "show", you
+    )
+    terminal.run("box", "app-password", "remove", you, "phone")
+    said = terminal.run("box", "app-password", "remove", you, "phone", code=Exit.NOTHING_FOUND)
+    assert said == "you@example.org has no app password phone"
+    said = terminal.run("box", "app-password", "list", "no@example.org", code=Exit.NOTHING_FOUND)
+    assert said == "there is no box no@example.org"
+
+
+def test_cram_and_lock(terminal: Terminal) -> None:
+    you = "you@example.org"
+    made = terminal.json("box", "cram", you, "on")
+    assert made["cram"] is True
+    assert made["password"] not in terminal.run("box", "show", you)
+    assert terminal.json("box", "show", you)["cram"] is True
+    assert "password, CRAM-MD5" in terminal.run("box", "show", you)
+    terminal.run("box", "cram", you, "off")
+    assert terminal.json("box", "show", you)["cram"] is False
+    terminal.run("box", "lock", you)
+    assert "  login     locked\n" in terminal.run("box", "show", you)
+    said = terminal.run("box", "lock", you, code=Exit.FAILURE)
+    assert said == "you@example.org is locked already"
+    terminal.run("box", "unlock", you)
+    assert terminal.json("box", "show", you)["locked"] is False
 
 
 def test_boxes_are_listed_and_shown(terminal: Terminal) -> None:

@@ -34,9 +34,7 @@ def fill(
             connection.execute(tables.domain.insert().values(name=name, added=1))
         for address in boxes:
             connection.execute(
-                tables.box.insert().values(
-                    address=address, domain=parse(address).domain, password="x", added=1
-                )
+                tables.box.insert().values(address=address, domain=parse(address).domain, added=1)
             )
         for address, targets in (aliases or {}).items():
             connection.execute(
@@ -76,6 +74,58 @@ def test_aliases_unfold_in_order_and_each_box_once(state_db: Path) -> None:
         Target("anna@corp.example", "sales@example.org", True),
         Target("you@example.org", "sales@example.org", True),
     )
+
+
+def test_who_may_send_as_whom(state_db: Path) -> None:
+    fill(
+        state_db,
+        aliases={
+            "sales@example.org": ["all@example.org"],
+            "all@example.org": ["you@example.org"],
+            "hers@example.org": ["anna@corp.example"],
+        },
+    )
+    directory = Directory(state_db)
+
+    def may(address: str) -> bool:
+        return directory.may_send_as("you@example.org", parse(address))
+
+    assert may("You@example.org")
+    assert may("sales@example.org")
+    assert may("all@example.org")
+    assert not may("hers@example.org")
+    assert not may("anna@corp.example")
+    assert not may("nobody@example.org")
+    assert not may("you@elsewhere.example")
+
+
+def test_dkim_keys_latest_first(state_db: Path) -> None:
+    with database.writing(state_db) as connection:
+        for selector, algorithm, since, until in (
+            ("m1", "rsa-sha256", 10, 20),
+            ("m2", "rsa-sha256", 20, None),
+            ("e2", "ed25519-sha256", 20, None),
+        ):
+            connection.execute(
+                tables.dkim_key.insert().values(
+                    domain="example.org",
+                    selector=selector,
+                    algorithm=algorithm,
+                    added=1,
+                    signs_from=since,
+                    signs_until=until,
+                )
+            )
+    directory = Directory(state_db)
+    keys = directory.dkim_keys("example.org")
+    assert [key.selector for key in keys] == ["e2", "m2", "m1"]
+    assert [[key.selector for key in keys if key.signs(at)] for at in (9, 10, 19, 20)] == [
+        [],
+        ["m1"],
+        ["m1"],
+        ["e2", "m2"],
+    ]
+    assert directory.dkim_keys("corp.example") == ()
 
 
 def test_loops_and_dead_ends_lead_nowhere(state_db: Path) -> None:

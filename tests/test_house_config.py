@@ -4,6 +4,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from mtad import cli, config
 from mtad.config import Config, Loaded
 from mtad.errors import Exit
+from mtad.sasl.mechanisms import NAMES
 from mtad.setup import annotated, status
 
 
@@ -36,6 +38,11 @@ def test_the_written_settings_are_read_back_the_same(
     path = tmp_path / "mtad.toml"
     path.write_text(annotated.toml(given_settings, defaults_as_comments=defaults_as_comments))
     assert config.load(path).config == given_settings
+
+
+def test_the_mechanisms_of_the_settings_are_those_there_are() -> None:
+    assert config.Auth().mechanisms == NAMES
+    assert get_args(config.Mechanism) == NAMES
 
 
 def test_every_setting_is_in_the_file_with_its_description() -> None:

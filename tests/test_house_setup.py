@@ -68,7 +68,9 @@ def test_the_password_is_the_box_s(tmp_path: Path) -> None:
     state_db = config.load(made.config).places.state_db
     engine = db.engine(state_db, read_only=True)
     with engine.connect() as connection:
-        stored = connection.exec_driver_sql("SELECT password FROM box").scalar_one()
+        stored = connection.exec_driver_sql(
+            "SELECT value FROM credential WHERE kind = 'argon2id'"
+        ).scalar_one()
     engine.dispose()
     assert passwords.verify(str(stored), made.password)
 
@@ -95,7 +97,7 @@ def test_what_was_made_is_in_the_log(site: Loaded) -> None:
     frames = Reader(site.places.journal / "cli-40").frames(0)
     told = [event for frame in frames for event in frame.events]
     assert [event.what for event in told if isinstance(event, AdminChange)] == [
-        "domain", "box", "alias", "postmaster"
+        "domain", "dkim keys", "box", "alias", "postmaster"
     ]  # fmt: skip
 
 

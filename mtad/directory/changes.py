@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from mtad import address, clock
 from mtad.address import Address
-from mtad.directory import database, passwords
+from mtad.directory import credentials, database
 from mtad.directory.lookup import POSTMASTER_SETTING
-from mtad.directory.tables import alias, alias_target, box, domain, setting
+from mtad.directory.tables import alias, alias_target, box, dkim_key, domain, setting
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
@@ -39,6 +39,8 @@ class InUse(MtadError):
 class Changes:
     """One administrator's changes, through one journal. Not safe for concurrent threads.
 
+    Passwords are changed by ``mtad.directory.credential_changes``.
+
     Every method raises UsageError for what is malformed, AlreadyThere, NothingFound or InUse,
     and then nothing was changed.
     """
@@ -48,16 +50,14 @@ class Changes:
         self._journal = journal
         self._actor = actor
 
-    def add_domain(self, name: str, *, dkim_selector: str | None = None) -> str:
+    def add_domain(self, name: str) -> str:
         """Take mail for a domain; returns its normal form."""
         name = parse_domain(name)
         with self._change("domain", name, ABSENT, PRESENT) as change:
             connection = change.connection
-            if _exists(connection, domain.c.name, name):
+            if exists(connection, domain.c.name, name):
                 raise AlreadyThere(f"{name} is a domain of this server already")
-            connection.execute(
-                domain.insert().values(name=name, dkim_selector=dkim_selector, added=clock.now_us())
-            )
+            connection.execute(domain.insert().values(name=name, added=clock.now_us()))
         return name
 
     def remove_domain(self, name: str) -> None:
@@ -71,6 +71,7 @@ class Changes:
                 ).all()
                 if held:
                     raise InUse(f"{name} still has {word} ({', '.join(held)}); remove them first")
+            connection.execute(dkim_key.delete().where(dkim_key.c.domain == name))
             if not connection.execute(domain.delete().where(domain.c.name == name)).rowcount:
                 raise NothingFound(f"{name} is not a domain of this server")
             connection.execute(
@@ -83,26 +84,15 @@ class Changes:
     def add_box(self, given: str, password: str) -> Address:
         """Make an account; returns its normal form. Its folder is made by its first message."""
         made = parse_address(given)
-        hashed = passwords.hashed(password)
+        forms = credentials.own_forms(password, credentials.salt_of(()))
         with self._change("box", str(made), ABSENT, PRESENT) as change:
             connection = change.connection
             _free(connection, made)
             connection.execute(
-                box.insert().values(
-                    address=str(made), domain=made.domain, password=hashed, added=clock.now_us()
-                )
+                box.insert().values(address=str(made), domain=made.domain, added=clock.now_us())
             )
+            credentials.replace(connection, str(made), credentials.OWN, forms)
         return made
-
-    def set_password(self, given: str, password: str) -> None:
-        """Give a box another password."""
-        of = str(parse_address(given))
-        hashed = passwords.hashed(password)
-        with self._change("password", of, "one", "another") as change:
-            connection = change.connection
-            update = box.update().where(box.c.address == of).values(password=hashed)
-            if not connection.execute(update).rowcount:
-                raise NothingFound(f"there is no box {of}")
 
     def remove_box(self, given: str) -> None:
         """Take an account away. Its mail stays on disk."""
@@ -110,6 +100,7 @@ class Changes:
         with self._change("box", of, PRESENT, ABSENT) as change:
             connection = change.connection
             _not_a_target(connection, of)
+            credentials.remove(connection, of)
             if not connection.execute(box.delete().where(box.c.address == of)).rowcount:
                 raise NothingFound(f"there is no box {of}")
 
@@ -211,25 +202,26 @@ def targets_of(connection: sa.Connection, of: str) -> Sequence[str]:
     ).all()
 
 
-def _exists(connection: sa.Connection, column: sa.Column[str], value: str) -> bool:
+def exists(connection: sa.Connection, column: sa.Column[str], value: str) -> bool:
+    """Whether a table has a row with that value."""
     return connection.scalar(sa.select(sa.literal(1)).where(column == value)) is not None
 
 
 def _free(connection: sa.Connection, wanted: Address) -> None:
     """Raise unless an address of ours is neither a box nor an alias."""
-    if not _exists(connection, domain.c.name, wanted.domain):
+    if not exists(connection, domain.c.name, wanted.domain):
         raise NothingFound(
             f"{wanted.domain} is not a domain of this server; "
             f"'mtad domain add {wanted.domain}' adds it"
         )
     for table, word in ((box, "a box"), (alias, "an alias")):
-        if _exists(connection, table.c.address, str(wanted)):
+        if exists(connection, table.c.address, str(wanted)):
             raise AlreadyThere(f"{wanted} is {word} already")
 
 
 def _ours(connection: sa.Connection, target: str) -> None:
     """Raise unless ``target`` is a box or an alias."""
-    if not any(_exists(connection, table.c.address, target) for table in (box, alias)):
+    if not any(exists(connection, table.c.address, target) for table in (box, alias)):
         raise NothingFound(
             f"{target} is neither a box nor an alias of this server, "
             "and an alias may not lead elsewhere"

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from mtad.address import Address, parse
 from mtad.directory import database, tables
+from mtad.directory.credentials import CRAM
 
 MAX_TARGETS = 1000
 """Boxes that one address may lead to."""
@@ -36,6 +37,21 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class DkimKey:
+    """A key that signs a domain's mail for a time; times in microseconds."""
+
+    selector: str
+    algorithm: str
+    added: int
+    signs_from: int
+    signs_until: int | None = None
+
+    def signs(self, at: int) -> bool:
+        """Whether the key is in force at a time."""
+        return self.signs_from <= at and (self.signs_until is None or at < self.signs_until)
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """The directory at one moment."""
 
@@ -43,6 +59,8 @@ class View:
     boxes: frozenset[str]
     aliases: Mapping[str, tuple[str, ...]]
     postmaster: str
+    dkim_keys: Mapping[str, tuple[DkimKey, ...]]
+    has_cram: bool
 
 
 class Directory:
@@ -52,7 +70,7 @@ class Directory:
         self._state_db = state_db
         self._files = (str(state_db), f"{state_db}-wal")
         self._signature: _Signature | None = None
-        self._view = View(frozenset(), frozenset(), {}, "")
+        self._view = View(frozenset(), frozenset(), {}, "", {}, has_cram=False)
         self.refresh()
 
     @property
@@ -102,6 +120,19 @@ class Directory:
                 break
         return tuple(Target(box, given, True) for box in found)
 
+    @property
+    def has_cram(self) -> bool:
+        """Whether some box may log in by CRAM-MD5."""
+        return self._view.has_cram
+
+    def may_send_as(self, box: str, address: Address) -> bool:
+        """Whether an address is a box's own: its name, or an alias that leads to it."""
+        return any(target.box == box for target in self.resolve(address))
+
+    def dkim_keys(self, domain: str) -> tuple[DkimKey, ...]:
+        """Every key of a domain of ours, given in normal form; the latest first."""
+        return self._view.dkim_keys.get(domain, ())
+
     def postmaster(self) -> Address:
         """Where mail for ``<Postmaster>`` without a domain goes (RFC 5321 4.1.1.3)."""
         view = self._view
@@ -142,6 +173,7 @@ def read(connection: sa.Connection) -> View:
     for alias, target in connection.execute(rows):
         aliases[alias] = (*aliases.get(alias, ()), target)
     setting = tables.setting.c
+    credential = tables.credential.c
     return View(
         domains=frozenset(connection.scalars(sa.select(tables.domain.c.name))),
         boxes=frozenset(connection.scalars(sa.select(tables.box.c.address))),
@@ -150,4 +182,20 @@ def read(connection: sa.Connection) -> View:
             sa.select(setting.value).where(setting.name == POSTMASTER_SETTING)
         )
         or "",
+        dkim_keys=dkim_keys(connection),
+        has_cram=connection.scalar(
+            sa.select(sa.exists().where(credential.kind == CRAM, credential.enabled))
+        )
+        or False,
     )
+
+
+def dkim_keys(connection: sa.Connection) -> dict[str, tuple[DkimKey, ...]]:
+    """The keys of every domain, each domain's latest first."""
+    columns = tables.dkim_key.c
+    keys: dict[str, tuple[DkimKey, ...]] = {}
+    rows = sa.select(tables.dkim_key).order_by(columns.signs_from.desc(), columns.algorithm)
+    for row in connection.execute(rows):
+        key = DkimKey(row.selector, row.algorithm, row.added, row.signs_from, row.signs_until)
+        keys[row.domain] = (*keys.get(row.domain, ()), key)
+    return keys

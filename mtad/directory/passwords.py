@@ -1,7 +1,8 @@
 """Passwords: argon2id hashes (RFC 9106) and passwords that people can copy by hand.
 
 The cost is declared here once. A hash carries its own parameters, so that raising them
-leaves older hashes valid until their owner logs in next.
+leaves older hashes valid until their owner logs in next. What is hashed is the password
+prepared by SASLprep (RFC 4616 2), so that one typed on another keyboard is the same.
 """
 
 import secrets
@@ -10,6 +11,7 @@ import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from mtad.errors import UsageError
+from mtad.sasl import saslprep
 
 MEMORY_KIB = 19 * 1024
 """Memory of one hash; three at once stay below 64 MiB."""
@@ -47,7 +49,10 @@ def hashed(password: str) -> str:
         ord(char) < 32 or 127 <= ord(char) < 160 or "\ud800" <= char < "\ue000" for char in password
     ):
         raise UsageError("the password has control characters, or is not UTF-8 text")
-    return _hasher.hash(password)
+    prepared = saslprep.password(password)
+    if not prepared:
+        raise UsageError("the password has only characters that do not show")
+    return _hasher.hash(prepared)
 
 
 def verify(stored: str | None, password: str) -> bool:
@@ -58,7 +63,8 @@ def verify(stored: str | None, password: str) -> bool:
     if len(password.encode("utf-8", "surrogatepass")) > MAX_OCTETS:
         return False
     try:
-        return _hasher.verify(stored or _DECOY, password) and stored is not None
+        octets = saslprep.password(password)
+        return _hasher.verify(stored or _DECOY, octets) and stored is not None
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
 

@@ -19,13 +19,20 @@ domain = sa.Table(
     "domain",
     metadata,
     sa.Column("name", sa.Text, primary_key=True, comment="lower case, A-labels (RFC 5890)"),
-    sa.Column(
-        "dkim_selector",
-        sa.Text,
-        comment="of the DKIM key in force, dkim/<domain>.<selector>.pem beside the settings",
-    ),
     sa.Column("added", sa.BigInteger, nullable=False, comment="microseconds"),
     comment="domains mail is taken for",
+)
+
+dkim_key = sa.Table(
+    "dkim_key",
+    metadata,
+    sa.Column("domain", sa.Text, sa.ForeignKey(domain.c.name), primary_key=True),
+    sa.Column("selector", sa.Text, primary_key=True, comment="RFC 6376 3.1"),
+    sa.Column("algorithm", sa.Text, nullable=False, comment="rsa-sha256 or ed25519-sha256"),
+    sa.Column("added", sa.BigInteger, nullable=False, comment="microseconds"),
+    sa.Column("signs_from", sa.BigInteger, nullable=False, comment="microseconds"),
+    sa.Column("signs_until", sa.BigInteger, comment="microseconds; null while no end is set"),
+    comment="keys that sign mail; the key itself is dkim/<domain>.<selector>.pem",
 )
 
 box = sa.Table(
@@ -33,9 +40,23 @@ box = sa.Table(
     metadata,
     sa.Column("address", sa.Text, primary_key=True),
     sa.Column("domain", sa.Text, sa.ForeignKey(domain.c.name), nullable=False, index=True),
-    sa.Column("password", sa.Text, nullable=False, comment="argon2id, PHC string format"),
     sa.Column("added", sa.BigInteger, nullable=False, comment="microseconds"),
-    comment="accounts: each has a folder of mailboxes and a password",
+    comment="accounts: each has a folder of mailboxes and passwords",
+)
+
+credential = sa.Table(
+    "credential",
+    metadata,
+    sa.Column("box", sa.Text, sa.ForeignKey(box.c.address), primary_key=True),
+    sa.Column(
+        "name", sa.Text, primary_key=True, comment="of an app password; empty for the box's own"
+    ),
+    sa.Column("kind", sa.Text, primary_key=True, comment="argon2id, scram-sha-256 or cram-md5"),
+    sa.Column("value", sa.Text, nullable=False, comment="PHC string, RFC 5803, or sealed secret"),
+    sa.Column("added", sa.BigInteger, nullable=False, comment="microseconds"),
+    sa.Column("last_used", sa.BigInteger, comment="microseconds, to some minutes; null if never"),
+    sa.Column("enabled", sa.Boolean, nullable=False, comment="false while the box is locked"),
+    comment="what lets a box log in: each password in the forms that mechanisms need",
 )
 
 alias = sa.Table(

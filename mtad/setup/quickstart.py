@@ -12,7 +12,8 @@ from mtad import clock, config, db, where
 from mtad.address import domain as normal_domain
 from mtad.cli_options import administrator
 from mtad.directory import passwords
-from mtad.directory.changes import Changes, parse_address
+from mtad.directory.changes import parse_address
+from mtad.directory.key_changes import KeyChanges
 from mtad.directory.lookup import POSTMASTER
 from mtad.errors import UsageError
 from mtad.journal.command import command_journal
@@ -68,8 +69,9 @@ def create(
             loaded = config.load(place / SETTINGS)
             _data(loaded.places)
             with command_journal(loaded.places) as journal:
-                changes = Changes(loaded.places.state_db, journal, administrator())
-                changes.add_domain(owner.domain, dkim_selector=selector)
+                changes = KeyChanges(loaded.places.state_db, journal, administrator())
+                changes.add_domain(owner.domain)
+                changes.add_keys(owner.domain, {"rsa-sha256": selector}, clock.now_us())
                 changes.add_box(str(owner), password)
                 postmaster = f"{POSTMASTER}@{owner.domain}"
                 changes.add_alias(postmaster, [str(owner)])
