@@ -92,8 +92,8 @@ def _split(message: bytes, limit: int) -> tuple[int, bytes]:
     return end, message[:end].replace(b"\r\n", b"\n").removesuffix(b"\r")
 
 
-def text(value: bytes) -> str:
-    """A field's value as one line of text: decoded, unfolded, bounded."""
+def text(value: bytes, most: int = MAX_TEXT) -> str:
+    """A field's value as one line of at most so many characters: decoded, unfolded."""
     if value.isascii() and b"=?" not in value:
         plain = value.decode("ascii")
     else:
@@ -110,7 +110,7 @@ def text(value: bytes) -> str:
                 held = b""
             held, charset, at = held + _octets(word[2], word[3]), name, word.end()
         plain += decode(held, charset) + guess(joined[at:])
-    return _SPACE.sub(" ", plain).strip()[:MAX_TEXT]
+    return _SPACE.sub(" ", plain).strip()[:most]
 
 
 def message_id(value: bytes) -> str:

@@ -16,6 +16,7 @@ MAX_ENCODED = 45
 """Octets in one encoded word."""
 
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
+_POINT = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
 
 
 def field(name: str, value: str, *, is_global: bool = False) -> str:
@@ -76,3 +77,13 @@ def address(kind: str, value: str, *, is_global: bool = False) -> str:
 def unquoted(xtext: str) -> str:
     """The text that xtext stands for (RFC 3461 4)."""
     return _XTEXT.sub(lambda found: chr(int(found[1], 16)), xtext)
+
+
+def from_utf8_xtext(value: str) -> str:
+    r"""The address that one spelt with ``\x{HEX}`` stands for (RFC 6533 3)."""
+
+    def char(found: re.Match[str]) -> str:
+        point = int(found[1], 16)
+        return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else found[0]
+
+    return _POINT.sub(char, value)
