@@ -59,3 +59,31 @@ def test_a_segment_nobody_can_read_is_told_of_and_kept(tmp_path: Path) -> None:
     bench.accept("a@one.test")
     bench.worker.turn()
     bench.close()
+
+
+def test_where_room_is_short_each_segment_is_let_go_when_it_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, keep_seconds=3600)
+    folder = bench.journal.directory
+    while len(segment.listing(folder)) < 4:
+        bench.accept("a@one.test", body=b"z" * 200_000)
+    whole: list[Path] = []
+    done: list[int] = []
+    monkeypatch.setattr(disk, "sync_file_system", whole.append)
+    real = disk.rename
+
+    def rename(source: Path, target: Path) -> None:
+        real(source, target)
+        if str(target).endswith(segment.DONE):
+            done.append(len([one for one in segment.listing(folder) if one.done]))
+
+    monkeypatch.setattr(disk, "rename", rename)
+    bench.worker._recycler._cap_bytes = 2 * segment.listing(folder)[0].size
+    deadline = time.monotonic() + 20
+    while len(done) < 2:
+        assert time.monotonic() < deadline
+        bench.worker.turn()
+    assert done[:2] == [1, 2]
+    assert whole == [folder]
+    bench.close()

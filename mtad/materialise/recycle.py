@@ -2,9 +2,10 @@
 
 A segment may be reused once all of its frames are in the log, old enough for the kernel to
 have written their files back by itself (which makes the syncs below nearly free), or sooner
-when the journal nears its cap. Order: write what is in memory alone, sync each content file,
+when the journal nears its cap: then the whole file system is written back first, which costs
+one wait instead of thousands. Order: write what is in memory alone, sync each content file,
 sync each mailbox folder the frames touched, checkpoint the log, then rename ``NNN.seg`` to
-``NNN.done``. A file that is gone by then was let go by the queue, or expunged and purged; it
+``NNN.done``, one segment after the other where room is short. A file that is gone by then was let go by the queue, or expunged and purged; it
 needs no sync. A segment whose header is damaged is never reused: it is set aside as
 ``NNN.bad``, after the reader told of it.
 """
@@ -67,7 +68,11 @@ class Recycler:
     def _recycle(self, readers: list[Reader], applied: dict[str, int]) -> Iterator[None]:
         finished: list[Path] = []
         for reader in readers:
-            for one in self._ripe(reader):
+            ripe, crowded = self._ripe(reader)
+            if crowded and ripe:
+                disk.sync_file_system(reader.directory)
+                yield
+            for one in ripe:
                 if not segment.has_header(one.path):
                     disk.rename(one.path, one.path.with_suffix(segment.BAD))
                     continue
@@ -75,16 +80,28 @@ class Recycler:
                 if not whole:
                     break
                 finished.append(one.path)
-        if finished:
-            self._checkpoint()
-            yield
-            for path in finished:
-                disk.rename(path, path.with_suffix(segment.DONE))
-            for folder in {path.parent for path in finished}:
-                disk.sync_path(folder)
+                if crowded:
+                    self._let_go(finished)
+                    self._look_again = 0.0
+                    yield
+        self._let_go(finished)
 
-    def _ripe(self, reader: Reader) -> list[segment.Segment]:
-        """Segments of a journal that its writer has left and whose time has come, eldest first."""
+    def _let_go(self, finished: list[Path]) -> None:
+        """Give segments back to their writers; empties the list."""
+        if not finished:
+            return
+        self._checkpoint()
+        for path in finished:
+            disk.rename(path, path.with_suffix(segment.DONE))
+        for folder in {path.parent for path in finished}:
+            disk.sync_path(folder)
+        finished.clear()
+
+    def _ripe(self, reader: Reader) -> tuple[list[segment.Segment], bool]:
+        """Segments that their writer has left and whose time has come, eldest first.
+
+        And whether that is because the journal fills up.
+        """
         every = [one for one in segment.listing(reader.directory) if not one.done]
         left = every[:-1] if reader.is_owned() else every
         crowded = sum(one.size for one in every) > self._cap_bytes // 2
@@ -97,7 +114,7 @@ class Recycler:
             if age < self.keep_seconds and not crowded:
                 break
             ripe.append(one)
-        return ripe
+        return ripe, crowded
 
     def _sync(self, one: segment.Segment, applied: int) -> Generator[None, None, bool]:
         """Sync what a segment's frames made; returns whether all of them are in the log."""
