@@ -117,10 +117,25 @@ REFUSED: dict[str, tuple[Callable[[Changes], object], type[MtadError], str]] = {
         UsageError,
         "lead to itself",
     ),
-    "alias that leads outside": (
-        lambda c: c.add_alias("a@example.org", ["you@example.org", "x@elsewhere.example"]),
+    "alias that leads nowhere": (
+        lambda c: c.add_alias("a@example.org", ["you@example.org", "x@example.org"]),
         NothingFound,
-        "x@elsewhere.example is neither a box nor an alias of this server",
+        "x@example.org is neither a box nor an alias of this server",
+    ),
+    "forward of no box": (
+        lambda c: c.set_forward("x@example.org", ["y@elsewhere.example"], keep=False),
+        NothingFound,
+        "no box x@example.org",
+    ),
+    "forward to nowhere": (
+        lambda c: c.set_forward("you@example.org", ["x@example.org"], keep=False),
+        NothingFound,
+        "neither a box nor an alias",
+    ),
+    "forward to itself": (
+        lambda c: c.set_forward("you@example.org", ["You@example.org"], keep=True),
+        UsageError,
+        "lead to itself",
     ),
     "alias to itself": (
         lambda c: c.add_alias("a@example.org", ["you@example.org", "A@example.org"]),

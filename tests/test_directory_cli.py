@@ -202,12 +202,23 @@ def test_aliases(terminal: Terminal) -> None:
     assert said == "there is no alias team@example.org"
 
 
-def test_an_alias_that_leads_outside_is_one_clear_sentence(terminal: Terminal) -> None:
+def test_an_alias_may_lead_elsewhere_but_not_nowhere(terminal: Terminal) -> None:
     words = ("alias", "add", "out@example.org", "friend@elsewhere.example")
-    assert terminal.run(*words, code=Exit.NOTHING_FOUND) == (
-        "friend@elsewhere.example is neither a box nor an alias of this server, "
-        "and an alias may not lead elsewhere"
-    )
+    assert "leads to friend@elsewhere.example" in terminal.run(*words)
+    said = terminal.run("alias", "add", "in@example.org", "x@example.org", code=Exit.NOTHING_FOUND)
+    assert said == "x@example.org is neither a box nor an alias of this server"
+
+
+def test_a_box_passes_its_mail_on(terminal: Terminal) -> None:
+    forward = ("box", "forward", "you@example.org")
+    said = terminal.run(*forward, "me@elsewhere.example", "--keep")
+    assert said == "box you@example.org: passed on to me@elsewhere.example; a copy stays\n"
+    shown = json.loads(terminal.run("box", "show", "you@example.org", "--json"))
+    assert (shown["forward"], shown["keeps_copy"]) == (["me@elsewhere.example"], True)
+    assert "no copy stays" in terminal.run(*forward, "me@elsewhere.example")
+    assert terminal.run(*forward, "--off") == "box you@example.org: -\n"
+    assert "name where" in terminal.run(*forward, code=Exit.USAGE)
+    assert "name where" in terminal.run(*forward, "a@b.example", "--off", code=Exit.USAGE)
 
 
 def test_a_hostile_address_cannot_reach_the_terminal(terminal: Terminal) -> None:

@@ -76,6 +76,50 @@ def test_aliases_unfold_in_order_and_each_box_once(state_db: Path) -> None:
     )
 
 
+def pass_on(path: Path, box: str, *targets: str, keep: bool = False) -> None:
+    with database.writing(path) as connection:
+        for position, target in enumerate(targets, 1):
+            row = {"box": box, "position": position, "target": target, "keep": keep}
+            connection.execute(tables.forward.insert().values(**row))
+
+
+def test_an_alias_may_lead_elsewhere(state_db: Path) -> None:
+    fill(state_db, aliases={"team@example.org": ["you@example.org", "me@elsewhere.example"]})
+    directory = Directory(state_db)
+    assert directory.resolve(parse("team@example.org")) == (
+        Target("you@example.org", "team@example.org", True),
+        Target("me@elsewhere.example", "team@example.org", True, remote=True),
+    )
+    assert directory.resolve(parse("me@elsewhere.example")) == ()
+
+
+def test_a_box_passes_its_mail_on(state_db: Path) -> None:
+    you = "you@example.org"
+    pass_on(state_db, you, "me@elsewhere.example", "anna@corp.example")
+    directory = Directory(state_db)
+    elsewhere = Target("me@elsewhere.example", you, False, remote=True, forward=True)
+    anna = Target("anna@corp.example", you, False, forward=True)
+    assert directory.resolve(parse(you)) == (elsewhere, anna)
+    assert directory.may_send_as(you, parse(you))
+    assert not directory.may_send_as("anna@corp.example", parse(you))
+
+
+def test_a_copy_stays_when_it_is_to(state_db: Path) -> None:
+    pass_on(state_db, "you@example.org", "me@elsewhere.example", keep=True)
+    assert boxes(Directory(state_db), "you@example.org") == [
+        "you@example.org",
+        "me@elsewhere.example",
+    ]
+
+
+def test_two_boxes_that_point_at_each_other_lose_nothing(state_db: Path) -> None:
+    pass_on(state_db, "you@example.org", "anna@corp.example")
+    pass_on(state_db, "anna@corp.example", "you@example.org")
+    directory = Directory(state_db)
+    assert boxes(directory, "you@example.org") == ["you@example.org"]
+    assert boxes(directory, "anna@corp.example") == ["anna@corp.example"]
+
+
 def test_who_may_send_as_whom(state_db: Path) -> None:
     fill(
         state_db,

@@ -111,6 +111,13 @@ class RouteAlias(Event, frozen=True, kw_only=True, tag="route.alias"):
     original: str
 
 
+@declare("mail for {original} is passed on to {addr}")
+class RouteForward(Event, frozen=True, kw_only=True, tag="route.forward"):
+    """A box passes its mail on; ``n`` is the final recipient's number."""
+
+    original: str
+
+
 @declare("{addr} was reached already as recipient {first}; one copy is enough")
 class RouteDuplicate(Event, frozen=True, kw_only=True, tag="route.duplicate"):
     """Two accepted addresses lead to one box; only the first gets a copy."""

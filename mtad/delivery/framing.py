@@ -18,11 +18,15 @@ from tracing.events import (
     Recipient,
     RouteAlias,
     RouteDuplicate,
+    RouteForward,
     SmtpAccept,
 )
 from tracing.sending import QueueAdd, QueueHold
 
 INBOX = "INBOX"
+
+Resend = Callable[[str], str | None]
+"""The reverse-path for passing a message on, from its own; None where that may stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def framed(
     new_id: Callable[[], int],
     hostname: str,
     hold: holds.Hold | None = None,
+    resend: Resend | None = None,
 ) -> Framed:
     """The frame of a message whose content has so many ``lines``."""
     told: list[Event] = [*envelope.before]
@@ -92,7 +97,7 @@ def framed(
         if final.first:
             continue
         if final.is_remote:
-            queued += _queued(envelope, final, hold)
+            queued += _queued(envelope, final, hold, resend)
         else:
             st, size = new_id(), content.size
             base = base_name(st, envelope.arrived_ns, hostname, size, size + lines)
@@ -113,7 +118,10 @@ def _routed(envelope: Envelope, final: route.Final) -> Sequence[Event]:
         "addr": final.addr,
     }
     original = final.accepted.given
-    if final.accepted.alias:
+    if final.accepted.forward:
+        if not _is_same(original, final.addr):
+            told.append(RouteForward(**common, original=original))
+    elif final.accepted.alias:
         told.append(RouteAlias(**common, original=original))
     if final.first:
         told.append(RouteDuplicate(**common, original=original, first=final.first))
@@ -121,10 +129,12 @@ def _routed(envelope: Envelope, final: route.Final) -> Sequence[Event]:
 
 
 def _queued(
-    envelope: Envelope, final: route.Final, hold: holds.Hold | None
+    envelope: Envelope, final: route.Final, hold: holds.Hold | None, resend: Resend | None
 ) -> Sequence[QueueAdd | QueueHold]:
-    accepted = final.accepted
-    resent = accepted.resent_from is not None
+    accepted, resent_from = final.accepted, final.accepted.resent_from
+    is_own = _is_same(accepted.given, final.addr)
+    if resent_from is None and resend is not None and not is_own:
+        resent_from = resend(envelope.sender)
     # The log compares addresses in lower case; what goes on the wire is as it was given.
     exact = envelope.sender if addresses.fold(envelope.sender) != envelope.sender else ""
     add = QueueAdd(
@@ -132,9 +142,9 @@ def _queued(
         trace=envelope.m,
         n=final.n,
         addr=final.addr,
-        original="" if _is_same(accepted.given, final.addr) else accepted.given,
-        sender=accepted.resent_from if accepted.resent_from is not None else exact,
-        resent=resent,
+        original="" if is_own else accepted.given,
+        sender=exact if resent_from is None else resent_from,
+        resent=resent_from is not None,
         notify=accepted.notify,
         orcpt=accepted.orcpt,
         ret=envelope.ret,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from mtad.delivery.framing import Envelope as Envelope
-from mtad.delivery.framing import Framed, framed
+from mtad.delivery.framing import Framed, Resend, framed
 from mtad.delivery.holds import Hold
 from mtad.journal import frame
 from mtad.journal.content import path_of, write_content
@@ -55,6 +55,8 @@ class Delivery:
         """Stands in file names; may change while running."""
         self.hold: Hold | None = None
         """What is held in the queue; may change while running."""
+        self.resend: Resend | None = None
+        """What reverse-path mail has that is passed on elsewhere."""
         self.on_queued: OnQueued | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,6 +104,7 @@ class Delivery:
             new_id=self._journal.mint.new,
             hostname=self.hostname,
             hold=self.hold,
+            resend=self.resend,
         )
 
     async def _commit(self, envelope: Envelope, planned: Framed, size: int, body: bytes) -> None:

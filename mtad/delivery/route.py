@@ -15,7 +15,7 @@ class Accepted:
 
     ``boxes`` are boxes of ours, ``remotes`` addresses elsewhere. ``notify`` and ``orcpt`` are the
     client's (RFC 3461); ``resent_from`` is the reverse-path for ``remotes`` where that is not the
-    message's own (a forward's).
+    message's own. ``alias`` and ``forward`` tell what led there.
     """
 
     n: int
@@ -26,6 +26,7 @@ class Accepted:
     notify: str = ""
     orcpt: str = ""
     resent_from: str | None = None
+    forward: bool = False
 
     @property
     def numbers(self) -> int:

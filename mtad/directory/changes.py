@@ -16,7 +16,7 @@ from mtad import address, clock
 from mtad.address import Address
 from mtad.directory import credentials, database
 from mtad.directory.lookup import POSTMASTER_SETTING
-from mtad.directory.tables import alias, alias_target, box, dkim_key, domain, setting
+from mtad.directory.tables import alias, alias_target, box, dkim_key, domain, forward, setting
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
@@ -101,11 +101,12 @@ class Changes:
             connection = change.connection
             _not_a_target(connection, of)
             credentials.remove(connection, of)
+            connection.execute(forward.delete().where(forward.c.box == of))
             if not connection.execute(box.delete().where(box.c.address == of)).rowcount:
                 raise NothingFound(f"there is no box {of}")
 
     def add_alias(self, given: str, targets: Sequence[str]) -> tuple[Address, list[str]]:
-        """Let an address lead to boxes or aliases of ours; returns normal forms."""
+        """Let an address lead to boxes, aliases or addresses elsewhere; returns normal forms."""
         made = parse_address(given)
         wanted = list(dict.fromkeys(str(parse_address(target)) for target in targets))
         if not wanted:
@@ -118,7 +119,7 @@ class Changes:
             connection = change.connection
             _free(connection, made)
             for target in wanted:
-                _ours(connection, target)
+                _sound(connection, target)
             connection.execute(
                 alias.insert().values(address=str(made), domain=made.domain, added=clock.now_us())
             )
@@ -140,6 +141,31 @@ class Changes:
             change.connection.execute(alias_target.delete().where(alias_target.c.alias == of))
             if not change.connection.execute(alias.delete().where(alias.c.address == of)).rowcount:
                 raise NothingFound(f"there is no alias {of}")
+
+    def set_forward(self, given: str, targets: Sequence[str], *, keep: bool) -> list[str]:
+        """Let a box pass its mail on, and keep a copy or not; no targets end that.
+
+        Returns the targets in normal form.
+        """
+        of = str(parse_address(given))
+        wanted = list(dict.fromkeys(str(parse_address(target)) for target in targets))
+        if len(wanted) > MAX_TARGETS:
+            raise UsageError(f"a box passes its mail on to at most {MAX_TARGETS} addresses")
+        if of in wanted:
+            raise UsageError(f"{of} would lead to itself; --keep leaves a copy in it")
+        told = ", ".join(wanted) + (" (a copy stays)" if keep else "") if wanted else ABSENT
+        with self._change("forward", of, ABSENT, told) as change:
+            connection = change.connection
+            if not exists(connection, box.c.address, of):
+                raise NothingFound(f"there is no box {of}")
+            for target in wanted:
+                _sound(connection, target)
+            change.before = ", ".join(forwards_of(connection, of)) or ABSENT
+            connection.execute(forward.delete().where(forward.c.box == of))
+            for position, target in enumerate(wanted, 1):
+                row = {"box": of, "position": position, "target": target, "keep": keep}
+                connection.execute(forward.insert().values(**row))
+        return wanted
 
     def set_postmaster(self, given: str) -> None:
         """Say where mail for ``<Postmaster>`` without a domain goes (RFC 5321 4.1.1.3)."""
@@ -202,6 +228,14 @@ def targets_of(connection: sa.Connection, of: str) -> Sequence[str]:
     ).all()
 
 
+def forwards_of(connection: sa.Connection, of: str) -> Sequence[str]:
+    """Where a box passes its mail on to, in order."""
+    columns = forward.c
+    return connection.scalars(
+        sa.select(columns.target).where(columns.box == of).order_by(columns.position)
+    ).all()
+
+
 def exists(connection: sa.Connection, column: sa.Column[str], value: str) -> bool:
     """Whether a table has a row with that value."""
     return connection.scalar(sa.select(sa.literal(1)).where(column == value)) is not None
@@ -222,16 +256,21 @@ def _free(connection: sa.Connection, wanted: Address) -> None:
 def _ours(connection: sa.Connection, target: str) -> None:
     """Raise unless ``target`` is a box or an alias."""
     if not any(exists(connection, table.c.address, target) for table in (box, alias)):
-        raise NothingFound(
-            f"{target} is neither a box nor an alias of this server, "
-            "and an alias may not lead elsewhere"
-        )
+        raise NothingFound(f"{target} is neither a box nor an alias of this server")
+
+
+def _sound(connection: sa.Connection, target: str) -> None:
+    """Raise for an address of a domain of ours that leads nowhere."""
+    if exists(connection, domain.c.name, target.rpartition("@")[2]):
+        _ours(connection, target)
 
 
 def _not_a_target(connection: sa.Connection, of: str) -> None:
-    """Raise if an alias leads here."""
-    sources = connection.scalars(
-        sa.select(alias_target.c.alias).where(alias_target.c.target == of).limit(3)
-    ).all()
-    if sources:
-        raise InUse(f"aliases lead to {of} ({', '.join(sources)}); remove them first")
+    """Raise if an alias or another box leads here."""
+    for source, target, words in (
+        (alias_target.c.alias, alias_target.c.target, "aliases lead to"),
+        (forward.c.box, forward.c.target, "boxes pass their mail on to"),
+    ):
+        held = connection.scalars(sa.select(source).where(target == of).limit(3)).all()
+        if held:
+            raise InUse(f"{words} {of} ({', '.join(held)}); change that first")

@@ -132,7 +132,7 @@ def alias(context: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def alias_add(context: click.Context, address: str, targets: Sequence[str], as_json: bool) -> None:
-    """Let ALIAS lead to one or more boxes or aliases of this server."""
+    """Let ALIAS lead to one or more boxes, aliases, or addresses elsewhere."""
     with changing(context) as changes:
         made, leads_to = changes.add_alias(address, targets)
     text = safe(f"alias {made} added, leads to {', '.join(leads_to)}")

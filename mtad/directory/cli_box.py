@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from mtad.address import box_folder
 from mtad.cli_options import config_option, json_option, settings, yes_option
 from mtad.directory import credentials, tables
-from mtad.directory.changes import parse_address
+from mtad.directory.changes import forwards_of, parse_address
 from mtad.directory.cli_parts import changing, reading, show, when
 from mtad.directory.cli_parts import password as password_of
 from mtad.directory.cli_passwords import app_password, cram, lock, passwd, unlock
@@ -72,11 +72,17 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
             sa.select(columns.alias).where(columns.target == of).order_by(columns.alias)
         ).all()
         held = credentials.read(connection, of)
+        passed_on = forwards_of(connection, of)
+        keeps = connection.scalar(
+            sa.select(tables.forward.c.keep).where(tables.forward.c.box == of).limit(1)
+        )
     folder = settings(context).places.boxes / box_folder(of)
     document: dict[str, Any] = {
         "address": of,
         "added": when(added),
         "aliases": list(sources),
+        "forward": list(passed_on),
+        "keeps_copy": bool(keeps) or not passed_on,
         "locked": is_locked(held),
         "app_passwords": sorted({one.name for one in held} - {credentials.OWN, CRAM_NAME}),
         "cram": any(one.kind == credentials.CRAM for one in held),
@@ -87,6 +93,7 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
         safe(of),
         f"  added     {document['added']}",
         f"  aliases   {safe(' '.join(sources)) or '-'}",
+        f"  forward   {safe(_forward(document))}",
         f"  login     {safe(_login(document))}",
         f"  messages  {document['messages']}",
         f"  folder    {folder}",
@@ -113,6 +120,40 @@ def box_remove(context: click.Context, address: str, yes: bool) -> None:
         changes.remove_box(of)
     stays = f"; its mail ({counted(messages, 'message')}) stays in {folder}" if messages else ""
     click.echo(f"box {safe(of)} removed{stays}")
+
+
+@box.command("forward")
+@click.argument("address")
+@click.argument("targets", nargs=-1, metavar="TARGET...")
+@click.option("--keep", is_flag=True, help="A copy stays in the box.")
+@click.option("--off", is_flag=True, help="Pass nothing on any more.")
+@config_option
+@json_option
+@click.pass_context
+def box_forward(
+    context: click.Context,
+    address: str,
+    targets: tuple[str, ...],
+    keep: bool,
+    off: bool,
+    as_json: bool,
+) -> None:
+    """Pass the mail of the box ADDRESS on to TARGET, here or elsewhere."""
+    if off == bool(targets) or (off and keep):
+        raise UsageError("name where the mail goes, or give --off")
+    with changing(context) as changes:
+        wanted = changes.set_forward(address, targets, keep=keep)
+    of = str(parse_address(address))
+    document = {"address": of, "forward": wanted, "keeps_copy": keep or off}
+    show(as_json, document, safe(f"box {of}: {_forward(document)}"))
+
+
+def _forward(document: dict[str, Any]) -> str:
+    """What becomes of a box's mail, in words."""
+    if not document["forward"]:
+        return "-"
+    copy = "a copy stays" if document["keeps_copy"] else "no copy stays"
+    return f"passed on to {', '.join(document['forward'])}; {copy}"
 
 
 def _login(document: dict[str, Any]) -> str:

@@ -29,11 +29,24 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A box that an address leads to, and whether an alias led there."""
+    """Where an address leads: a box, or with ``remote`` an address elsewhere.
+
+    ``alias`` tells that an alias led there, ``forward`` that a box passes its mail on to it.
+    """
 
     box: str
     original: str
     alias: bool
+    remote: bool = False
+    forward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Where a box passes its mail on to, and whether a copy stays."""
+
+    targets: tuple[str, ...]
+    keep: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,7 @@ class View:
     domains: frozenset[str]
     boxes: frozenset[str]
     aliases: Mapping[str, tuple[str, ...]]
+    forwards: Mapping[str, Forward]
     postmaster: str
     dkim_keys: Mapping[str, tuple[DkimKey, ...]]
     has_cram: bool
@@ -70,7 +84,7 @@ class Directory:
         self._state_db = state_db
         self._files = (str(state_db), f"{state_db}-wal")
         self._signature: _Signature | None = None
-        self._view = View(frozenset(), frozenset(), {}, "", {}, has_cram=False)
+        self._view = View(frozenset(), frozenset(), {}, {}, "", {}, has_cram=False)
         self.refresh()
 
     @property
@@ -98,27 +112,33 @@ class Directory:
         return domain in self._view.domains
 
     def resolve(self, address: Address) -> tuple[Target, ...]:
-        """The boxes an address leads to, each once, in order; empty when it is unknown.
+        """Where an address leads, each target once, in order; empty when it is unknown.
 
         The postmaster of every domain of ours exists (RFC 5321 4.5.1): without an entry of
         its own it leads where ``postmaster()`` leads.
         """
         view, given = self._view, str(address)
-        if given in view.boxes:
+        is_box = given in view.boxes
+        if is_box and given not in view.forwards:
             return (Target(given, given, False),)
+        if address.domain not in view.domains:
+            return ()
         start = given
         if (
-            given not in view.aliases
+            not is_box
+            and given not in view.aliases
             and address.local == POSTMASTER
             and address.domain in view.domains
         ):
             start = str(self.postmaster())
-        found: dict[str, None] = {}
-        for box in _expand(view, start):
-            found[box] = None
+        found: dict[str, Target] = {}
+        for target, forward in _expand(view, start):
+            remote = target not in view.boxes
+            alias = not forward and target != given
+            found.setdefault(target, Target(target, given, alias, remote, forward))
             if len(found) >= MAX_TARGETS:
                 break
-        return tuple(Target(box, given, True) for box in found)
+        return tuple(found.values())
 
     @property
     def has_cram(self) -> bool:
@@ -127,7 +147,9 @@ class Directory:
 
     def may_send_as(self, box: str, address: Address) -> bool:
         """Whether an address is a box's own: its name, or an alias that leads to it."""
-        return any(target.box == box for target in self.resolve(address))
+        if str(address) == box:
+            return box in self._view.boxes
+        return any(target.box == box for target in self.resolve(address) if target.alias)
 
     def dkim_keys(self, domain: str) -> tuple[DkimKey, ...]:
         """Every key of a domain of ours, given in normal form; the latest first."""
@@ -152,17 +174,31 @@ def _signature(path: str) -> tuple[int, int, int] | None:
     return seen.st_mtime_ns, seen.st_size, seen.st_ino
 
 
-def _expand(view: View, start: str) -> Iterator[str]:
-    """The boxes behind an address, aliases followed depth first, each followed once."""
+def _expand(view: View, start: str) -> Iterator[tuple[str, bool]]:
+    """Where an address leads, and whether a forward led there; depth first, each followed once.
+
+    A box that passes its mail on and is reached once more, in a circle, keeps it: nothing gets
+    lost between two boxes that point at each other.
+    """
     followed: set[str] = set()
-    waiting = [start]
+    waiting = [(start, False)]
     while waiting:
-        address = waiting.pop()
+        address, forwarded = waiting.pop()
         if address in view.boxes:
-            yield address
-        elif address not in followed:
+            forward = view.forwards.get(address)
+            if forward is None or address in followed:
+                yield address, forwarded
+                continue
             followed.add(address)
-            waiting.extend(reversed(view.aliases.get(address, ())))
+            if forward.keep:
+                yield address, forwarded
+            waiting.extend((target, True) for target in reversed(forward.targets))
+        elif address in view.aliases:
+            if address not in followed:
+                followed.add(address)
+                waiting.extend((one, forwarded) for one in reversed(view.aliases[address]))
+        elif address.rpartition("@")[2] not in view.domains:
+            yield address, forwarded
 
 
 def read(connection: sa.Connection) -> View:
@@ -172,12 +208,18 @@ def read(connection: sa.Connection) -> View:
     rows = sa.select(columns.alias, columns.target).order_by(columns.alias, columns.position)
     for alias, target in connection.execute(rows):
         aliases[alias] = (*aliases.get(alias, ()), target)
+    forwards: dict[str, Forward] = {}
+    passed = sa.select(tables.forward).order_by(tables.forward.c.box, tables.forward.c.position)
+    for row in connection.execute(passed):
+        before = forwards.get(row.box, Forward((), row.keep))
+        forwards[row.box] = Forward((*before.targets, row.target), row.keep)
     setting = tables.setting.c
     credential = tables.credential.c
     return View(
         domains=frozenset(connection.scalars(sa.select(tables.domain.c.name))),
         boxes=frozenset(connection.scalars(sa.select(tables.box.c.address))),
         aliases=aliases,
+        forwards=forwards,
         postmaster=connection.scalar(
             sa.select(setting.value).where(setting.name == POSTMASTER_SETTING)
         )

@@ -73,8 +73,20 @@ alias_target = sa.Table(
     metadata,
     sa.Column("alias", sa.Text, sa.ForeignKey(alias.c.address), primary_key=True),
     sa.Column("position", sa.Integer, primary_key=True, comment="order as given, from 1"),
-    sa.Column("target", sa.Text, nullable=False, index=True, comment="a box or another alias"),
+    sa.Column(
+        "target", sa.Text, nullable=False, index=True, comment="a box, another alias, or elsewhere"
+    ),
     comment="where an alias leads",
+)
+
+forward = sa.Table(
+    "forward",
+    metadata,
+    sa.Column("box", sa.Text, sa.ForeignKey(box.c.address), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, comment="order as given, from 1"),
+    sa.Column("target", sa.Text, nullable=False, index=True, comment="an address, here or not"),
+    sa.Column("keep", sa.Boolean, nullable=False, comment="a copy stays; equal in all its rows"),
+    comment="where a box passes its mail on to",
 )
 
 setting = sa.Table(

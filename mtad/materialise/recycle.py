@@ -5,9 +5,9 @@ have written their files back by itself (which makes the syncs below nearly free
 when the journal nears its cap: then the whole file system is written back first, which costs
 one wait instead of thousands. Order: write what is in memory alone, sync each content file,
 sync each mailbox folder the frames touched, checkpoint the log, then rename ``NNN.seg`` to
-``NNN.done``, one segment after the other where room is short. A file that is gone by then was let go by the queue, or expunged and purged; it
-needs no sync. A segment whose header is damaged is never reused: it is set aside as
-``NNN.bad``, after the reader told of it.
+``NNN.done``, one segment after the other where room is short. A file that is gone by then was
+let go by the queue, or expunged and purged; it needs no sync. A segment whose header is damaged
+is never reused: it is set aside as ``NNN.bad``, after the reader told of it.
 """
 
 import os

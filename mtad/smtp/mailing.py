@@ -92,9 +92,15 @@ class Mailing(Session):
         targets = candidate.targets
         n = transaction.numbers + 1
         transaction.numbers += len(targets)
-        boxes = tuple(target.box for target in targets)
-        alias = any(target.alias for target in targets)
-        transaction.recipients.append(Accepted(n, path.text, boxes, alias))
+        accepted = Accepted(
+            n,
+            path.text,
+            tuple(target.box for target in targets if not target.remote),
+            any(target.alias for target in targets),
+            tuple(target.box for target in targets if target.remote),
+            forward=any(target.forward for target in targets),
+        )
+        transaction.recipients.append(accepted)
         self._note(
             SmtpRcpt(
                 at=now_us(),

@@ -18,11 +18,19 @@ from mtad.smtp.headers import Headers
 
 
 class Target(Protocol):
-    """A box that an address leads to."""
+    """A box or an address elsewhere that an address leads to."""
 
     @property
     def box(self) -> str:
-        """The box's address."""
+        """Its address."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is elsewhere."""
+
+    @property
+    def forward(self) -> bool:
+        """Whether a box that passes its mail on led there."""
 
     @property
     def alias(self) -> bool:
