@@ -74,7 +74,14 @@ class Sender:
         **more: Any,
     ) -> Sequence[Outcome]:
         """Deliver one message; options of ``Mail`` as keywords."""
-        mail = Mail(next(self.numbers), sender, size_of(content), content, 0, **more)
+        mail = Mail(
+            next(self.numbers),
+            sender,
+            len(content) if isinstance(content, bytes) else 0,
+            content,
+            0,
+            **more,
+        )
         recipients = [Recipient(n, address) for n, address in enumerate(addresses, 1)]
         return await self.courier.deliver(mail, recipients, self.events.append)
 
@@ -86,11 +93,6 @@ class Sender:
     def all(self, kind: str) -> list[Any]:
         """The noted events of a kind."""
         return [event for event in self.events if event.kind == kind]
-
-
-def size_of(content: bytes | Path) -> int:
-    """Octets of a message."""
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 @contextlib.asynccontextmanager

@@ -102,15 +102,19 @@ class _Session:
         elif verb == "STARTTLS":
             await self._start_tls()
         elif verb == "MAIL":
-            self._open = Transaction(text)
-            self._remote.transactions.append(self._open)
-            await self._say("mail", text)
+            reply = await self._say("mail", text)
+            if reply.startswith("2"):
+                self._open = Transaction(text)
+                self._remote.transactions.append(self._open)
         elif verb == "RCPT":
             reply = await self._say("rcpt", text)
             if self._open is not None and reply.startswith("2"):
                 self._open.rcpt.append(text)
         elif verb == "DATA":
             await self._data()
+        elif verb == "RSET":
+            self._open = None
+            await self._say("rset")
         elif verb == "QUIT":
             await self._say("quit")
             return True
@@ -184,10 +188,9 @@ async def remote(
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await _Session(made, reader, writer).run()
-        finally:
-            tasks.discard(task)
+        tasks.discard(task)
 
     if path:
         server = await asyncio.start_unix_server(serve, path)

@@ -52,7 +52,7 @@ class Windows:
         window = self._windows[key]
         window.in_use -= 1
         if worked:
-            window.size = min(self._most, window.size + 1 / window.size)
+            window.size = min(self._most, window.size + 1)
         elif worked is not None:
             window.size = max(1.0, window.size / 2)
 

@@ -7,6 +7,7 @@ what was waited for. A server that sends one octet at a time gains no time by it
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
@@ -136,9 +137,8 @@ class Connection(asyncio.Protocol):
         except TimeoutError as error:
             raise ConnectFailed(f"no connection within {self._timeouts.connect:g} s") from error
         except OSError as error:
-            raise ConnectFailed(
-                (error.strerror or str(error) or "no connection").lower()
-            ) from error
+            why = os.strerror(error.errno) if error.errno else str(error) or "no connection"
+            raise ConnectFailed(why.lower()) from error
 
     async def start_tls(self, context: ssl.SSLContext) -> ssl.SSLObject:
         """Do the handshake. Raises OSError (ssl.SSLError among them) and closes then."""

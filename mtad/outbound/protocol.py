@@ -427,7 +427,10 @@ class Client:
             # RFC 5321 3.8: whatever it was an answer to, the connection ends.
             self._end("", reply, stage)
         else:
-            then(reply)
+            try:
+                then(reply)
+            except BadReply as error:
+                self._end(str(error), stage=stage)
 
     def _end(self, why: str, reply: Reply | None = None, stage: Stage = "") -> None:
         """Nothing more will come: whoever has no answer yet gets this one."""

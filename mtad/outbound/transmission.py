@@ -74,7 +74,7 @@ class Transmission:
         """Send to everyone pending; whether the session held. Raises OSError for our own file."""
         connection = session.connection
         extensions = connection.client.extensions
-        is_first = connection.messages == 0
+        may_be_stale = connection.messages > 0
         self._refuse_unfit(session, extensions)
         limit = min(extensions.max_recipients or self._max_recipients, self._max_recipients)
         waiting = list(self.pending)
@@ -86,10 +86,10 @@ class Transmission:
                 self._envelope(chunk, extensions), self.mail.content, size
             )
             ms = round((asyncio.get_running_loop().time() - begun) * 1000, 1)
-            if not is_first and _is_stale(done):
+            if may_be_stale and _is_stale(done):
                 # It had been closed while nobody used it; that says nothing of the message.
                 return False
-            is_first = False
+            may_be_stale = False
             waiting = self._take(chunk, done, session, ms) + waiting
         for recipient in waiting:
             lost = Answer("deferred", "mail", "4.4.2", why="the connection ended before its turn")
@@ -149,6 +149,8 @@ class Transmission:
         if 0 < extensions.max_size < self._traits.size:
             why = f"the message has {self._traits.size} octets, the server takes "
             return _failed("5.3.4", why + f"{extensions.max_size}")
+        if self._traits.has_returns:
+            return _failed("5.6.11", "it has carriage returns that end no line")
         utf8 = "SMTPUTF8" in extensions
         if self.mail.smtputf8 and self._traits.has_8bit_header and not utf8:
             return _failed("5.6.7", "its header needs SMTPUTF8, which the server does not offer")
