@@ -60,7 +60,7 @@ class Sender:
     """A courier and what it noted."""
 
     courier: OutboundCourier
-    names: Names
+    names: Resolver
     transports: list[Transport]
     clock: list[float]
     events: list[Event] = field(default_factory=list)
@@ -97,14 +97,14 @@ class Sender:
 
 @contextlib.asynccontextmanager
 async def sender(
-    names: Names | Mapping[tuple[str, str], Any],
+    names: Resolver | Mapping[tuple[str, str], Any],
     *transports: Transport,
     ca_file: Path | None = None,
     listening: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncIterator[Sender]:
     """A courier with these settings of ``[outbound]``; everything it opened is closed after."""
-    resolver = names if isinstance(names, Names) else Names(names)
+    resolver = names if isinstance(names, Resolver) else Names(names)
     clock = [1000.0]
     ids = itertools.count(1_000_000)
     table = list(transports)

@@ -52,6 +52,8 @@ class Remote:
     lmtp: bool = False
     tls: ssl.SSLContext | None = None
     connections: int = 0
+    clients: list[str] = field(default_factory=list)
+    """Addresses that connected."""
     handshakes: int = 0
     commands: list[str] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
@@ -80,6 +82,8 @@ class _Session:
 
     async def run(self) -> None:
         self._remote.connections += 1
+        if peer := self._writer.get_extra_info("peername"):
+            self._remote.clients.append(peer[0])
         try:
             await self._say("banner")
             while line := await self._reader.readline():

@@ -103,7 +103,7 @@ async def addresses(
             lists.append(answer.records)
             secure = secure and answer.secure
         elif isinstance(answer, DnsError):
-            trouble = answer
+            trouble = trouble or answer
             secure = False
         else:
             raise answer
