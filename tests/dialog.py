@@ -48,6 +48,9 @@ class Book:
         boxes = self.entries.get(given, ())
         return tuple(Target(box, given, box != given) for box in boxes)
 
+    def home(self, local: str, domain: str) -> tuple[Target, ...]:
+        return ()
+
     def postmaster(self) -> Address:
         return Address("postmaster", "local.test")
 

@@ -25,8 +25,9 @@ from tracing.sending import QueueAdd, QueueHold
 
 INBOX = "INBOX"
 
-Resend = Callable[[str], str | None]
-"""The reverse-path for passing a message on, from its own; None where that may stay."""
+Resend = Callable[[str, str], str | None]
+"""The reverse-path for passing a message on, from its own and the address that passes it on;
+None where its own may stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _queued(
     accepted, resent_from = final.accepted, final.accepted.resent_from
     is_own = _is_same(accepted.given, final.addr)
     if resent_from is None and resend is not None and not is_own:
-        resent_from = resend(envelope.sender)
+        resent_from = resend(envelope.sender, accepted.given)
     # The log compares addresses in lower case; what goes on the wire is as it was given.
     exact = envelope.sender if addresses.fold(envelope.sender) != envelope.sender else ""
     add = QueueAdd(

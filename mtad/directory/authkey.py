@@ -1,8 +1,8 @@
 """The server's own secret behind logins: 32 random octets in a file that only it can read.
 
-Two keys are derived from it: one answers for logins that do not exist, the same way each
-time, and one seals the secrets that CRAM-MD5 needs in readable form, so that who has a copy of
-the database alone cannot read them.
+Three keys are derived from it: one answers for logins that do not exist, the same way each
+time, one signs the reverse-paths of mail that is passed on, and one seals the secrets that
+CRAM-MD5 needs in readable form, so that who has a copy of the database alone cannot read them.
 
 The file is written and synced beside its place and then linked there, so that it is whole or
 not there, and two processes that want to make it agree on one.
@@ -32,6 +32,8 @@ class AuthKey:
     def __init__(self, key: bytes) -> None:
         self.decoy = hmac.digest(key, b"mtad decoy", "sha256")
         """Stands in for what a login that does not exist has not got."""
+        self.return_paths = hmac.digest(key, b"mtad return paths", "sha256")
+        """Signs the reverse-paths of mail that is passed on."""
         self._cipher = AESGCM(hmac.digest(key, b"mtad sealed secrets", "sha256"))
 
     def seal(self, secret: str, owner: str) -> str:

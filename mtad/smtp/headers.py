@@ -13,14 +13,17 @@ class Headers:
     subject: str = ""
     header_from: str = ""
     received: int = 0
+    own: int = 0
+    """How many of the hops were this server."""
 
 
-def scan(message: bytes) -> Headers:
-    """Read the header block of a message."""
+def scan(message: bytes, mark: bytes = b"") -> Headers:
+    """Read the header block of a message; ``mark`` is what Received lines of ours have."""
     block = Block(message)
     return Headers(
         message_id(block.first(b"message-id")),
         text(block.first(b"subject")),
         text(block.first(b"from")),
         block.count(b"received"),
+        block.raw.count(mark) if mark else 0,
     )

@@ -181,7 +181,9 @@ class Mailing(Session):
     async def _take(self, transaction: Transaction, parts: list[bytes]) -> None:
         """Ask the last checks, and make the message ours."""
         service, arrived = self._service, time.time_ns()
-        transaction.headers = seen = headers.scan(parts[0] if parts else b"")
+        transaction.headers = seen = headers.scan(
+            parts[0] if parts else b"", received.mark(service.hostname)
+        )
         found = await first_refusal(service.policy.content, transaction, self._facts)
         if found:
             await self._refuse(found[1], check=found[0])

@@ -46,6 +46,9 @@ class Directory(Protocol):
     def resolve(self, address: Address) -> Sequence[Target]:
         """The boxes an address leads to; empty when it is unknown."""
 
+    def home(self, local: str, domain: str) -> Sequence[Target]:
+        """Where a bounce to a return path made here belongs (``mtad.delivery.passing``)."""
+
     def postmaster(self) -> Address:
         """Where mail for ``<Postmaster>`` goes."""
 
@@ -60,6 +63,8 @@ class Recipient:
     path: Path
     domain: str
     targets: Sequence[Target]
+    is_return_path: bool = False
+    """Whether it is a reverse-path made here, and the targets are where its bounces belong."""
 
 
 @dataclass(slots=True)

@@ -69,6 +69,11 @@ def lines(
     ).encode()
 
 
+def mark(hostname: str) -> bytes:
+    """What stands in a Received line of this server and in no other's."""
+    return f"by {hostname} (mtad) with ".encode()
+
+
 def protocol(client: Client, smtputf8: bool) -> str:
     """The word after ``with`` (RFC 3848, RFC 6531 4.3)."""
     if smtputf8:

@@ -11,6 +11,8 @@ from mtad import control, tls
 from mtad.clock import now_us
 from mtad.config import Loaded
 from mtad.delivery.local import Delivery
+from mtad.delivery.passing import Passing
+from mtad.directory import authkey
 from mtad.directory.lookup import Directory
 from mtad.errors import ConfigError
 from mtad.journal.writer import Journal
@@ -39,6 +41,8 @@ async def serve(
     tls.bound_memory()
     context = certificate(loaded)
     directory = Directory(places.state_db)
+    passing = Passing(directory, [authkey.load(places.auth_key).return_paths])
+    directory.way_home = passing.home
     journal = Journal.open(
         places.journal / JOURNAL,
         node=NODE,
@@ -57,6 +61,8 @@ async def serve(
             policy=INBOUND,
             tls=context,
         )
+
+        service.delivery.resend = passing.resend
 
         def use(now: Loaded) -> None:
             service.hostname = service.delivery.hostname = now.config.hostname

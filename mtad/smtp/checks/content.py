@@ -6,6 +6,9 @@ from mtad.smtp.policy import Facts, Transaction
 MAX_HOPS = 50
 """Received lines of a message that still moves. RFC 5321 6.3 would let a hundred pass; mail
 that is no loop passes a dozen hosts."""
+MAX_OWN_HOPS = 4
+"""Times a message that we would pass on elsewhere may have been here; a list may well send back
+what it was sent, a forward in a circle comes again and again."""
 
 
 async def mail_loop(transaction: Transaction, facts: Facts) -> Refusal | None:
@@ -13,4 +16,7 @@ async def mail_loop(transaction: Transaction, facts: Facts) -> Refusal | None:
     hops = transaction.headers.received
     if hops > MAX_HOPS:
         return Refusal(554, "5.4.6", f"the message loops: it has passed {hops} hosts")
+    own = transaction.headers.own
+    if own >= MAX_OWN_HOPS and any(one.remotes for one in transaction.recipients):
+        return Refusal(554, "5.4.6", f"the message loops: it was here {own} times already")
     return None

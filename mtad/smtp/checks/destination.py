@@ -21,7 +21,11 @@ def resolve(directory: Directory, path: Path) -> Recipient:
         address = parse(f"{path.local}@{host}")
     except ValueError:
         return Recipient(path, host, ())
-    return Recipient(path, host, directory.resolve(address))
+    targets = directory.resolve(address)
+    if targets:
+        return Recipient(path, host, targets)
+    home = directory.home(path.local, host)
+    return Recipient(path, host, home, is_return_path=bool(home))
 
 
 def _candidate(facts: Facts) -> Recipient:
@@ -51,6 +55,14 @@ async def too_many_recipients(transaction: Transaction, facts: Facts) -> Refusal
     """The client is to send the rest in a further transaction (RFC 5321 4.5.3.1.10)."""
     if len(transaction.recipients) >= facts.max_recipients:
         return Refusal(452, "4.5.3", f"more than {facts.max_recipients} recipients")
+    return None
+
+
+async def only_bounces(transaction: Transaction, facts: Facts) -> Refusal | None:
+    """A return path of mail that was passed on takes reports, which have the null sender."""
+    candidate = _candidate(facts)
+    if candidate.is_return_path and transaction.sender:
+        return Refusal(550, "5.7.1", f"{_named(candidate)} takes bounces only")
     return None
 
 
