@@ -15,7 +15,7 @@ HOST = "mail.example.org"
 
 
 def look(report: Incoming, *receivers: str) -> list[Key]:
-    return list(keys(report, receivers, hostname="Mail.example.org", tokens=TOKENS, at=AT))
+    return list(keys(report, receivers, tokens=TOKENS, at=AT))
 
 
 def test_the_surest_mark_comes_first_and_none_twice() -> None:
@@ -24,7 +24,6 @@ def test_the_surest_mark_comes_first_and_none_twice() -> None:
         message_id="<1@example.org>",
         envelope_id=ids.text(M + 2),
         hops=(
-            ("mx.example.net", ids.text(M + 9)),
             (HOST, ids.text(M + 1)),
             (HOST, "not-an-id"),
             (HOST, ids.text(M + 3).upper()),
@@ -39,9 +38,9 @@ def test_the_surest_mark_comes_first_and_none_twice() -> None:
 
 
 def test_marks_of_others_are_none_of_ours() -> None:
-    report = Incoming("dsn", envelope_id="QQ314159", hops=(("mx.example.net", ids.text(M)),))
+    report = Incoming("dsn", envelope_id="QQ314159", hops=(("mx.example.net", "CEEDB20C16"),))
     assert look(report, "bounce=0a03zkr000000=1=aaaaaaaaaa@example.org") == []
-    assert list(keys(report, ["x@y.test"], hostname=HOST, tokens=None, at=AT)) == []
+    assert list(keys(report, ["x@y.test"], tokens=None, at=AT)) == []
 
 
 BOB = Recipient(1, "bob@example.net")
@@ -78,3 +77,9 @@ def test_whose_outcome_it_is(
     found = list(pairs(Incoming("dsn", recipients=tuple(told)), recipients, n))
     assert [recipient.n for recipient, _ in found] == expected
     assert all(each in told for _, each in found)
+
+
+def test_addresses_alone_decide_where_the_message_is_not_sure() -> None:
+    report = Incoming("dsn", recipients=(Told("x@y.test"),))
+    assert list(pairs(report, [BOB])) == [(BOB, Told("x@y.test"))]
+    assert list(pairs(report, [BOB], is_sure=False)) == []

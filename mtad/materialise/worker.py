@@ -20,6 +20,7 @@ from mtad import control
 from mtad.journal.bell import Bell
 from mtad.journal.frame import Frame
 from mtad.journal.reader import Reader
+from mtad.materialise.correlate import Correlator
 from mtad.materialise.fates import Fates
 from mtad.materialise.files import ContentMissing, Files
 from mtad.materialise.pending import Pending, waits
@@ -83,6 +84,7 @@ class Worker:
         self._queue = Bell(places.run / "mta.bell")
         self._rows = Rows(self._recorder, self._access, self._queue, self._noted)
         self._pending = Pending(self._files, self._recorder.spent)
+        self._reports = Correlator(places.log, self._files.content_path)
         self._wanted: deque[int] = deque()
         self._recycler = Recycler(
             self._files,
@@ -216,9 +218,17 @@ class Worker:
                 self._take(reader.name, frame)
         self._tell_damage(readers)
         self._rows.flush()
+        self._tie_reports()
         while self._wanted:
             self._pending.keep(self._wanted[0])
             self._wanted.popleft()
+
+    def _tie_reports(self) -> None:
+        """Add what reports tell to the traces they are about, now that all is in the log."""
+        told = self._reports.events()
+        if told:
+            self._rows.tell(told)
+            self._rows.flush()
 
     def _noted(self, noted: Noted) -> None:
         """Tell of what is in the log; it may be a message's end."""
@@ -256,6 +266,7 @@ class Worker:
                 self._rows.flush()
                 raise
             self._outage = False
+        self._reports.see(frame)
         self._add(name, frame, made)
 
     def _add(self, name: str, frame: Frame, made: Sequence[events.Event]) -> None:
@@ -324,6 +335,7 @@ class Worker:
                                 made = replay.execute(frame)
                         except ContentMissing as error:
                             made = failed(frame, str(error))
+                        self._reports.see(frame)
                         if frame.seq > applied:
                             replayed += not reader.name.startswith("cli-")
                             self._add(reader.name, frame, made)
@@ -340,3 +352,4 @@ class Worker:
         if replayed or repaired:
             self._rows.say(events.SysRecovered, frames=replayed, repaired=repaired)
         self._rows.flush()
+        self._tie_reports()

@@ -37,14 +37,15 @@ class Recipient:
 
 
 def keys(
-    report: Incoming, receivers: Sequence[str], *, hostname: str, tokens: Tokens | None, at: int
+    report: Incoming, receivers: Sequence[str], *, tokens: Tokens | None, at: int
 ) -> Iterator[Key]:
     """What to look for in the log, the surest first, nothing twice.
 
-    ``receivers`` are the recipients of the report's own envelope, ``at`` when it came.
+    ``receivers`` are the recipients of the report's own envelope, ``at`` when it came. An id
+    may be another server's that makes ids like ours: then the log does not have it.
     """
     seen = set[int]()
-    for key in _by_id(report, receivers, hostname, tokens, at):
+    for key in _by_id(report, receivers, tokens, at):
         if key.m not in seen:
             seen.add(key.m)
             yield key
@@ -53,26 +54,26 @@ def keys(
 
 
 def _by_id(
-    report: Incoming, receivers: Sequence[str], hostname: str, tokens: Tokens | None, at: int
+    report: Incoming, receivers: Sequence[str], tokens: Tokens | None, at: int
 ) -> Iterator[Key]:
     for receiver in receivers if tokens else ():
         if tokens and (found := tokens.read(receiver, at)):
             yield Key("token", *found)
     if m := ids.parse(report.envelope_id):
         yield Key("envelope id", m)
-    for host, queue_id in report.hops:
-        if host == hostname.lower() and (m := ids.parse(queue_id)):
+    for _, queue_id in report.hops:
+        if m := ids.parse(queue_id):
             yield Key("queue id", m)
 
 
 def pairs(
-    report: Incoming, recipients: Sequence[Recipient], n: int = 0
+    report: Incoming, recipients: Sequence[Recipient], n: int = 0, *, is_sure: bool = True
 ) -> Iterator[tuple[Recipient, Told]]:
     """What the report tells of each of a message's recipients.
 
     Addresses decide, in any case: the original recipient is ours even where the remote passed
-    the message on. Where they do not, the only one told of is recipient ``n`` of the key, or the
-    only recipient of the message.
+    the message on. Where they do not, and it ``is_sure`` that the message is the one, the only
+    one told of is recipient ``n`` of the key, or the only recipient of the message.
     """
     by_address: dict[str, Recipient] = {}
     for recipient in recipients:
@@ -84,7 +85,7 @@ def pairs(
         known = by_address.get(told.original.lower()) or by_address.get(told.final.lower())
         if known:
             found.setdefault(known.n, (known, told))
-    if not found and len(report.recipients) == 1:
+    if is_sure and not found and len(report.recipients) == 1:
         likely = [each for each in recipients if each.n == n] if n else recipients
         if len(likely) == 1:
             found[likely[0].n] = (likely[0], report.recipients[0])

@@ -13,8 +13,8 @@ from html import unescape
 
 from mtad.headers import Block, decode
 
-MAX_MESSAGE = 4 * 1024 * 1024
-"""Octets of a message that are looked at."""
+MAX_MESSAGE = 1024 * 1024
+"""Octets of a message that are looked at: what reports say comes first."""
 MAX_HEADER = 64 * 1024
 """Octets of a part's header that are looked at."""
 MAX_CONTENT = 256 * 1024

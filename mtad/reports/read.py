@@ -104,7 +104,7 @@ def is_candidate(header: Block, sender: str) -> bool:
         sender in ("", "<>")
         or b"multipart/report" in header.first(b"content-type").lower()
         or bool(header.first(b"x-failed-recipients"))
-        or bool(_DAEMON.search(sender) or _DAEMON.search(text(header.first(b"from"))))
+        or bool(_DAEMON.search(sender) or _DAEMON.search(header.first(b"from").decode("latin-1")))
     )
 
 
