@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,7 @@ async def _send(writer: "asyncio.StreamWriter", answer: Answer) -> None:
     await writer.drain()
 
 
-async def listen(path: Path, verb: str, **arguments: Any) -> AsyncIterator[Answer]:
+async def listen(path: Path, verb: str, **arguments: Any) -> AsyncGenerator[Answer, None]:
     """A stream of answers for a program with an event loop; closing it ends it at once.
 
     Raises Unreachable when the role does not answer or goes away, Remote with its error.

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,8 @@ async def test_the_tail_streams_what_happens(running: Role) -> None:
     assert kinds[:4] == ["smtp.mail", "smtp.rcpt", "smtp.accept", "store.delivered"]
     assert m
     await running.accept()  # a subscriber that has left is forgotten at the next event
-    assert isinstance(lines, AsyncIterator)
-    await lines.aclose()  # type: ignore[attr-defined]
+    assert isinstance(lines, AsyncGenerator)
+    await lines.aclose()
 
 
 async def test_while_the_disk_is_full_it_answers_and_then_goes_on(

@@ -138,7 +138,7 @@ def out_deferred(event: sending.OutDeferred, home: Home) -> None:
     if (found := _row(event, home)) and State(found[1].status).is_open:
         found[1].tries = event.attempt
         _answer(found[1], event, home)
-        _put(*found, event.at, State.DEFERRED, event.next_try)
+        _put(*found, event.at, State.DEFERRED, event.next_try or None)
 
 
 def out_failed(event: sending.OutFailed, home: Home) -> None:

@@ -157,7 +157,7 @@ class OutDelivered(Event, frozen=True, kw_only=True, tag="out.delivered"):
 
 @declare("put off at {stage}: {reply}{why}", Outcome.DEFER)
 class OutDeferred(Event, frozen=True, kw_only=True, tag="out.deferred"):
-    """An attempt failed for now; due again at ``next_try``, microseconds.
+    """An attempt failed for now; due again at ``next_try``, microseconds, 0 when that was the last.
 
     ``stage`` is dns, policy, connect, banner, ehlo, starttls, tls, auth, mail, rcpt, data, dot or
     quit; ``reply`` is the remote's, ``why`` our words where there was no reply.

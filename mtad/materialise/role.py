@@ -15,6 +15,7 @@ from mtad import control
 from mtad.config import Loaded
 from mtad.control import Answer, Verb
 from mtad.errors import Corrupt, Locked, MtadError
+from mtad.materialise.queue import QueueAnswers
 from mtad.materialise.rows import Noted
 from mtad.materialise.worker import Worker
 from mtad.reload import InForce
@@ -38,6 +39,7 @@ class LogRole:
         self._answered = 0
         self._round = asyncio.Condition()
         self._rounds: set[asyncio.Task[None]] = set()
+        self._queue = QueueAnswers(loaded.places, self._catch_up)
         self._tails: set[asyncio.Queue[Noted | None]] = set()
         self._up = asyncio.Event()
         self._stopping = False
@@ -52,6 +54,8 @@ class LogRole:
             "trace": self.trace,
             "timeline": self.timeline,
             "tail": self.tail,
+            "queue.load": self._queue.load,
+            "content": self._queue.content,
         }
 
     async def serve(self, signals: Signals) -> None:
@@ -164,15 +168,18 @@ class LogRole:
 
     async def position(self, _: Answer) -> Answer:
         """Return once everything durable at this moment has been applied."""
+        return {"applied": dict((await self._catch_up()).standing.applied)}
+
+    async def _catch_up(self, content_of: int = 0) -> Worker:
         worker = self._working()
-        number = worker.ask()
+        number = worker.ask(content_of)
         try:
             async with asyncio.timeout(POSITION_SECONDS), self._round:
                 await self._round.wait_for(lambda: self._answered >= number)
         except TimeoutError:
             problem = worker.standing.problem or "it is behind"
             raise MtadError(f"the log does not catch up: {problem}") from None
-        return {"applied": dict(worker.standing.applied)}
+        return worker
 
     async def trace(self, request: Answer) -> Answer:
         """``query`` (and ``limit``): the list or the timeline that ``mtad trace`` prints."""
