@@ -130,7 +130,8 @@ async def test_smtplib(tmp_path: Path, context: object) -> None:
             link.starttls()
             link.ehlo()
             assert set(link.esmtp_features) == {
-                *("pipelining", "size", "8bitmime", "smtputf8", "enhancedstatuscodes", "help")
+                *("pipelining", "size", "8bitmime", "smtputf8", "enhancedstatuscodes", "dsn"),
+                *("limits", "requiretls", "help"),
             }
             return link.sendmail(
                 "a@x.test",

@@ -1,10 +1,12 @@
 """Dialogs with the SMTP service: replies and their order, and the events behind them."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from mtad.delivery.local import Envelope
 from mtad.errors import MtadError
 from mtad.journal.writer import JournalBroken, JournalFull
 from mtad.smtp import session
@@ -23,6 +25,8 @@ HELLO = """
     S: 250-8BITMIME
     S: 250-SMTPUTF8
     S: 250-ENHANCEDSTATUSCODES
+    S: 250-DSN
+    S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
     S: 250 HELP
 """
 READY = """
@@ -293,6 +297,53 @@ async def test_utf8_addresses(tmp_path: Path) -> None:
         body = running.journal.frames[0][1].decode()
         assert body.startswith("Return-Path: <отправитель@x.test>\n")
         assert " with UTF8SMTP id " in body
+
+
+async def test_the_wishes_of_the_sender_go_with_the_message(tmp_path: Path) -> None:
+    """RFC 3461: what MAIL and RCPT ask for is in the log and in what the queue gets."""
+    async with server(tmp_path) as running, connect(running.port) as client:
+        envelopes: list[Envelope] = []
+        accept = running.service.delivery.accept
+
+        async def heard(envelope: Envelope, parts: Sequence[bytes]) -> int:
+            envelopes.append(envelope)
+            return await accept(envelope, parts)
+
+        running.service.delivery.accept = heard  # type: ignore[method-assign]
+        await client.talk(
+            READY
+            + """
+            C: MAIL FROM:<a@x.test> RET=hdrs ENVID=QQ+2B1 BODY=8BITMIME AUTH=<>
+            S: 250 .*
+            C: RCPT TO:<alice@local.test> NOTIFY=delay,SUCCESS ORCPT=rfc822;Al+2Bx@old.test
+            S: 250 .*
+            C: RCPT TO:<bob@local.test>
+            S: 250 .*
+            C: DATA
+            S: 354 .*
+            C: .
+            S: 250 .*
+            C: QUIT
+            S: 221 .*
+            """
+        )
+        await running.closed()
+        mail = running.journal.one("smtp.mail")
+        assert (mail.ret, mail.envid, mail.body) == ("HDRS", "QQ+2B1", "8BITMIME")
+        asked = [(e.notify, e.orcpt) for e in running.journal.all("smtp.rcpt")]
+        assert asked == [("SUCCESS,DELAY", "rfc822;Al+2Bx@old.test"), ("", "")]
+        (envelope,) = envelopes
+        assert (envelope.ret, envelope.envid, envelope.body) == ("HDRS", "QQ+2B1", "8BITMIME")
+        assert not envelope.requiretls
+        assert [(r.notify, r.orcpt) for r in envelope.recipients] == asked
+
+
+async def test_binarymime_does_not_go_with_data(tmp_path: Path) -> None:
+    async with server(tmp_path) as running:
+        await running.talk(
+            READY + "C: MAIL FROM:<a@x.test> BODY=BINARYMIME\nS: 250 .*\n"
+            "C: RCPT TO:<bob@local.test>\nS: 250 .*\nC: DATA\nS: 503 5\\.5\\.1 .*BDAT"
+        )
 
 
 async def test_limits_of_size_and_recipients(tmp_path: Path) -> None:

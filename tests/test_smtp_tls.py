@@ -89,10 +89,13 @@ async def test_a_message_over_tls(tmp_path: Path, context: ssl.SSLContext) -> No
             S: 250-8BITMIME
             S: 250-SMTPUTF8
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS .*
+            S: 250-REQUIRETLS
             S: 250 HELP
             C: STARTTLS
             S: 503 5\\.5\\.1 .*
-            C: MAIL FROM:<a@x.test>
+            C: MAIL FROM:<a@x.test> REQUIRETLS
             S: 250 .*
             C: RCPT TO:<bob@local.test>
             S: 250 .*
@@ -109,6 +112,7 @@ async def test_a_message_over_tls(tmp_path: Path, context: ssl.SSLContext) -> No
         done = journal.one("tls.ok")
         assert done.trace == connection == journal.one("conn.close").trace
         assert done.version == "TLSv1.3"
+        assert journal.one("smtp.mail").requiretls
         body = journal.frames[0][1]
         assert b"from secure.test (unknown [127.0.0.1])" in body
         assert b" with ESMTPS id " in body
@@ -117,8 +121,9 @@ async def test_a_message_over_tls(tmp_path: Path, context: ssl.SSLContext) -> No
 
 async def test_starttls_is_announced_only_in_clear(tmp_path: Path, context: ssl.SSLContext) -> None:
     async with server(tmp_path, tls=context) as running, connect(running.port) as client:
-        heard = await client.talk("S*\nC: EHLO x\n" + "S: 250.*\n" * 8)
+        heard = await client.talk("S*\nC: EHLO x\n" + "S: 250-.*\n" * 9 + "S: 250 HELP")
         assert heard[-2:] == ["250-STARTTLS", "250 HELP"]
+        assert "250-REQUIRETLS" not in heard
         await client.talk("C: STARTTLS x\nS: 501 5\\.5\\.4 .*")
 
 

@@ -101,7 +101,13 @@ class SmtpMail(Event, frozen=True, kw_only=True, tag="smtp.mail"):
 
 @declare("RCPT TO:<{addr}> accepted")
 class SmtpRcpt(Event, frozen=True, kw_only=True, tag="smtp.rcpt"):
-    """A recipient was accepted; ``addr`` is the address as given."""
+    """A recipient was accepted; ``addr`` is the address as given.
+
+    ``notify`` (comma-separated) and ``orcpt`` (xtext) are the client's (RFC 3461).
+    """
+
+    notify: str = ""
+    orcpt: str = ""
 
 
 @declare("{original} is an alias of {addr}")

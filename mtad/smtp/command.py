@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtad.errors import Refusal
+from mtad.smtp import parameters
 
 MAX_LINE = 2048
 """Octets of a command line with its CRLF: 512 (RFC 5321 4.5.3.1.4) and room for extensions."""
@@ -17,8 +18,6 @@ MAX_LOCAL = 256
 """Octets of a local part taken; RFC 5321 4.5.3.1.1 promises 64, senders' VERP needs more."""
 MAX_DOMAIN = 255
 """Octets of a domain (RFC 5321 4.5.3.1.2)."""
-MAX_SIZE = 2**63 - 1
-"""A declared size above it means no more (RFC 1870 allows 20 digits)."""
 MAX_SHOWN = 256
 """Characters of a peer's words kept in an event."""
 
@@ -37,9 +36,6 @@ _QUOTED = re.compile(r'"((?:[^\x00-\x1f\x7f-\x9f"\\]|\\[\x20-\x7e])*)"')
 _LABELS = re.compile(r"[^\x00-\x2c\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\xa0]+")
 _LITERAL = re.compile(r"\[[\x21-\x5a\x5e-\x7e]+\]")
 _ROUTE = re.compile(r"@[^\x00-\x20\x7f,:@<>]+(?:,[ ]?@[^\x00-\x20\x7f,:@<>]+)*:")
-_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-_VALUE = re.compile(r"[^\x00-\x20=\x7f-\x9f]+")
-_SIZE = re.compile(r"[0-9]{1,20}")
 _HELO = re.compile(r"[^\x00-\x20\x7f-\x9f<>()\"\\]{1,255}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -64,12 +60,27 @@ NULL = Path("", "", "")
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """MAIL FROM with its parameters; ``size`` is 0 when the client declared none."""
+    """MAIL FROM with its parameters; ``size`` is 0 when the client declared none.
+
+    ``body`` is 7BIT, 8BITMIME, BINARYMIME or empty; ``ret`` and ``envid`` are those of RFC 3461.
+    """
 
     path: Path
     size: int = 0
     body: str = ""
     smtputf8: bool = False
+    requiretls: bool = False
+    ret: str = ""
+    envid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rcpt:
+    """RCPT TO with its parameters (RFC 3461); ``notify`` has commas, ``orcpt`` is xtext."""
+
+    path: Path
+    notify: str = ""
+    orcpt: str = ""
 
 
 def shown(octets: bytes) -> str:
@@ -103,53 +114,32 @@ def helo(argument: bytes) -> str:
     return word
 
 
-def mail(argument: bytes) -> Mail:
-    """The argument of MAIL. Raises Refusal: 501 malformed, 555 unknown parameter."""
+def mail(argument: bytes, *, secure: bool = False) -> Mail:
+    """The argument of MAIL. Raises Refusal: 501 malformed, 555 unknown parameter.
+
+    ``secure`` tells that the session has TLS, without which there is no REQUIRETLS.
+    """
     path, rest = _path("MAIL", argument)
     if not rest:
         return _decent(Mail(path))
-    size, body, smtputf8 = 0, "", False
-    seen: set[str] = set()
-    for keyword, value, written in _parameters(rest):
-        if keyword in seen:
-            raise Refusal(501, "5.5.4", f"parameter {keyword} given twice")
-        seen.add(keyword)
-        if keyword == "SIZE" and value and _SIZE.fullmatch(value):
-            size = min(int(value), MAX_SIZE)
-        elif keyword == "BODY" and value and value.upper() in ("7BIT", "8BITMIME"):
-            body = value.upper()
-        elif keyword == "SMTPUTF8" and value is None:
-            smtputf8 = True
-        elif keyword in ("SIZE", "BODY", "SMTPUTF8"):
-            raise Refusal(501, "5.5.4", f"parameter {keyword} has no such value")
-        else:
-            raise _unknown(written)
-    return _decent(Mail(path, size, body, smtputf8))
+    return _decent(Mail(path, **parameters.of_mail(rest, secure=secure)))
 
 
-def rcpt(argument: bytes, *, smtputf8: bool = False) -> Path:
+def rcpt(argument: bytes, *, smtputf8: bool = False) -> Rcpt:
     """The argument of RCPT. Raises Refusal: 501 malformed, 550 UTF-8, 555 parameters."""
     path, rest = _path("RCPT", argument)
-    if rest:
-        for _keyword, _value, written in _parameters(rest):
-            raise _unknown(written)
+    found = parameters.of_rcpt(rest, smtputf8=smtputf8) if rest else {}
     if not path.local:
         raise Refusal(501, "5.1.3", "the recipient is empty")
     if not smtputf8 and not path.text.isascii():
         raise Refusal(550, "5.6.7", "this address needs SMTPUTF8 in MAIL FROM")
-    return path
+    return Rcpt(path, **found)
 
 
 def _decent(command: Mail) -> Mail:
     if not command.smtputf8 and not command.path.text.isascii():
         raise Refusal(550, "5.6.7", "this address needs the parameter SMTPUTF8")
     return command
-
-
-def _unknown(written: str) -> Refusal:
-    """The refusal of a parameter nobody announced; its name keeps the case it came in."""
-    name = written[:64] if written.isascii() else "with non-ASCII text"
-    return Refusal(555, "5.5.4", f"parameter {name} is not known here")
 
 
 def _path(verb: Verb, argument: bytes) -> tuple[Path, str]:
@@ -218,18 +208,6 @@ def _slow(text: str, at: int, verb: Verb, status: str) -> tuple[Path, int]:
 
 def _written(local: str) -> str:
     """A local part as it goes into a header or a command: quoted when it must be."""
-    if _DOT_STRING.fullmatch(local):
+    if _DOT_STRING.fullmatch(local) and local.strip("."):
         return local
     return '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
-
-
-def _parameters(rest: str) -> list[tuple[str, str | None, str]]:
-    """(KEYWORD, value or None, as written) of each parameter (RFC 5321 4.1.2)."""
-    found = []
-    for written in rest.split():
-        keyword, equals, value = written.partition("=")
-        if not _KEYWORD.fullmatch(keyword) or (equals and not _VALUE.fullmatch(value)):
-            # A value may hold "=" only in encoded form; AUTH=<> and base64 come close to that.
-            raise Refusal(501, "5.5.4", "a parameter is malformed")
-        found.append((keyword.upper(), value if equals else None, written))
-    return found

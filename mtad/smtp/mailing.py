@@ -40,7 +40,7 @@ class Mailing(Session):
             self._why, self._check = "refused", "max_messages"
             await self.push(f"421 4.7.0 {self._service.hostname} enough on one connection, {BYE}")
             return
-        mail = command.mail(argument)
+        mail = command.mail(argument, secure=self._is_tls)
         self._refresh()
         at = now_us()
         client = self._client
@@ -53,6 +53,10 @@ class Mailing(Session):
             mail.path.text,
             mail.size,
             mail.smtputf8,
+            mail.body,
+            mail.requiretls,
+            mail.ret,
+            mail.envid,
         )
         self._note(
             SmtpMail(
@@ -66,6 +70,10 @@ class Mailing(Session):
                 helo=client.helo,
                 size=mail.size,
                 smtputf8=mail.smtputf8,
+                body=mail.body,
+                requiretls=mail.requiretls,
+                ret=mail.ret,
+                envid=mail.envid,
             )
         )
         found = await first_refusal(self._service.policy.source, transaction, self._facts)
@@ -80,7 +88,8 @@ class Mailing(Session):
         transaction = self._transaction
         if transaction is None:
             raise Refusal(503, SEQUENCE, "say MAIL first")
-        path = command.rcpt(argument, smtputf8=transaction.smtputf8)
+        rcpt = command.rcpt(argument, smtputf8=transaction.smtputf8)
+        path = rcpt.path
         self._refresh()
         self._facts.candidate = candidate = resolve(self._service.directory, path)
         found = await first_refusal(self._service.policy.destination, transaction, self._facts)
@@ -98,6 +107,8 @@ class Mailing(Session):
             tuple(target.box for target in targets if not target.remote),
             any(target.alias for target in targets),
             tuple(target.box for target in targets if target.remote),
+            notify=rcpt.notify,
+            orcpt=rcpt.orcpt,
             forward=any(target.forward for target in targets),
         )
         transaction.recipients.append(accepted)
@@ -111,6 +122,8 @@ class Mailing(Session):
                 code=250,
                 enh="2.1.5",
                 actor="remote",
+                notify=rcpt.notify,
+                orcpt=rcpt.orcpt,
             )
         )
         self._last_path = path
@@ -125,6 +138,8 @@ class Mailing(Session):
             raise Refusal(501, SYNTAX, "DATA takes no argument")
         if not transaction.recipients:
             raise Refusal(554, SEQUENCE, "no valid recipients")
+        if transaction.body == "BINARYMIME":
+            raise Refusal(503, SEQUENCE, "BINARYMIME is sent by BDAT")  # RFC 3030 3
         await self.push("354 go ahead, end with <CRLF>.<CRLF>")
         reader = DataReader(self._limits.max_message_bytes)
         try:
@@ -211,6 +226,11 @@ class Mailing(Session):
             subject=seen.subject,
             header_from=seen.header_from,
             reply=reply,
+            ret=transaction.ret,
+            envid=transaction.envid,
+            body="8BITMIME" if transaction.body in ("8BITMIME", "BINARYMIME") else "",
+            smtputf8=transaction.smtputf8,
+            requiretls=transaction.requiretls,
         )
         self.deadline = NEVER
         if self._output:

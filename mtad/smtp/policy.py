@@ -79,6 +79,11 @@ class Transaction:
     sender: str
     declared_size: int = 0
     smtputf8: bool = False
+    body: str = ""
+    """As the client said: 7BIT, 8BITMIME, BINARYMIME or empty."""
+    requiretls: bool = False
+    ret: str = ""
+    envid: str = ""
     recipients: list[Accepted] = field(default_factory=list)
     refused: int = 0
     """Recipients that were refused."""

@@ -35,11 +35,17 @@ class Receiver(Mailing, SMTP):
         """RFC 5321 4.1.1.1: who is there, and what we can do."""
         await self._hello("EHLO", argument)
         service = self._service
-        starttls = "250-STARTTLS\r\n" if service.tls and not self._is_tls else ""
+        limits = self._limits
+        secure = ""
+        if self._is_tls:
+            secure = "250-REQUIRETLS\r\n"
+        elif service.tls:
+            secure = "250-STARTTLS\r\n"
         await self.push(
-            f"250-{service.hostname}\r\n250-PIPELINING\r\n"
-            f"250-SIZE {self._limits.max_message_bytes}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
-            f"250-ENHANCEDSTATUSCODES\r\n{starttls}250 HELP"
+            f"250-{service.hostname}\r\n250-PIPELINING\r\n250-SIZE {limits.max_message_bytes}\r\n"
+            "250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n"
+            f"250-LIMITS MAILMAX={limits.max_messages_per_connection} "
+            f"RCPTMAX={limits.max_recipients}\r\n{secure}250 HELP"
         )
 
     async def smtp_HELO(self, argument: bytes) -> None:
