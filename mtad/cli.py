@@ -18,6 +18,7 @@ COMMANDS = {
     "domain": ("mtad.directory.cli:domain", "the domains mail is taken for"),
     "box": ("mtad.directory.cli_box:box", "the accounts that receive mail"),
     "alias": ("mtad.directory.cli:alias", "addresses that lead to other addresses"),
+    "transport": ("mtad.directory.cli_transport:transport", "how mail for some domains leaves"),
     "mail": ("mtad.store.cli:mail", "list, delete, move and flag stored messages"),
     "trace": ("tracing.cli:trace", "what happened to a message"),
     "why": ("tracing.cli_why:why", "why a message is where it is, in one sentence"),

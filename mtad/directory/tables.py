@@ -89,6 +89,24 @@ forward = sa.Table(
     comment="where a box passes its mail on to",
 )
 
+transport = sa.Table(
+    "transport",
+    metadata,
+    sa.Column("pattern", sa.Text, primary_key=True, comment="a domain, .domain or *"),
+    sa.Column("kind", sa.Text, nullable=False, comment="mx, relay, lmtp, command or error"),
+    sa.Column("host", sa.Text, nullable=False, comment="relay, lmtp: a name or [address]"),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("by_mx", sa.Boolean, nullable=False, comment="relay: go to the host's MX"),
+    sa.Column("path", sa.Text, nullable=False, comment="lmtp: of a unix socket"),
+    sa.Column("argv", sa.Text, nullable=False, comment="command: its words, JSON"),
+    sa.Column("text", sa.Text, nullable=False, comment="error: enhanced status and text"),
+    sa.Column("tls", sa.Text, nullable=False, comment="empty for what the settings say"),
+    sa.Column("login", sa.Text, nullable=False, comment="relay: empty for none"),
+    sa.Column("password", sa.Text, nullable=False, comment="as it is; the file is 0600"),
+    sa.Column("added", sa.BigInteger, nullable=False, comment="microseconds"),
+    comment="how mail for some domains leaves",
+)
+
 setting = sa.Table(
     "setting",
     metadata,
