@@ -52,10 +52,15 @@ def complete(message: bytes, *, at: int, message_id: str) -> bytes:
     kept = [field for field in kept if name_of(field) not in _SECRET]
     there = {name_of(field) for field in kept}
     if b"date" not in there:
-        kept.append(f"Date: {formatdate(at, localtime=True)}\n".encode())
+        kept.append(f"Date: {date(at)}\n".encode())
     if b"message-id" not in there:
         kept.append(f"Message-ID: <{message_id}>\n".encode())
     return _joined(kept, rest)
+
+
+def date(at: int) -> str:
+    """A time in seconds as RFC 5322 3.3 writes it, in local time with its offset."""
+    return formatdate(at, localtime=True)
 
 
 def with_sender(message: bytes, sender: str, full_name: str = "") -> bytes:

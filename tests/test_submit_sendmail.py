@@ -185,7 +185,13 @@ def test_the_program_queues_while_no_server_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "text", "status"),
-    [(["-t"], b"Subject: x\n\n", 64), (["-Z"], b"", 64), (["-bs"], b"", 64), (["-q"], b"", 0)],
+    [
+        (["-t"], b"Subject: x\n\n", 64),
+        (["a b"], b"", 65),
+        (["-Z"], b"", 64),
+        (["-bs"], b"", 64),
+        (["-q"], b"", 0),
+    ],
 )
 def test_the_program_says_what_is_wrong(
     tmp_path: Path, words: list[str], text: bytes, status: int

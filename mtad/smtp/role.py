@@ -1,5 +1,7 @@
 """The ``mta`` role: everything that takes mail in, put together and run until told to stop."""
 
+import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -7,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from mtad import control, tls
+from mtad import control, tls, where
 from mtad.clock import now_us
 from mtad.config import Loaded
 from mtad.delivery.local import Delivery
@@ -21,6 +23,8 @@ from mtad.signals import Signals
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.listener import Listener
 from mtad.smtp.service import Limits, Service
+from mtad.submit import drop
+from mtad.submit.pickup import Pickup, asking
 from tracing.events import SysStart, SysStop
 
 log = logging.getLogger("mtad.smtp")
@@ -74,24 +78,44 @@ async def serve(
                 raise
 
         settings = InForce(loaded, use)
+        pickup = _pickup(loaded, service)
 
         async def status(_arguments: dict[str, Any]) -> dict[str, Any]:
-            return service.status() | {"settings": settings.status()}
+            return service.status() | {"picked_up": pickup.taken, "settings": settings.status()}
 
         signals.on_reload(settings.read_again)
         server = await control.serve(places.socket(NAME), {"status": status})
         listener = Listener(service, {"smtp": sockets.get("smtp", ())})
         await listener.start()
+        picking = asyncio.get_running_loop().create_task(pickup.run())
         journal.note(SysStart(at=now_us(), trace=run, role=NAME, version=version("mtad")))
         signals.ready()
         try:
             await signals.stop.wait()
         finally:
+            picking.cancel()
             await listener.stop()
+            with contextlib.suppress(asyncio.CancelledError):
+                await picking
             server.close()
         journal.note(SysStop(at=now_us(), trace=run, role=NAME, why="told to stop"))
     finally:
         await journal.close()
+
+
+def _pickup(loaded: Loaded, service: Service) -> Pickup:
+    """Who takes the mail of local programs; makes the drop. Raises OSError."""
+    folder = where.drop(loaded.path, where.read_toml(loaded.path))
+    drop.make(folder)
+    return Pickup(
+        folder,
+        service.journal,
+        service.directory,
+        service.delivery,
+        asking(loaded.places.socket("log")),
+        service.hostname,
+        service.limits.max_message_bytes,
+    )
 
 
 def certificate(loaded: Loaded) -> ssl.SSLContext | None:

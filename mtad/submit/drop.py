@@ -1,6 +1,6 @@
 """The drop: where local programs leave messages, whether the server runs or not.
 
-A folder that everyone may put files into and nobody but the server may look into (mode 1733).
+A folder that everyone may put files into and nobody but the server may look into (mode 3733).
 A file is an envelope, one line of JSON, and the message after it. Order of writes: the file
 under a hidden name, synced; renamed to its name; the folder synced; only then does the program
 hear that its message is queued. The server takes files in the order of their names, which are
@@ -21,7 +21,8 @@ from typing import Any
 
 from mtad.journal import disk
 
-MODE = 0o1733
+MODE = 0o3733
+"""Everyone may put something in; the group, the server's, may read what was."""
 MAX_ENVELOPE = 1 << 20
 """Octets of the envelope's line."""
 SUFFIX = ".drop"
@@ -58,9 +59,10 @@ def leave(folder: Path, envelope: Envelope, message: bytes) -> Path:
     hidden, final = folder / f".{name}", folder / f"{name}{SUFFIX}"
     line = json.dumps(asdict(envelope), ensure_ascii=True).encode() + b"\n"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = disk.open_(hidden, flags, 0o600)
+    fd = disk.open_(hidden, flags, 0o640)
     try:
         try:
+            os.fchmod(fd, 0o640)
             disk.write_all(fd, line + message)
             disk.fsync(fd)
         finally:
@@ -83,9 +85,9 @@ def _sync(folder: Path) -> None:
 
 
 def make(folder: Path) -> None:
-    """Make the drop. Open to every user only where the server can read their files: as root."""
+    """Make the drop, open to every user who can come to it."""
     disk.make_folder(folder)
-    folder.chmod(MODE if os.geteuid() == 0 else 0o700)
+    folder.chmod(MODE)
 
 
 def waiting(folder: Path) -> list[Path]:

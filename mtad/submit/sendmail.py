@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import click
 
-from mtad import completion, where
+from mtad import address, completion, where
 from mtad.errors import ConfigError
 from mtad.submit import arguments, drop, envelope
 
@@ -96,6 +96,11 @@ def _queue(asked: arguments.Arguments, folder: Path, hostname: str) -> NoReturn:
     recipients = list(dict.fromkeys(envelope.with_domain(one, hostname) for one in recipients))
     if not recipients:
         _end(Sysexit.USAGE, "no recipients: name them, or give -t and a To line")
+    for one in recipients:
+        try:
+            address.parse(one)
+        except ValueError as error:
+            _end(Sysexit.DATAERR, str(error))
     login = _login()
     own = envelope.with_domain(login, hostname)
     sender = own if asked.sender is None else asked.sender
