@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mtad.journal import frame
 from mtad.materialise import correlate
 from mtad.reports.dsn_build import build
+from mtad.reports.token import Tokens
 from mtad.reports.values import Original, Report, Reported
 from tests.materialise_bench import ARRIVED_NS, Bench
 from tracing import events, ids
@@ -107,6 +109,24 @@ def test_a_bounce_is_on_the_trace_of_its_message(bench: Bench, by: str) -> None:
         )
     ]
     assert got(bench, report) == []
+
+
+def test_a_bounce_that_says_nothing_is_known_by_where_it_came(bench: Bench) -> None:
+    """Postmaster's answer by hand: who sent it to this return path got recipient 2's copy."""
+    m = sent(bench, "carl@two.test", BOB)
+    tokens = Tokens([b"secret"])
+    path = tokens.write(m, 2, "one.test")
+    words = f"Return-Path: <>\nFrom: MAILER-DAEMON@two.test\nTo: <{path}>\n"
+    words += "Subject: failure notice\n\n<x@elsewhere.test>: user unknown\n"
+    correlator = correlate.Correlator(bench.places.log, str, tokens)
+    meta = bench.plan(ANNA, body=words.encode())
+    assert meta.content is not None
+    # A token is honoured around the time of its message.
+    now = msgspec.structs.replace(meta.content, mtime_ns=ids.time_us(m) * 1000)
+    correlator.see(frame.Frame(1, 1, frame.Meta(content=now), words.encode()))
+    (event,) = correlator.events()
+    assert isinstance(event, DsnGot)
+    assert (event.trace, event.n, event.by, event.enh) == (m, 2, "token", "5.1.1")
 
 
 def test_each_recipient_told_of_has_an_event(bench: Bench) -> None:

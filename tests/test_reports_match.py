@@ -10,7 +10,7 @@ from tracing import ids
 
 AT = 1_790_000_000_000_000
 M = ids.lowest(AT)
-TOKENS = Tokens("example.org", [b"secret"])
+TOKENS = Tokens([b"secret"])
 HOST = "mail.example.org"
 
 
@@ -29,7 +29,7 @@ def test_the_surest_mark_comes_first_and_none_twice() -> None:
             (HOST, ids.text(M + 3).upper()),
         ),
     )
-    assert look(report, "anna@example.org", TOKENS.write(M + 1, 4)) == [
+    assert look(report, "anna@example.org", TOKENS.write(M + 1, 4, "example.org")) == [
         Key("token", M + 1, 4),
         Key("envelope id", M + 2),
         Key("queue id", M + 3),

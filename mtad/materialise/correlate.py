@@ -18,6 +18,7 @@ from mtad.reports import match, mime
 from mtad.reports.match import Key
 from mtad.reports.read import Incoming, is_candidate, read
 from mtad.reports.status_fields import Told
+from mtad.reports.token import Tokens
 from tracing import ids, search
 from tracing.events import Event
 from tracing.queries import Log
@@ -43,9 +44,12 @@ class Seen:
 class Correlator:
     """Reports of executed frames; for the worker's thread."""
 
-    def __init__(self, directory: Path, content_path: Callable[[int], str]) -> None:
+    def __init__(
+        self, directory: Path, content_path: Callable[[int], str], tokens: Tokens | None = None
+    ) -> None:
         self._directory = directory
         self._content_path = content_path
+        self._tokens = tokens
         self._seen: dict[int, Seen] = {}
 
     def see(self, frame: Frame) -> None:
@@ -78,7 +82,7 @@ class Correlator:
             with closing(Log(self._directory)) as known:
                 for one in seen.values():
                     try:
-                        told += _events(known, one)
+                        told += _events(known, one, self._tokens)
                     except Exception as error:
                         log.warning("report %s is not tied: %r", ids.text(one.m), error)
         return told
@@ -94,11 +98,11 @@ def _read(body: bytes, m: int) -> Incoming | None:
     return read(body) if is_candidate(header, sender) else None
 
 
-def _events(known: Log, seen: Seen) -> Iterator[Event]:
+def _events(known: Log, seen: Seen, tokens: Tokens | None) -> Iterator[Event]:
     """A report's events; none for a notification about nothing we know."""
     if _recorded(known, seen.m, seen):
         return
-    for key in match.keys(seen.report, seen.report.receivers, tokens=None, at=seen.at):
+    for key in match.keys(seen.report, seen.report.receivers, tokens=tokens, at=seen.at):
         messages = _messages(known, key)
         for m in messages:
             about = _about(known, key, m, seen, is_sure=len(messages) == 1)

@@ -24,28 +24,27 @@ _FORM = re.compile(r"bounce=([0-9a-z]{13})=([0-9]{1,9})=([0-9a-z]{10})", re.ASCI
 
 
 class Tokens:
-    """Writes and reads the tokens of one domain; the first of ``secrets`` signs, all verify."""
+    """Writes and reads tokens, at any domain; the first of ``secrets`` signs, all verify."""
 
-    def __init__(self, domain: str, secrets: Sequence[bytes], *, days: int = VALID_DAYS) -> None:
+    def __init__(self, secrets: Sequence[bytes], *, days: int = VALID_DAYS) -> None:
         if not secrets or not all(secrets):
             raise ValueError("tokens need a secret")
-        self.domain = domain.lower()
         self._secrets = tuple(secrets)
         self._days = days
 
-    def write(self, m: int, n: int) -> str:
+    def write(self, m: int, n: int, domain: str) -> str:
         """The return path of recipient ``n`` of message ``m``."""
         named = f"bounce={ids.text(m)}={n}"
-        return f"{named}={_mac(self._secrets[0], named)}@{self.domain}"
+        return f"{named}={_mac(self._secrets[0], named)}@{domain}"
 
     def read(self, recipient: str, at: int) -> tuple[int, int] | None:
         """Message and recipient, None for what was not made here or long ago.
 
         ``at`` is in microseconds.
         """
-        local, _, domain = recipient.lower().rpartition("@")
+        local = recipient.lower().rpartition("@")[0]
         found = _FORM.fullmatch(local)
-        if not found or domain != self.domain:
+        if not found:
             return None
         named = local[: found.start(3) - 1]
         made = [_mac(secret, named) for secret in self._secrets]
