@@ -6,6 +6,7 @@ dotted name and, for a name that does not exist, the nearest one that does.
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from mtad.errors import ConfigError
 
 Mechanism = Literal["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5"]
 """The SASL mechanisms there are (``mtad.sasl.mechanisms``)."""
+
+
+_RULE = re.compile(r"to:[^\s@]*@[^\s@]+|from:([^\s@]*@[^\s@]+|<>)")
 
 
 class Section(BaseModel):
@@ -238,6 +242,62 @@ class Outbound(Section):
         return given
 
 
+class Dkim(Section):
+    """Signing mail that leaves us. The keys: 'mtad dkim'."""
+
+    sign: bool = Field(
+        True, description="Sign mail of our users and our own, for domains that have keys."
+    )
+    wait_hours: int = Field(
+        24,
+        ge=0,
+        description="Hours from 'mtad dkim rotate' until the new keys sign: time to publish them.",
+    )
+    keep_days: int = Field(
+        7, ge=0, description="Days for which a key that signs no more must stay published."
+    )
+
+
+class Queue(Section):
+    """Mail that waits to leave. What is done to it by hand: 'mtad queue'."""
+
+    retry_minutes: tuple[float, ...] = Field(
+        (5, 10, 20, 40, 60, 120, 240),
+        min_length=1,
+        description="Time from one try to the next, spread by a tenth; the last one goes on.",
+    )
+    give_up_after_hours: float = Field(
+        120, gt=0, le=8760, description="Age at which mail goes back to its sender."
+    )
+    warn_after_hours: float = Field(
+        4, ge=0, le=8760, description="Age at which its sender is told of the delay; 0 for never."
+    )
+    report_language: Literal["en", "ru", "both"] = Field(
+        "en", description="What such reports are written in."
+    )
+    hold: tuple[str, ...] = Field(
+        (),
+        description="What waits until 'mtad queue release': to: or from: with an address or a "
+        "@domain (what lies below it too), from:<> for mail without a sender.",
+    )
+
+    @field_validator("retry_minutes")
+    @classmethod
+    def _minutes(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        for minutes in given:
+            if not 0.01 <= minutes <= 14400:
+                raise ValueError(f"{minutes} is not a number of minutes from 0.01 to 14400")
+        return given
+
+    @field_validator("hold")
+    @classmethod
+    def _rules(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in given:
+            if not _RULE.fullmatch(rule):
+                raise ValueError(f"{rule!r} is no rule, like to:@example.org or from:a@example.org")
+        return given
+
+
 class Tls(Section):
     """The certificate shown to peers and clients."""
 
@@ -297,8 +357,10 @@ class Config(Section):
     smtp: Smtp = Field(default_factory=Smtp)
     submission: Submission = Field(default_factory=Submission)
     auth: Auth = Field(default_factory=Auth)
+    dkim: Dkim = Field(default_factory=Dkim)
     dns: Dns = Field(default_factory=Dns)
     outbound: Outbound = Field(default_factory=Outbound)
+    queue: Queue = Field(default_factory=Queue)
     tls: Tls = Field(default_factory=Tls)
     journal: Journal = Field(default_factory=Journal)
     store: Store = Field(default_factory=Store)

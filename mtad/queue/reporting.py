@@ -12,6 +12,7 @@ from typing import Protocol
 from mtad.address import Address, domain, parse
 from mtad.delivery.framing import Envelope
 from mtad.delivery.route import Accepted
+from mtad.directory.lookup import Target
 from mtad.headers import Block, message_id, text
 from mtad.queue.bodies import Bodies, NotReadable
 from mtad.queue.entries import Letter
@@ -27,18 +28,6 @@ _AT_ONCE = 64 * 1024
 """Octets of a message that is put into a report without a thread."""
 
 
-class Target(Protocol):
-    """A box that an address leads to."""
-
-    @property
-    def box(self) -> str:
-        """The box's address."""
-
-    @property
-    def alias(self) -> bool:
-        """Whether an alias led there."""
-
-
 class Directory(Protocol):
     """Who receives mail here (``mtad.directory.lookup.Directory``)."""
 
@@ -46,7 +35,7 @@ class Directory(Protocol):
         """Whether we take mail for a domain in normal form."""
 
     def resolve(self, address: Address) -> Sequence[Target]:
-        """The boxes an address leads to; empty when it is unknown."""
+        """Where an address leads; empty when it is unknown."""
 
     def postmaster(self) -> Address:
         """Where mail for the postmaster goes."""
@@ -151,9 +140,12 @@ class Reporter:
             targets = self._directory.resolve(parse(address))
         except ValueError:
             return None
-        boxes = tuple(target.box for target in targets)
+        boxes = tuple(target.box for target in targets if not target.remote)
+        remotes = tuple(target.box for target in targets if target.remote)
         is_alias = any(target.alias for target in targets)
-        return Accepted(1, address, boxes, is_alias) if boxes else None
+        is_forward = any(target.forward for target in targets)
+        accepted = Accepted(1, address, boxes, is_alias, remotes, forward=is_forward)
+        return accepted if targets else None
 
     async def _original(self, letter: Letter) -> Original:
         try:

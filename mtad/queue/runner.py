@@ -39,7 +39,7 @@ RETRY_SECONDS = 1.0
 class Runner:
     """The queue of one process. All methods belong to its event loop.
 
-    ``schedule`` and ``max_recipients`` may change while it runs.
+    ``schedule``, ``courier``, ``max_attempts`` and ``max_recipients`` may change while it runs.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Runner:
         self.schedule = schedule
         self.max_attempts = max_attempts
         self.max_recipients = max_recipients
-        self.agenda = Agenda(courier.destination_of)
+        self.courier = courier
+        self.agenda = Agenda(lambda address: self.courier.destination_of(address))
         self.entries = Entries(self._due)
         self.bodies = bodies
         self._journal = journal
         self._delivery = delivery
-        self._courier = courier
         self._reporter = reporter
         self._now = now
         self._wake = asyncio.Event()
@@ -141,7 +141,7 @@ class Runner:
             task.add_done_callback(self._finished)
 
     def _room(self, destination: str) -> int:
-        return self._courier.room(destination) - self._beginning[destination]
+        return self.courier.room(destination) - self._beginning[destination]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -189,7 +189,7 @@ class Runner:
                 self._beginning[destination] -= 1
                 if not self._beginning[destination]:
                     del self._beginning[destination]
-            outcomes = await self._courier.deliver(mail, recipients, self._journal.note)
+            outcomes = await self.courier.deliver(mail, recipients, self._journal.note)
         except NotReadable as error:
             outcomes = _later(batch, f"the message cannot be read: {error}")
         except Exception:

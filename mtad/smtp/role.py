@@ -1,7 +1,6 @@
 """The ``mta`` role: everything that takes mail in, put together and run until told to stop."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -9,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from mtad import control, tls, where
+from mtad import control, tls
 from mtad.clock import now_us
 from mtad.config import Loaded
 from mtad.delivery.local import Delivery
@@ -18,13 +17,12 @@ from mtad.directory import authkey
 from mtad.directory.lookup import Directory
 from mtad.errors import ConfigError
 from mtad.journal.writer import Journal
+from mtad.queue.service import QueueService
 from mtad.reload import InForce
 from mtad.signals import Signals
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.listener import Listener
 from mtad.smtp.service import Limits, Service
-from mtad.submit import drop
-from mtad.submit.pickup import Pickup, asking
 from tracing.events import SysStart, SysStop
 
 log = logging.getLogger("mtad.smtp")
@@ -67,10 +65,12 @@ async def serve(
         )
 
         service.delivery.resend = passing.resend
+        queue = QueueService(loaded, journal, service.delivery, directory)
 
         def use(now: Loaded) -> None:
             service.hostname = service.delivery.hostname = now.config.hostname
             service.limits = Limits(**now.config.smtp.model_dump())
+            queue.use(now)
             try:
                 service.tls = renewed(now, service.tls)
             except ConfigError as error:
@@ -78,44 +78,26 @@ async def serve(
                 raise
 
         settings = InForce(loaded, use)
-        pickup = _pickup(loaded, service)
 
         async def status(_arguments: dict[str, Any]) -> dict[str, Any]:
-            return service.status() | {"picked_up": pickup.taken, "settings": settings.status()}
+            return service.status() | {"settings": settings.status(), "queue": queue.status()}
 
         signals.on_reload(settings.read_again)
         server = await control.serve(places.socket(NAME), {"status": status})
         listener = Listener(service, {"smtp": sockets.get("smtp", ())})
         await listener.start()
-        picking = asyncio.get_running_loop().create_task(pickup.run())
         journal.note(SysStart(at=now_us(), trace=run, role=NAME, version=version("mtad")))
         signals.ready()
         try:
-            await signals.stop.wait()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(queue.run())
+                await signals.stop.wait()
+                await asyncio.gather(listener.stop(), queue.stop())
         finally:
-            picking.cancel()
-            await listener.stop()
-            with contextlib.suppress(asyncio.CancelledError):
-                await picking
             server.close()
         journal.note(SysStop(at=now_us(), trace=run, role=NAME, why="told to stop"))
     finally:
         await journal.close()
-
-
-def _pickup(loaded: Loaded, service: Service) -> Pickup:
-    """Who takes the mail of local programs; makes the drop. Raises OSError."""
-    folder = where.drop(loaded.path, where.read_toml(loaded.path))
-    drop.make(folder)
-    return Pickup(
-        folder,
-        service.journal,
-        service.directory,
-        service.delivery,
-        asking(loaded.places.socket("log")),
-        service.hostname,
-        service.limits.max_message_bytes,
-    )
 
 
 def certificate(loaded: Loaded) -> ssl.SSLContext | None:

@@ -1,0 +1,104 @@
+"""The queue of a process, put together: runner, courier, reports, and what can be asked of it."""
+
+import asyncio
+from typing import Any
+
+from mtad.config import Loaded
+from mtad.control import Answer
+from mtad.delivery import holds
+from mtad.delivery.local import Delivery
+from mtad.directory.lookup import Directory
+from mtad.directory.transports import TransportTable
+from mtad.journal.writer import Journal
+from mtad.outbound.courier import OutboundCourier, surroundings
+from mtad.queue.bodies import Bodies
+from mtad.queue.loading import Loader
+from mtad.queue.reporting import Reporter
+from mtad.queue.runner import Runner
+from mtad.queue.schedule import Schedule
+
+STOP_SECONDS = 5.0
+"""What attempts under way get when the process is told to stop."""
+
+
+class QueueService:
+    """One process's queue; ``delivery`` fills it. Raises ConfigError for settings it cannot obey.
+
+    ``run`` until ``stop``.
+    """
+
+    def __init__(
+        self, loaded: Loaded, journal: Journal, delivery: Delivery, directory: Directory
+    ) -> None:
+        self._loaded = loaded
+        self._new_id = journal.mint.new
+        self._transports = TransportTable(loaded.places.state_db)
+        bodies = Bodies(loaded.places)
+        self._reporter = Reporter(directory, bodies, self._new_id, loaded.config.hostname)
+        self._courier = self._new_courier(loaded)
+        self._delivery = delivery
+        self.runner = Runner(
+            journal,
+            delivery,
+            self._courier,
+            bodies,
+            self._reporter,
+            schedule=schedule(loaded),
+        )
+        self._loader = Loader(self.runner, loaded.places)
+        delivery.on_queued = self.runner.take
+        self._obey(loaded)
+
+    def use(self, loaded: Loaded) -> None:
+        """Go by these settings. Raises ConfigError, and then goes on as before."""
+        before, now = self._loaded.config, loaded.config
+        if (before.outbound, before.dns, before.hostname) != (now.outbound, now.dns, now.hostname):
+            courier = self._new_courier(loaded)
+            self._courier.close()  # what it is carrying it carries to the end
+            self._courier = self.runner.courier = courier
+        self._loaded = loaded
+        self._obey(loaded)
+
+    def _obey(self, loaded: Loaded) -> None:
+        config = loaded.config
+        self.runner.schedule = schedule(loaded)
+        self.runner.max_attempts = config.outbound.max_connections
+        self.runner.max_recipients = config.outbound.max_recipients
+        self._delivery.hold = holds.rules(config.queue.hold) if config.queue.hold else None
+        self._reporter.hostname = config.hostname
+        language = config.queue.report_language
+        self._reporter.lang = lambda address: language
+
+    def _new_courier(self, loaded: Loaded) -> OutboundCourier:
+        return OutboundCourier(surroundings(loaded), self._transports, self._new_id)
+
+    async def run(self) -> None:
+        """Fill the queue from the log, and try what is due until ``stop``."""
+        async with asyncio.TaskGroup() as group:
+            loading = group.create_task(self._loader.run())
+            await self.runner.run()
+            loading.cancel()
+
+    async def stop(self) -> None:
+        """Begin nothing more; what is under way has some seconds to end."""
+        await self.runner.stop(STOP_SECONDS)
+        self._courier.close()
+        self._loader.close()
+
+    def status(self) -> Answer:
+        """How the queue stands."""
+        runner = self.runner
+        found: dict[str, Any] = {
+            "loaded": self._loader.is_done.is_set(),
+            "recipients": runner.entries.count,
+            "trying": runner.busy,
+            "attempts": runner.attempts,
+            "delivered": runner.delivered,
+        }
+        return found
+
+
+def schedule(loaded: Loaded) -> Schedule:
+    """The schedule of the settings."""
+    settings = loaded.config.queue
+    return Schedule(settings.retry_minutes, settings.give_up_after_hours, settings.warn_after_hours)
