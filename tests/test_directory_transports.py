@@ -13,7 +13,7 @@ from mtad.config import Loaded
 from mtad.directory import transports
 from mtad.directory.transport_changes import made
 from mtad.directory.transports import DIRECT, Transport, Transports, TransportTable
-from mtad.errors import Exit, UsageError
+from mtad.errors import Exit, Unreachable, UsageError
 from tests.test_directory_cli import Terminal, terminal
 
 __all__ = ["terminal"]
@@ -175,6 +175,20 @@ def test_changes_are_seen(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     assert table().find("a.test") is DIRECT
 
 
+def test_a_database_that_is_gone_changes_nothing(
+    terminal: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
+    terminal.run("transport", "set", "a.test", "error", "5.1.6", "gone")
+    table = TransportTable(terminal.site.places.state_db)
+    assert table().find("a.test").kind == "error"
+    terminal.site.places.state_db.rename(terminal.site.places.state_db.with_suffix(".away"))
+    table._looked = 0
+    assert table().find("a.test").kind == "error"
+    assert "stay as they were" in caplog.text
+    with pytest.raises(Unreachable):
+        TransportTable(terminal.site.places.state_db)()
+
+
 def test_it_costs_nothing_while_nothing_changes(
     site: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,12 +196,12 @@ def test_it_costs_nothing_while_nothing_changes(
     old = time.time() - 10
     for _ in range(2):
         table()
-        table._looked = float("-inf")
+        table._looked = 0
         for path in site.places.state_db.parent.glob("state.db*"):
             os.utime(path, (old, old))
     table()
     monkeypatch.setattr(transports, "read", None)
     for _ in range(3):
         table()
-        table._looked = float("-inf")
+        table._looked = 0
     table()

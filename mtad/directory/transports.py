@@ -6,6 +6,7 @@ it is, for it must be sent; the database is readable for the server alone.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -17,11 +18,14 @@ import sqlalchemy as sa
 
 from mtad.directory import database, tables
 from mtad.directory.lookup import UNSETTLED_NS
+from mtad.errors import MtadError
 
 Kind = Literal["mx", "relay", "lmtp", "command", "error"]
 TlsMode = Literal["", "none", "opportunistic", "required", "verify", "implicit"]
 
 ANY = "*"
+log = logging.getLogger("mtad.directory")
+
 LOOK_SECONDS = 1.0
 """How often it is looked whether the table changed."""
 
@@ -98,18 +102,31 @@ class TransportTable:
         self._transports = Transports()
 
     def __call__(self) -> Transports:
-        """The transports. Raises Unreachable where they were never read."""
+        """The transports, as they were where they cannot be read again.
+
+        Raises Unreachable where they were never read.
+        """
         now = time.monotonic()
         if now - self._looked >= LOOK_SECONDS:
-            seen = tuple(map(_signature, self._files))
-            if seen != self._seen:
-                with database.reading(self._state_db) as connection:
-                    self._transports = Transports(read(connection))
-                # A file this young may change again without its time or size showing it.
-                newest = max((each[0] for each in seen if each), default=0)
-                self._seen = seen if time.time_ns() - newest > UNSETTLED_NS else None
+            is_first = self._looked == float("-inf")
+            try:
+                self._look()
+            except MtadError as error:
+                if is_first:
+                    raise
+                log.warning("the transports stay as they were: %s", error)
             self._looked = now
         return self._transports
+
+    def _look(self) -> None:
+        seen = tuple(map(_signature, self._files))
+        if seen == self._seen:
+            return
+        with database.reading(self._state_db) as connection:
+            self._transports = Transports(read(connection))
+        # A file this young may change again without its time or size showing it.
+        newest = max((each[0] for each in seen if each), default=0)
+        self._seen = seen if time.time_ns() - newest > UNSETTLED_NS else None
 
 
 def _signature(path: str) -> tuple[int, int, int] | None:

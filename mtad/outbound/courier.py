@@ -58,18 +58,23 @@ class OutboundCourier:
         new_id: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        settings = around.settings
-        self._settings = settings
         self._transports = transports
-        self._windows = Windows(settings.max_connections_per_destination)
-        self._means = Means(
-            around,
-            Opener(around.hostname, timeouts(settings), around.contexts, new_id),
-            Pool(settings.idle_seconds, settings.max_messages_per_connection),
-            Pauses(),
-            monotonic,
-        )
+        self._new_id = new_id
+        self._now = monotonic
+        self._windows = Windows()
+        self._pauses = Pauses()
+        self._pool = Pool()
         self._in_use = 0
+        self.use(around)
+
+    def use(self, around: Surroundings) -> None:
+        """Work by these settings; what is under way ends by those it began with."""
+        settings = self._settings = around.settings
+        self._windows.most = settings.max_connections_per_destination
+        self._pool.idle_seconds = settings.idle_seconds
+        self._pool.max_messages = settings.max_messages_per_connection
+        opener = Opener(around.hostname, timeouts(settings), around.contexts, self._new_id)
+        self._means = Means(around, opener, self._pool, self._pauses, self._now)
 
     def destination_of(self, address: str) -> str:
         """The key that addresses share when one ``deliver`` may take them together."""
@@ -88,7 +93,7 @@ class OutboundCourier:
         domain = _domain_of(recipients[0].address)
         transport = self._transports().find(domain)
         key = _key(transport, domain)
-        self._windows.begin(key, self._means.now())
+        self._windows.begin(key, self._now())
         self._in_use += 1
         worked: bool | None = None
         try:
@@ -109,7 +114,7 @@ class OutboundCourier:
 
     def close(self) -> None:
         """End the connections that are kept."""
-        self._means.pool.close()
+        self._pool.close()
 
 
 def timeouts(settings: Outbound) -> Timeouts:

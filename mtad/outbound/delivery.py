@@ -7,7 +7,7 @@ from mtad import clock
 from mtad.config import Outbound
 from mtad.directory.transports import Transport
 from mtad.dns import DnsError, Resolver
-from mtad.outbound import hosts, security
+from mtad.outbound import command, hosts, security
 from mtad.outbound.attempt import Kind, Note
 from mtad.outbound.congestion import Pauses
 from mtad.outbound.connection import Endpoint
@@ -76,6 +76,13 @@ class Delivery:
             enh, _, text = self._transport.text.partition(" ")
             kind: Kind = "deferred" if enh.startswith("4") else "failed"
             self._sending.end(Answer(kind, "policy", enh, why=text))
+            return None
+        if self._transport.kind == "command":
+            seconds = self._around.settings.dot_timeout_seconds
+            mail, recipients = self._sending.mail, self._sending.pending
+            self._sending.settle(
+                await command.deliver(self._transport.argv, mail, recipients, seconds)
+            )
             return None
         worked = await self._over_kept()
         return worked if not self._sending.pending else await self._over_fresh()

@@ -54,6 +54,11 @@ class Transmission:
             self._outcomes.setdefault(recipient.n, outcome(recipient.n, answer))
         self.pending = []
 
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes that were made elsewhere."""
+        self._outcomes |= {made.n: made for made in outcomes}
+        self.pending = []
+
     def no_session(self, dead: Dead) -> None:
         """A host could not be used; another may."""
         for recipient in self.pending:
