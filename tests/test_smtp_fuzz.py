@@ -142,6 +142,12 @@ LINES = st.sampled_from(
         b"VRFY x\r\n",
         b"STARTTLS\r\n",
         b"BDAT 5\r\n",
+        b"BDAT 12\r\nx: y\r\n\r\nMAIL",
+        b"BDAT 9 LAST\r\n.\r\nDATA\r\n",
+        b"BDAT 0 LAST\r\n",
+        b"BDAT 3 last\r\na\nb",
+        b"BDAT 70000\r\n",
+        b"BDAT x\r\n",
         b"\xff\xfe\r\n",
         b"\r\n",
     ]

@@ -108,11 +108,12 @@ async def test_lines_over_998_octets_are_taken(tmp_path: Path) -> None:
 # -------------------------------------------------- payloads and other protocols
 
 
-async def test_bdat_payload_is_not_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [b"", b"x", b"-1", b"86x", b"86 FIRST", b"86 LAST x", b"8 6"])
+async def test_a_payload_of_unknown_size_is_not_run(count: bytes, tmp_path: Path) -> None:
     async with server(tmp_path) as running, connect(running.port) as client:
         await client.talk(READY + MAIL)
-        await client.send(b"BDAT 86 LAST\r\n" + SMUGGLED)
-        await client.talk("S: 502 5\\.5\\.1 .*\nEOF")
+        await client.send(b"BDAT " + count + b"\r\n" + SMUGGLED)
+        await client.talk("S: 501 5\\.5\\.4 .*\nEOF")
         await running.closed()
         assert len(running.journal.all("smtp.mail")) == 1
         assert not running.journal.frames

@@ -131,7 +131,7 @@ async def test_smtplib(tmp_path: Path, context: object) -> None:
             link.ehlo()
             assert set(link.esmtp_features) == {
                 *("pipelining", "size", "8bitmime", "smtputf8", "enhancedstatuscodes", "dsn"),
-                *("limits", "requiretls", "help"),
+                *("chunking", "limits", "requiretls", "help"),
             }
             return link.sendmail(
                 "a@x.test",

@@ -123,7 +123,7 @@ async def test_without_certificate_files_there_is_no_starttls(site: Loaded) -> N
             pass
     site.beside(site.config.tls.key).unlink()
     async with running(site) as (port, _), connect(port) as client:
-        await client.talk("S: 220 .*\nC: EHLO c.test\n" + "S: 250-.*\n" * 8 + "S: 250 HELP")
+        await client.talk("S: 220 .*\nC: EHLO c.test\n" + "S: 250-.*\n" * 9 + "S: 250 HELP")
 
 
 async def test_a_second_server_is_told(site: Loaded) -> None:

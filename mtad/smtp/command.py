@@ -36,6 +36,7 @@ _QUOTED = re.compile(r'"((?:[^\x00-\x1f\x7f-\x9f"\\]|\\[\x20-\x7e])*)"')
 _LABELS = re.compile(r"[^\x00-\x2c\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\xa0]+")
 _LITERAL = re.compile(r"\[[\x21-\x5a\x5e-\x7e]+\]")
 _ROUTE = re.compile(r"@[^\x00-\x20\x7f,:@<>]+(?:,[ ]?@[^\x00-\x20\x7f,:@<>]+)*:")
+_BDAT = re.compile(rb"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE)
 _HELO = re.compile(r"[^\x00-\x20\x7f-\x9f<>()\"\\]{1,255}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -81,6 +82,14 @@ class Rcpt:
     path: Path
     notify: str = ""
     orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """BDAT's argument: how many octets follow, and whether they are the last (RFC 3030 2)."""
+
+    size: int
+    last: bool
 
 
 def shown(octets: bytes) -> str:
@@ -134,6 +143,14 @@ def rcpt(argument: bytes, *, smtputf8: bool = False) -> Rcpt:
     if not smtputf8 and not path.text.isascii():
         raise Refusal(550, "5.6.7", "this address needs SMTPUTF8 in MAIL FROM")
     return Rcpt(path, **found)
+
+
+def bdat(argument: bytes) -> Chunk:
+    """The argument of BDAT. Raises Refusal: what follows cannot be told from commands."""
+    found = _BDAT.fullmatch(argument)
+    if not found:
+        raise Refusal(501, "5.5.4", "the form is BDAT octets [LAST]", close=True)
+    return Chunk(int(found[1]), found[2] is not None)
 
 
 def _decent(command: Mail) -> Mail:

@@ -15,7 +15,7 @@ from mtad.journal.writer import JournalBroken, JournalFull
 from mtad.smtp import command, headers, received
 from mtad.smtp.checks.destination import resolve
 from mtad.smtp.checks.source import BROKEN, FULL
-from mtad.smtp.data import DataReader
+from mtad.smtp.data import DataReader, Reader
 from mtad.smtp.policy import Transaction, first_refusal
 from mtad.smtp.session import BYE, SEQUENCE, SYNTAX, Session
 from mtad.smtp.wire import NEVER, Gone
@@ -88,6 +88,8 @@ class Mailing(Session):
         transaction = self._transaction
         if transaction is None:
             raise Refusal(503, SEQUENCE, "say MAIL first")
+        if self._chunks is not None:
+            raise Refusal(503, SEQUENCE, "the message has begun")
         rcpt = command.rcpt(argument, smtputf8=transaction.smtputf8)
         path = rcpt.path
         self._refresh()
@@ -134,6 +136,8 @@ class Mailing(Session):
         transaction = self._transaction
         if transaction is None:
             raise Refusal(503, SEQUENCE, "say MAIL first")
+        if self._chunks is not None:
+            raise Refusal(503, SEQUENCE, "the message came by BDAT")  # RFC 3030 2
         if argument:
             raise Refusal(501, SYNTAX, "DATA takes no argument")
         if not transaction.recipients:
@@ -149,7 +153,7 @@ class Mailing(Session):
             self._received = reader.received
             self._hold(0)
 
-    async def _end_of_message(self, transaction: Transaction, reader: DataReader) -> None:
+    async def _end_of_message(self, transaction: Transaction, reader: Reader) -> None:
         """Refuse what the reader saw, or take the message."""
         self._stage = "dot"
         self._argument = b""
@@ -170,15 +174,12 @@ class Mailing(Session):
 
     async def _read_message(self, reader: DataReader) -> None:
         """Read to the end of the message, memory of all sessions together bounded."""
-        service = self._service
 
         def sink(octets: bytes) -> bytes | None:
             if reader.feed(octets):
                 self._hold(reader.held)
                 return reader.rest
-            self._hold(reader.held)
-            if service.held > service.max_held and reader.held > MAX_BODY:
-                reader.drop()
+            self._bound(reader)
             return None
 
         self._is_reading = True
@@ -188,10 +189,12 @@ class Mailing(Session):
             raise Gone("lost")
         self._is_reading = False
 
-    def _hold(self, octets: int) -> None:
-        """Count the octets of memory that this session's message takes."""
-        self._service.held += octets - self._held
-        self._held = octets
+    def _bound(self, reader: Reader) -> None:
+        """Count what an unfinished message holds; give a large one up when all hold too much."""
+        self._hold(reader.held)
+        service = self._service
+        if service.held > service.max_held and reader.held > MAX_BODY:
+            reader.drop()
 
     async def _take(self, transaction: Transaction, parts: list[bytes]) -> None:
         """Ask the last checks, and make the message ours."""

@@ -16,6 +16,7 @@ from mtad import tls
 from mtad.clock import now_us
 from mtad.errors import Refusal
 from mtad.smtp import command, received
+from mtad.smtp.chunking import Chunking
 from mtad.smtp.mailing import Mailing
 from mtad.smtp.service import Service
 from mtad.smtp.session import BYE, SEQUENCE, SYNTAX
@@ -23,13 +24,13 @@ from mtad.smtp.wire import Gone
 from tracing.events import SmtpEhlo, TlsFail, TlsOk
 
 
-class Receiver(Mailing, SMTP):
+class Receiver(Chunking, SMTP):
     """A session of the inbound service, as asyncio drives it."""
 
     def __init__(self, service: Service, listener: str, loop: asyncio.AbstractEventLoop) -> None:
         # Not SMTP's nor StreamReaderProtocol's own set-up: reflection, and a stream that
         # nobody reads. Every method that would need them is replaced.
-        Mailing.__init__(self, service, listener, loop)
+        Chunking.__init__(self, service, listener, loop)
 
     async def smtp_EHLO(self, argument: bytes) -> None:
         """RFC 5321 4.1.1.1: who is there, and what we can do."""
@@ -43,7 +44,7 @@ class Receiver(Mailing, SMTP):
             secure = "250-STARTTLS\r\n"
         await self.push(
             f"250-{service.hostname}\r\n250-PIPELINING\r\n250-SIZE {limits.max_message_bytes}\r\n"
-            "250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n"
+            "250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-DSN\r\n"
             f"250-LIMITS MAILMAX={limits.max_messages_per_connection} "
             f"RCPTMAX={limits.max_recipients}\r\n{secure}250 HELP"
         )
@@ -114,7 +115,7 @@ class Receiver(Mailing, SMTP):
     async def smtp_HELP(self, argument: bytes) -> None:
         """RFC 5321 4.1.1.8."""
         self._count_idle()
-        await self.push("214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS")
+        await self.push("214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS")
 
     async def smtp_VRFY(self, argument: bytes) -> None:
         """RFC 5321 3.5.3: we do not tell who is here, but take mail for them."""
@@ -134,7 +135,7 @@ class Receiver(Mailing, SMTP):
 
 Receiver.verbs = {
     name.removeprefix("smtp_"): method
-    for cls in (Mailing, Receiver)
+    for cls in (Mailing, Chunking, Receiver)
     for name, method in vars(cls).items()
     if name.startswith("smtp_")
 }

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, cast
 from mtad.clock import now_us
 from mtad.errors import Refusal
 from mtad.smtp import command, received
+from mtad.smtp.data import ChunkReader
 from mtad.smtp.policy import Transaction
 from mtad.smtp.service import Service
 from mtad.smtp.wire import BadLine, Gone, Wire
@@ -44,12 +45,13 @@ STAGES = {
     "MAIL": "mail",
     "RCPT": "rcpt",
     "DATA": "data",
+    "BDAT": "data",
 }
 NOT_OFFERED = frozenset(
     {"AUTH", "ATRN", "BURL", "ETRN", "EXPN", "LHLO", "SAML", "SEND", "SOML", "TURN", "XCLIENT"}
 )
 """Commands of other services and of the past."""
-WITH_PAYLOAD = frozenset({"BDAT", "GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS"})
+WITH_PAYLOAD = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS"})
 """What follows these is not commands and must not be run as such: the connection ends."""
 
 SYNTAX = "5.5.4"
@@ -77,6 +79,8 @@ class Session(Wire):
         self._opened = 0.0
         self._commands = self._messages = self._errors = self._idle_commands = 0
         self._is_reading = False
+        self._chunks: ChunkReader | None = None
+        """The message, while it comes by BDAT."""
         self._received = 0
         self._held = 0
         self._last_path = command.NULL
@@ -209,7 +213,7 @@ class Session(Wire):
     async def _farewell(self, why: str) -> None:
         """What is said to a client that is sent away; events go with it."""
         self._verb, self._argument, self._check = "", b"", why
-        self._stage = "data" if self._is_reading else self._phase()
+        self._stage = self._phase()
         host = self._service.hostname
         if why == "timeout":
             await self.push(f"421 4.4.2 {host} heard nothing for too long, {BYE}")
@@ -294,6 +298,8 @@ class Session(Wire):
 
     def _phase(self) -> str:
         """The stage the session is in, for what belongs to no command."""
+        if self._is_reading:
+            return "data"
         if self._transaction is not None:
             return "rcpt" if self._transaction.numbers else "mail"
         return "helo" if self._client.helo else "connect"
@@ -319,6 +325,19 @@ class Session(Wire):
                     received=self._received if self._is_reading else 0,
                 )
             )
+        self._end_chunks()
+
+    def _end_chunks(self) -> None:
+        """Forget what came by BDAT."""
+        if self._chunks is not None:
+            self._chunks = None
+            self._is_reading = False
+            self._hold(0)
+
+    def _hold(self, octets: int) -> None:
+        """Count the octets of memory that this session's message takes."""
+        self._service.held += octets - self._held
+        self._held = octets
 
     def _count_idle(self) -> None:
         self._idle_commands += 1
