@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from mtad.journal.writer import Journal
-from mtad.store import maildir
+from mtad.store import index, maildir
 from mtad.store.box import Box, Message
 from mtad.store.index import BLOCK, Index
 from tests.test_store_box import MAIL, Place
@@ -48,6 +48,35 @@ def cut_at(step: int) -> Iterator[list[str]]:
             real = getattr(owner, name)
             stack.enter_context(mock.patch.object(owner, name, counted(name, real)))
         yield steps
+
+
+@contextmanager
+def durable_index(place: Place) -> Iterator[dict[str, bytes]]:
+    """The files of the index as they were when it was last synced."""
+    durable: dict[str, bytes] = {}
+    real = Index.durably
+
+    @contextmanager
+    def durably(self: Index) -> Iterator[None]:
+        with real(self):
+            yield
+        durable.update(index_files(place))
+
+    with mock.patch.object(Index, "durably", durably):
+        yield durable
+
+
+def index_files(place: Place) -> dict[str, bytes]:
+    paths = (place.folder / name for name in ("index.db", "index.db-wal"))
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def put_back(place: Place, files: dict[str, bytes]) -> None:
+    """The index is as it was once; what came later is lost."""
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (place.folder / name).unlink(missing_ok=True)
+    for name, data in files.items():
+        (place.folder / name).write_bytes(data)
 
 
 def die(box: Box) -> None:
@@ -120,10 +149,7 @@ def test_every_act_is_whole_or_not_begun(
     for step in range(1, 100):
         place = Place(tmp_path / f"{step}")
         box = prepared(place)
-        index = tmp_path / f"index{step}"
-        index.mkdir()
-        for name in ("index.db", "index.db-wal"):
-            shutil.copy(place.folder / name, index / name)
+        before = index_files(place)
         with cut_at(step) as steps, suppress(Cut):
             act(place, box)
         done = len(steps) < step
@@ -131,10 +157,7 @@ def test_every_act_is_whole_or_not_begun(
         die(box)
         place.journal.close_now()
         if lost:  # transactions without a sync of their own may be gone; renames need not be
-            for name in ("index.db", "index.db-wal", "index.db-shm"):
-                (place.folder / name).unlink(missing_ok=True)
-            for name in ("index.db", "index.db-wal"):
-                shutil.copy(index / name, place.folder / name)
+            put_back(place, before)
         found = state(place)
         if promised:
             assert _shape(found) == after, steps
@@ -155,19 +178,8 @@ def test_numbers_are_never_given_twice_after_a_power_cut(tmp_path: Path) -> None
     """All that was not synced by itself is lost, again and again; no UID comes back."""
     place = Place(tmp_path)
     given: set[int] = set()
-    reserved: dict[str, bytes] = {}
-    real = Index.durably
-
-    @contextmanager
-    def durably(self: Index) -> Iterator[None]:
-        with real(self):
-            yield
-        for name in ("index.db", "index.db-wal"):
-            path = place.folder / name
-            reserved[name] = path.read_bytes() if path.exists() else b""
-
     for _ in range(5):
-        with mock.patch.object(Index, "durably", durably):
+        with durable_index(place) as durable:
             box = place.box()
             place.deliver(300)
             box.owner.sync()
@@ -178,10 +190,7 @@ def test_numbers_are_never_given_twice_after_a_power_cut(tmp_path: Path) -> None
             assert len(uids) >= 300
             given |= fresh
             die(box)
-        for name in ("index.db-wal", "index.db-shm", "index.db"):
-            (place.folder / name).unlink(missing_ok=True)
-        for name, data in reserved.items():
-            (place.folder / name).write_bytes(data)
+        put_back(place, durable)
     with Index_open(place) as index:
         mailbox = index.mailboxes["INBOX"]
         assert mailbox.uidnext > max(given)
@@ -208,7 +217,7 @@ def test_a_reservation_is_synced_before_a_number_of_it_is_given(tmp_path: Path) 
     index._db.set_trace_callback(None)
     full = said.index("PRAGMA synchronous=FULL")
     assert [word.split()[0] for word in said[full:]] == [
-        "PRAGMA", "BEGIN", "UPDATE", "INSERT", "INSERT", "COMMIT", "PRAGMA",
+        "PRAGMA", "BEGIN", "UPDATE", "INSERT", "INSERT", "INSERT", "COMMIT", "PRAGMA",
     ]  # fmt: skip
     index.close()
     again = Index(tmp_path / "index.db")
@@ -276,17 +285,13 @@ def test_a_lost_index_is_made_again_from_the_files(tmp_path: Path) -> None:
 def test_foreign_files_keep_the_copy_their_frame_gave_them(tmp_path: Path) -> None:
     place = Place(tmp_path)
     box = prepared(place)
-    for name in ("index.db", "index.db-wal"):
-        shutil.copy(place.folder / name, tmp_path / name)
+    kept = index_files(place)
     (place.maildir / "cur" / "17.other.host:2,F").write_bytes(MAIL)
     box.owner.sync()
     (before,) = (m for m in box.messages() if m.base == "17.other.host")
     die(box)
     place.journal.close_now()
-    for name in ("index.db", "index.db-wal", "index.db-shm"):
-        (place.folder / name).unlink(missing_ok=True)
-    for name in ("index.db", "index.db-wal"):
-        shutil.copy(tmp_path / name, place.folder / name)
+    put_back(place, kept)
     place.journal = place.open_journal()
     box = place.box()
     box.owner.sync()
@@ -309,3 +314,52 @@ def test_an_act_that_failed_is_finished_before_the_next(tmp_path: Path) -> None:
     box.owner.settle()
     box.close()
     place.journal.close_now()
+
+
+def again(place: Place) -> Box:
+    """The box after another start, in a journal of its own."""
+    place.journal.close_now()
+    place.journal = place.open_journal()
+    box = place.box()
+    box.owner.sync()
+    return box
+
+
+def end(place: Place, box: Box) -> None:
+    box.close()
+    place.journal.close_now()
+
+
+@pytest.mark.parametrize("act", [flags, move, expunge])
+def test_names_that_a_power_cut_took_back_are_given_again(
+    tmp_path: Path, act: Callable[[Place, Box], None]
+) -> None:
+    """The index has done an act and the disk has not: what the owner did is not undone."""
+    place = Place(tmp_path)
+    box = prepared(place)
+    shutil.copytree(place.maildir, tmp_path / "before", copy_function=os.link)
+    act(place, box)
+    wanted = {m.base: (m.mailbox, m.flags, m.keywords, m.uid) for m in box.messages()}
+    die(box)
+    shutil.rmtree(place.maildir)
+    (tmp_path / "before").rename(place.maildir)
+    with mock.patch.object(index, "boot_id", return_value="another life"):
+        box = again(place)
+        found = {m.base: (m.mailbox, m.flags, m.keywords, m.uid) for m in box.messages()}
+        assert found == wanted
+        end(place, box)
+    kinds = [event.kind for event in place.events() if getattr(event, "actor", "") == "outside"]
+    assert not kinds
+
+
+def test_what_others_do_after_a_kill_is_theirs(tmp_path: Path) -> None:
+    """While the kernel lives nothing is taken back: another name is another program's."""
+    place = Place(tmp_path)
+    box = prepared(place)
+    box.owner.flags("INBOX", [1], ["\\Seen"], [], actor="x")
+    die(box)
+    (path,) = (path for path in (place.maildir / "cur").iterdir() if path.name.endswith(":2,S"))
+    path.rename(path.with_name(path.name.replace(":2,S", ":2,F")))
+    box = again(place)
+    assert {m.uid: m.flags for m in box.messages("INBOX")} == {1: "F", 2: "", 3: ""}
+    end(place, box)

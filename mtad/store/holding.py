@@ -22,6 +22,7 @@ from mtad.store.desk import Desk
 from mtad.store.files import Files
 from mtad.store.index import Index
 from mtad.store.ledger import Ledger
+from mtad.store.mending import mend
 from mtad.store.noticing import Notice
 from mtad.store.replay import Replay
 from mtad.where import Places
@@ -84,6 +85,9 @@ class Holding:
             replay.close()
 
     def _recover(self) -> int:
+        """Do what journals promise; returns how many acts."""
+        if self.index.lost_power:
+            mend(self.ground, self._replay.todo(self.address, {}))
         count = 0
         for journal, seq, what in self._replay.todo(self.address, dict(self.index.applied)):
             if isinstance(what, BoxForeign):

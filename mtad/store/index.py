@@ -29,6 +29,11 @@ BLOCK = 256
 """Numbers reserved at a time."""
 
 
+def boot_id() -> str:
+    """What names the kernel's present life (random(4)); only its end loses what was written."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
 class Index:
     """The index of one box, open for its owner. Not safe for concurrent threads."""
 
@@ -75,6 +80,7 @@ class Index:
                 f"reads up to {SCHEMA})"
             )
         self.was_clean = bool(self.meta("clean"))
+        self.lost_power = not self.was_clean and self._boot() != boot_id()
         self._clean = self.was_clean
         self.modseq = self.meta("modseq" if self.was_clean else "modseq_reserved")
         self._modseq_reserved = self.meta("modseq_reserved")
@@ -123,7 +129,7 @@ class Index:
     def checkpoint(self) -> None:
         """Make every transaction so far durable."""
         with self.durably():
-            self._set("synced", time.time_ns() // 1000)
+            self._set("boot", boot_id())
 
     def close(self) -> None:
         """Write the exact numbers back and close; the next start trusts them."""
@@ -183,6 +189,7 @@ class Index:
                 )
             self._set("modseq_reserved", modseqs)
             self._set("clean", 0)
+            self._set("boot", boot_id())
         if mailbox is not None:
             mailbox.uid_reserved = upto + BLOCK
         self._modseq_reserved = modseqs
@@ -190,7 +197,7 @@ class Index:
 
     # ------------------------------------------------------- inside a transaction
 
-    def _set(self, key: str, value: int) -> None:
+    def _set(self, key: str, value: int | str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def set_applied(self, journal: str, seq: int) -> None:
@@ -298,6 +305,11 @@ class Index:
         found = self._db.execute("SELECT v FROM meta WHERE k = ?", (key,)).fetchone()
         return int(found[0]) if found else 0
 
+    def _boot(self) -> str:
+        """The kernel's life in which numbers were last reserved, "" when it is not known."""
+        found = self._db.execute("SELECT v FROM meta WHERE k = 'boot'").fetchone()
+        return str(found[0]) if found else ""
+
     def keywords(self, mailbox: MailboxRow) -> list[str]:
         """The keywords of a mailbox by number."""
         return self._keywords.get(mailbox.id, [])
@@ -355,6 +367,10 @@ class Index:
         """The names that are known to lie in ``new/``."""
         found = self._db.execute("SELECT name FROM msg WHERE mailbox = ? AND fresh", (mailbox.id,))
         return {name for (name,) in found}
+
+    def of_bases(self, bases: Iterable[str]) -> list[Row]:
+        """Messages by base name, of any mailbox."""
+        return self.rows("base IN (SELECT value FROM json_each(?))", (json.dumps([*bases]),))
 
     def knows(self, bases: Iterable[str]) -> set[str]:
         """Which of these base names the box has, in any mailbox."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mtad import address
 from mtad.errors import Locked, MtadError
+from mtad.store import index
 from mtad.store.owner import Owner
 from mtad.store.replay import Replay
 from mtad.where import Places
@@ -37,17 +38,19 @@ def recover(places: Places, hostname: str, replay: Replay) -> tuple[int, list[st
     return count, problems
 
 
-def _is_due(index: Path, box: str, replay: Replay) -> bool:
+def _is_due(path: Path, box: str, replay: Replay) -> bool:
     """Whether a box has something to do; cheap, and yes where it cannot be told."""
-    if not index.exists():
+    if not path.exists():
         return True
     try:
-        link = sqlite3.connect(index, isolation_level=None)
+        link = sqlite3.connect(path, isolation_level=None)
         try:
             link.execute("PRAGMA query_only=1")
-            rows = link.execute("SELECT k, v FROM meta WHERE k GLOB 'applied.*'").fetchall()
+            meta = dict(link.execute("SELECT k, v FROM meta").fetchall())
         finally:
             link.close()
     except sqlite3.Error:
         return True
-    return replay.is_due(box, {key.removeprefix("applied."): value for key, value in rows})
+    if not meta.get("clean") and meta.get("boot") != index.boot_id():
+        return True
+    return replay.is_due(box, {key.removeprefix("applied."): value for key, value in meta.items()})

@@ -1,0 +1,69 @@
+"""Files that a power cut took back to former names, put where the index says they are.
+
+Renames and removals are not synced act by act: their frame is durable, and what the index
+says it has done need not have reached the disk with it. The index's commits and the names in
+a folder become durable apart from each other, so after the end of the kernel that wrote them
+the files of all acts that journals still hold are compared with the index; what other programs
+did is then noticed as always. Frames whose segments are used again were settled before.
+"""
+
+from collections.abc import Iterable
+
+from mtad.journal.frame import Act, Expunge, Put
+from mtad.store import maildir
+from mtad.store.acts import Ground
+from mtad.store.maildir import Entry
+from mtad.store.replay import Todo
+from tracing.events import BoxForeign
+
+
+def mend(ground: Ground, held: Iterable[Todo]) -> None:
+    """Give the files of acts that were done the names they got by them.
+
+    ``held`` is all that journals hold of the box. A message without a row whose last act was
+    its deletion is removed once more; any other file without a row is left to be found.
+    """
+    index, files = ground.index, ground.files
+    gone = _touched(held)
+    there: dict[str, list[tuple[str, Entry]]] = {}
+    for mailbox in index.mailboxes.values():
+        for base, entry in maildir.listing(files.mailbox(mailbox.folder)).entries.items():
+            if base in gone:
+                there.setdefault(base, []).append((mailbox.folder, entry))
+    folders = {mailbox.id: mailbox.folder for mailbox in index.mailboxes.values()}
+    for row in index.of_bases(there):
+        places = there.pop(row.base)
+        wanted = (folders[row.mailbox], ground.entry(row))
+        if wanted not in places:
+            files.rename(*places[0], *wanted)
+    for base, places in there.items():
+        if gone[base]:
+            for folder, entry in places:
+                files.remove(folder, entry)
+
+
+def _touched(held: Iterable[Todo]) -> dict[str, bool]:
+    """The base names that acts were about, and whether the last one was a deletion.
+
+    Mod-sequences order the acts of a box across journals; foreign files have none of their
+    own and come after what their journal says before them.
+    """
+    found: dict[str, tuple[int, bool]] = {}
+    journal, modseq = "", 0
+    for one in held:
+        if one.journal != journal:
+            journal, modseq = one.journal, 0
+        if not isinstance(one.what, BoxForeign):
+            modseq = one.what.modseq
+        for base in _bases(one.what):
+            if modseq >= found.get(base, (0, False))[0]:
+                found[base] = (modseq, isinstance(one.what, Expunge))
+    return {base: gone for base, (_, gone) in found.items()}
+
+
+def _bases(what: Act | BoxForeign) -> Iterable[str]:
+    if isinstance(what, BoxForeign):
+        return [item.base for item in what.items]
+    if isinstance(what, Put):
+        return [item.copy.base for item in what.items]
+    return [copy.base for copy in what.copies]
