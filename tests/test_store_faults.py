@@ -363,3 +363,20 @@ def test_what_others_do_after_a_kill_is_theirs(tmp_path: Path) -> None:
     box = again(place)
     assert {m.uid: m.flags for m in box.messages("INBOX")} == {1: "F", 2: "", 3: ""}
     end(place, box)
+
+
+def test_a_message_put_back_is_not_deleted_once_more(tmp_path: Path) -> None:
+    """It has the name of the one that was deleted, and the index has lost both acts."""
+    place = Place(tmp_path)
+    box = prepared(place)
+    (old,) = (m for m in box.messages("INBOX") if m.uid == 2)
+    data = (place.maildir / old.file).read_bytes()
+    with durable_index(place) as durable:
+        durable.update(index_files(place))
+        box.owner.expunge("INBOX", [2], actor="x")
+        box.owner.put("INBOX", [place.prepare("p", data, old.base)], actor="x", snapshot="s")
+    die(box)
+    put_back(place, durable)
+    box = again(place)
+    assert [m.base for m in box.messages("INBOX")].count(old.base) == 1
+    end(place, box)

@@ -38,6 +38,11 @@ class Ground:
                 keywords.load(self.index, known, self.files.mailbox(folder))
         return known
 
+    def settle(self) -> None:
+        """Make every act so far durable: the files, then what the index says of them."""
+        self.files.sync()
+        self.index.checkpoint()
+
     def entry(self, row: Row) -> Entry:
         """Where a message's file should lie."""
         return Entry(bool(row.fresh), row.name)

@@ -63,6 +63,10 @@ class Putting:
             if fresh:
                 act, event = self._plan(fresh, actor, client, snapshot)
                 self._sync(fresh)
+                if {done.copy.base for done in act.items} & {item.base for item in fresh}:
+                    # A deletion of the former bearer of a name must not be done once more
+                    # when its present one is there.
+                    self._ground.settle()
                 do(act, event)
                 uids.update(
                     (item.tmp, done.copy.uid) for item, done in zip(fresh, act.items, strict=True)
