@@ -380,3 +380,25 @@ def test_a_message_put_back_is_not_deleted_once_more(tmp_path: Path) -> None:
     box = again(place)
     assert [m.base for m in box.messages("INBOX")].count(old.base) == 1
     end(place, box)
+
+
+def test_what_a_killed_command_did_is_durable_once_its_box_is_opened(tmp_path: Path) -> None:
+    """The segments of its journal may be used again, and nobody else settles what it did."""
+    place = Place(tmp_path)
+    end(place, prepared(place))
+    words = {f"word{number:02}" for number in range(30)}
+    command = Journal.open(tmp_path / "journal" / "cli-40", node=40)
+    place.journal = place.open_journal()
+    with durable_index(place) as durable:
+        box = Box.open(place.folder, "ann@example.org", command, "mx")
+        box.owner.flags("INBOX", [1], [*words], [], actor="x")
+        die(box)
+        command.close_now()
+        box = place.box()
+        die(box)
+    put_back(place, durable)
+    shutil.rmtree(command.directory)
+    box = again(place)
+    (found,) = (m for m in box.messages("INBOX") if m.uid == 1)
+    assert words == set(found.keywords)
+    end(place, box)

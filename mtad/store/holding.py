@@ -85,7 +85,11 @@ class Holding:
             replay.close()
 
     def _recover(self) -> int:
-        """Do what journals promise; returns how many acts."""
+        """Do what journals promise; returns how many acts.
+
+        What is found after an unclean stop, or done here, is durable when this returns: later
+        acts, in whatever journal, never meet it again.
+        """
         if self.index.lost_power:
             mend(self.ground, self._replay.todo(self.address, {}))
         count = 0
@@ -95,6 +99,11 @@ class Holding:
             else:
                 acts.perform(self.ground, what, journal, seq)
             count += 1
+        if count or not self.index.was_clean:
+            for mailbox in self.index.mailboxes.values():
+                path = self.ground.files.mailbox(mailbox.folder)
+                self.ground.files.touched.update((path / "new", path / "cur"))
+            self.ground.settle()
         return count
 
     @property
