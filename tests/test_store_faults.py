@@ -402,3 +402,28 @@ def test_what_a_killed_command_did_is_durable_once_its_box_is_opened(tmp_path: P
     (found,) = (m for m in box.messages("INBOX") if m.uid == 1)
     assert words == set(found.keywords)
     end(place, box)
+
+
+def test_a_message_whose_row_was_lost_gets_it_again(tmp_path: Path) -> None:
+    """Number, flags and all keywords, also those that no file name has room for."""
+    place = Place(tmp_path)
+    box = prepared(place)
+    place.deliver()
+    words = [f"word{number:02}" for number in range(30)]
+    box.owner.sync()
+    uid = max(m.uid for m in box.messages("INBOX"))
+    before = index_files(place)
+    place.deliver()
+    box.owner.sync()
+    box.owner.flags("INBOX", [uid + 1], ["\\Seen", *words], [], actor="x")
+    box.owner.flags("INBOX", [uid], ["\\Draft"], [], actor="x")
+    (moved,) = box.owner.move("INBOX", [uid + 1], "Sub", actor="x")
+    (wanted,) = (m for m in box.messages("Sub") if m.uid == moved)
+    die(box)
+    put_back(place, before)
+    box = again(place)
+    (found,) = (m for m in box.messages("Sub") if m.base == wanted.base)
+    assert (found.uid, found.st, found.flags) == (wanted.uid, wanted.st, "S")
+    assert set(found.keywords) == set(words)
+    assert {m.uid: m.flags for m in box.messages("INBOX")}[uid] == "D"
+    end(place, box)

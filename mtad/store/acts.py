@@ -47,6 +47,22 @@ class Ground:
         """Where a message's file should lie."""
         return Entry(bool(row.fresh), row.name)
 
+    def find(self, mailbox: MailboxRow, base: str) -> tuple[MailboxRow, Entry | None]:
+        """The file of a base name, in a mailbox or wherever a later act brought it."""
+        others = (one for one in self.index.mailboxes.values() if one is not mailbox)
+        for place in (mailbox, *others):
+            entry = self.files.find(place.folder, base)
+            if entry is not None:
+                return place, entry
+        return mailbox, None
+
+    def wanted(self, mailbox: MailboxRow, row: Row, flags: str, words: tuple[str, ...]) -> Entry:
+        """Where a message belongs with flags and keywords; new mail without any stays new."""
+        marks = self.marks(mailbox, flags, words)
+        if row.fresh and not marks:
+            return Entry(True, row.base)
+        return Entry(False, names.join(row.base, marks))
+
     def marks(self, mailbox: MailboxRow, flags: str, words: tuple[str, ...]) -> str:
         """The letters of a file name for flags and keywords."""
         if set(words) - set(self.index.keywords(mailbox)):
@@ -73,23 +89,25 @@ def _flags(ground: Ground, act: Flags, journal: str, seq: int) -> None:
     mailbox = index.mailboxes.get(act.mailbox)
     if mailbox is None:
         return _nothing(index, journal, seq)
-    index.claim(mailbox, 0, act.modseq)
-    rows = []
+    index.claim(mailbox, max((copy.uid for copy in act.copies), default=0), act.modseq)
+    rows, made = [], []
     with files.changing((mailbox.folder, "new"), (mailbox.folder, "cur")):
         for copy, flags, words in zip(act.copies, act.flags, act.keywords, strict=True):
             row = index.by_base(mailbox, copy.base)
-            marks = ground.marks(mailbox, flags, words)
-            here = ground.entry(row) if row else Entry(True, copy.base)
-            wanted = Entry(False, names.join(copy.base, marks))
-            if here.fresh and not marks:
-                wanted = Entry(True, copy.base)
-            files.rename(mailbox.folder, here, mailbox.folder, wanted)
             if row is not None:
-                row.fresh, row.name = int(wanted.fresh), wanted.name
-                row.flags, row.keywords, row.modseq = flags, " ".join(words), act.modseq
                 rows.append(row)
+            else:
+                row = _lost(ground, mailbox, copy)
+                if row is None:
+                    continue
+                made.append(row)
+            wanted = ground.wanted(mailbox, row, flags, words)
+            files.rename(mailbox.folder, ground.entry(row), mailbox.folder, wanted)
+            row.fresh, row.name = int(wanted.fresh), wanted.name
+            row.flags, row.keywords, row.modseq = flags, " ".join(words), act.modseq
     with index.transaction():
         index.update(rows)
+        index.insert(made)
         _end(index, mailbox, act.modseq)
         index.set_applied(journal, seq)
 
@@ -121,59 +139,64 @@ def _move(ground: Ground, act: Move, journal: str, seq: int) -> None:
     with files.changing(*touched):
         for copy, uid in zip(act.copies, act.uids, strict=True):
             row = index.by_base(source, copy.base)
-            if row is None and index.by_base(target, copy.base):
-                continue
-            here = ground.entry(row) if row else Entry(True, copy.base)
-            flags, words = (row.flags, row.words) if row else ("", ())
-            marks = ground.marks(target, flags, words)
-            wanted = Entry(False, names.join(copy.base, marks))
-            if here.fresh and not marks:
-                wanted = Entry(True, copy.base)
-            if not files.rename(source.folder, here, target.folder, wanted):
-                there = files.find(target.folder, copy.base)
-                if there is None:
-                    if row is not None:
-                        left.append(row.uid)
-                    continue
-                wanted = there
             if row is not None:
                 left.append(row.uid)
-            rows.append(_moved(ground, target, copy, row, wanted, uid, act.modseq))
+            elif index.by_base(target, copy.base):
+                continue
+            else:
+                row = _lost(ground, source, copy)
+            if row is None:
+                continue
+            wanted = ground.wanted(target, row, row.flags, row.words)
+            if not files.rename(source.folder, ground.entry(row), target.folder, wanted):
+                there = files.find(target.folder, copy.base)
+                if there is None:
+                    continue
+                wanted = there
+            rows.append(_moved(ground, target, row, wanted, uid, act.modseq))
     with index.transaction():
         index.delete(source, left, act.modseq)
-        index.insert([row for row in rows if row is not None])
+        index.insert(rows)
         _end(index, source, act.modseq)
         _end(index, target, act.modseq)
         index.set_applied(journal, seq)
 
 
+def _lost(ground: Ground, mailbox: MailboxRow, copy: Copy) -> Row | None:
+    """The row of a message that a power cut took from the index, made of its file.
+
+    The file may lie in another mailbox already, where a later act brought it. None when it is
+    nowhere: then a later act deleted it.
+    """
+    place, entry = ground.find(mailbox, copy.base)
+    row = entry and row_of(ground, place, entry, copy.base, copy.st, copy.uid, 0)
+    if row:
+        row.mailbox, row.uid = mailbox.id, _free_uid(ground.index, mailbox, copy.uid)
+        row.m = copy.m
+    return row
+
+
 def _moved(
-    ground: Ground,
-    target: MailboxRow,
-    copy: Copy,
-    row: Row | None,
-    entry: Entry,
-    uid: int,
-    modseq: int,
-) -> Row | None:
-    """The row of a moved message in its mailbox; one that lost its row gets what the file says."""
+    ground: Ground, target: MailboxRow, row: Row, entry: Entry, uid: int, modseq: int
+) -> Row:
+    """The row of a moved message in its mailbox."""
     at = entry.below(ground.files.mailbox(target.folder)).lstat()
     return Row(
         target.id,
         _free_uid(ground.index, target, uid),
-        copy.base,
+        row.base,
         int(entry.fresh),
         entry.name,
-        copy.st,
-        row.m if row else copy.m,
-        row.email if row else copy.st,
-        row.flags if row else "",
-        row.keywords if row else "",
+        row.st,
+        row.m,
+        row.email,
+        row.flags,
+        row.keywords,
         modseq,
         at.st_mtime_ns,
         clock.now_us(),
         at.st_size,
-        row.sha256 if row else None,
+        row.sha256,
     )
 
 
@@ -193,7 +216,7 @@ def _put(ground: Ground, act: Put, journal: str, seq: int) -> None:
             try:
                 maildir.rename(files.root / "tmp" / item.tmp, wanted.below(path))
             except FileNotFoundError:
-                there = files.find(mailbox.folder, base)
+                there = ground.find(mailbox, base)[1]
                 if there is None:
                     continue
                 wanted = there
