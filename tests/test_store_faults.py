@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 
+from mtad.journal import disk
 from mtad.journal.writer import Journal
 from mtad.store import index, maildir
 from mtad.store.box import Box, Message
@@ -427,3 +428,23 @@ def test_a_message_whose_row_was_lost_gets_it_again(tmp_path: Path) -> None:
     assert set(found.keywords) == set(words)
     assert {m.uid: m.flags for m in box.messages("INBOX")}[uid] == "D"
     end(place, box)
+
+
+def test_a_letter_means_its_keyword_for_good(tmp_path: Path) -> None:
+    """Index and ``dovecot-keywords`` know a keyword before a file name has its letter."""
+    place = Place(tmp_path)
+    box = prepared(place)
+    synced: list[str] = []
+
+    def sync(fd: int) -> None:
+        os.fsync(fd)
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    with durable_index(place) as durable, mock.patch.object(disk, "fsync", sync):
+        box.owner.flags("INBOX", [1], ["Later"], [], actor="x")
+    assert synced == [str(place.maildir / "dovecot-keywords.mtad"), str(place.maildir)]
+    die(box)
+    put_back(place, durable)
+    with Index_open(place) as found:
+        assert "Later" in found.keywords(found.mailboxes["INBOX"])
+    place.journal.close_now()

@@ -66,7 +66,7 @@ class Ground:
     def marks(self, mailbox: MailboxRow, flags: str, words: tuple[str, ...]) -> str:
         """The letters of a file name for flags and keywords."""
         if set(words) - set(self.index.keywords(mailbox)):
-            with self.index.transaction():
+            with self.index.durably():  # no name may have a letter that means nothing
                 self.index.keyword_numbers(mailbox, words)
             keywords.save(self.index, mailbox, self.files.mailbox(mailbox.folder))
         return flags + self.index.letters(mailbox, words)
