@@ -448,3 +448,22 @@ def test_a_letter_means_its_keyword_for_good(tmp_path: Path) -> None:
     with Index_open(place) as found:
         assert "Later" in found.keywords(found.mailboxes["INBOX"])
     place.journal.close_now()
+
+
+def test_the_numbers_of_mailboxes_hold_after_a_power_cut(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with durable_index(place) as durable:
+        box = prepared(place)
+        box.owner.create("Empty", actor="x")
+        place.deliver()
+        box.owner.sync()
+        before = box.mailboxes()
+    die(box)
+    put_back(place, durable)
+    with Index_open(place) as found:
+        for one in before:
+            now = found.mailboxes[one.name]
+            assert (now.uidvalidity, now.objectid) == (one.uidvalidity, one.id)
+            assert now.uidnext >= one.uidnext
+            assert now.highestmodseq >= one.highestmodseq
+    place.journal.close_now()

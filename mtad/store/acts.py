@@ -33,7 +33,7 @@ class Ground:
         folder = known.folder if known else names.mailbox_folder(name)
         maildir.ensure(self.files.root, folder)
         if known is None:
-            with self.index.transaction():
+            with self.index.durably():
                 known = self.index.add_mailbox(name, folder, objectid)
                 keywords.load(self.index, known, self.files.mailbox(folder))
         return known

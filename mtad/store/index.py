@@ -90,6 +90,7 @@ class Index:
             mailbox.folder = os.fsdecode(values[2])
             if not self.was_clean:
                 mailbox.uidnext = mailbox.uid_reserved
+                mailbox.highestmodseq = self.modseq
                 mailbox.new_mtime = mailbox.cur_mtime = None
             self.mailboxes[mailbox.name] = mailbox
         self._keywords: dict[int, list[str]] = {}
@@ -206,7 +207,10 @@ class Index:
         self.applied[journal] = seq
 
     def add_mailbox(self, name: str, folder: str, objectid: int) -> MailboxRow:
-        """Index a mailbox; its UIDVALIDITY is above any this box has had (RFC 9051 2.3.1.1)."""
+        """Index a mailbox; its UIDVALIDITY is above any this box has had (RFC 9051 2.3.1.1).
+
+        To be done durably: whoever saw a UIDVALIDITY may count on it.
+        """
         validity = max(int(time.time()), self.meta("uidvalidity") + 1)
         self._set("uidvalidity", validity)
         cursor = self._db.execute(

@@ -84,14 +84,14 @@ class Notice:
         """Take in folders that came, forget those that went."""
         found = maildir.folders(self._files.root)
         known = {mailbox.folder: mailbox for mailbox in self._index.mailboxes.values()}
-        for name, folder in found.items():
-            if folder in known:
-                continue
-            objectid = self._desk.mint()
-            with self._index.transaction():
-                mailbox = self._index.add_mailbox(name, folder, objectid)
-                keywords.load(self._index, mailbox, self._files.mailbox(folder))
-            if not self._index.is_new:
+        came = {name: folder for name, folder in found.items() if folder not in known}
+        if came:
+            with self._index.durably():
+                for name, folder in came.items():
+                    mailbox = self._index.add_mailbox(name, folder, self._desk.mint())
+                    keywords.load(self._index, mailbox, self._files.mailbox(folder))
+        if not self._index.is_new:
+            for name in came:
                 self._note_mailbox(name, "appeared")
         for folder in known.keys() - set(found.values()):
             mailbox = known[folder]
