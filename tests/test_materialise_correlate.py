@@ -197,6 +197,7 @@ Original-Rcpt-To: bob@two.test
 Content-Type: text/rfc822-headers
 
 Message-ID: <lunch@one.test>
+Subject: Lunch
 --b--
 """
 
@@ -205,7 +206,7 @@ def test_an_abuse_report_is_on_the_message_or_else_on_its_own(bench: Bench) -> N
     alone = arrive(bench, FEEDBACK)
     (event,) = got(bench, alone)
     assert isinstance(event, ReportGot)
-    assert (event.what, event.summary, event.addr) == ("arf", "abuse", BOB)
+    assert (event.what, event.summary, event.addr) == ("arf", "abuse: Lunch", BOB)
     m = sent(bench, BOB)
     report = arrive(bench, FEEDBACK)
     (event,) = got(bench, m)
@@ -243,6 +244,30 @@ def test_a_flood_of_reports_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     for _ in range(5):
         arrive(bench, bounce(m, BOB))
     assert len(got(bench, m)) == 3
+
+
+ODD = (
+    "a@b..c",
+    "a@-",
+    "a@" + "x" * 300,
+    '"a b"@c',
+    "a@b@c",
+    "a@[1.2.3.4]",
+    r"a@\x{d800}",
+    "a@\u0130.c",
+)
+
+
+def test_no_address_in_a_report_troubles_the_log(bench: Bench) -> None:
+    m = sent(bench, BOB, "carl@two.test")
+    for address in ODD:
+        group = f"Final-Recipient: utf-8; {address}\nStatus: 5.1.1\nRemote-MTA: dns; {'h' * 900}\n"
+        arrive(
+            bench,
+            bounce(m, BOB).replace(b"Final-Recipient: rfc822; %b\n" % BOB.encode(), group.encode()),
+        )
+    assert [one.addr for one in got(bench, m)] == list(ODD)
+    assert bench.kinds()["audit.violation"] == 0
 
 
 @pytest.mark.parametrize("place", ["read", "_events"])

@@ -246,6 +246,21 @@ def test_causes_in_plain_words(status: str, en: str) -> None:
     assert en in words.cause(status).why.en
 
 
+@pytest.mark.parametrize(
+    ("reply", "why", "en"),
+    [
+        ("550 Mailbox full", "", "mailbox is full"),
+        ("550 blocked as spam", "timed out", "by its rules"),
+        ("", "no MX record for c.test", "(DNS)"),
+        ("550 no", "", "only by the words below"),
+    ],
+)
+def test_a_server_without_codes_is_taken_at_its_word(reply: str, why: str, en: str) -> None:
+    _, said, (_, group), _ = parts(build(report(Reported("b@c.test", "5.0.0", reply, why))))
+    assert en in " ".join(said.split())
+    assert group["Status"] == "5.0.0"
+
+
 def test_a_double_bounce_goes_to_another_and_says_why() -> None:
     whole, said, _, _ = parts(build(report(to="postmaster@example.org")))
     assert whole["To"] == "<postmaster@example.org>"

@@ -166,11 +166,6 @@ def test_a_report_by_the_book() -> None:
         hops=(("relay.example.net", "relay1"), ("mail.example.org", "0a03zkr000000")),
         receivers=("anna@example.org",),
         subject="Обед",
-        fields={
-            "reporting-mta": "dns; relay.example.net",
-            "original-envelope-id": "0a03zkr000000",
-            "arrival-date": "Mon, 2 Nov 2026 10:00:05 +0000",
-        },
     )
 
 
@@ -286,7 +281,7 @@ def test_an_abuse_report() -> None:
     assert report is not None
     assert (report.kind, report.what, report.reporter) == ("arf", "abuse", "example.net")
     assert [each.final for each in report.recipients] == ["bob@example.net", "carl@example.net"]
-    assert report.fields["source-ip"] == "192.0.2.5"
+    assert report.subject == "Обед"
     assert report.hops[1] == ("mail.example.org", "0a03zkr000000")
 
 

@@ -28,6 +28,8 @@ MAX_REPORTS = 50
 """Reports about one message that are recorded; a flood of them tells nothing more."""
 MAX_TWINS = 10
 """Messages with one Message-ID among which the recipient decides."""
+MAX_UNKNOWN = 10
+"""Recipients that are none of the message's, of which a report tells."""
 
 log = logging.getLogger("mtad.materialise")
 
@@ -134,7 +136,7 @@ def _about(known: Log, key: Key, m: int, seen: Seen, *, is_sure: bool) -> list[E
         if key.message_id:
             return None
         # The id is ours, so the message is, whoever the remote side passed it to.
-        found = [(0, told) for told in seen.report.recipients]
+        found = [(0, told) for told in seen.report.recipients[:MAX_UNKNOWN]]
     if _recorded(known, m, seen):
         return []
     if seen.report.kind in ("arf", "mdn"):
@@ -178,7 +180,7 @@ def _got(seen: Seen, m: int, n: int, told: Told | None) -> ReportGot:
         addr=told.final if told else "",
         actor="remote",
         what=report.kind,
-        summary=report.what or "no type",
+        summary=": ".join(filter(None, (report.what, report.subject))),
         report=ids.text(seen.m),
         reporter=report.reporter,
     )

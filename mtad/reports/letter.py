@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from mtad.reports import words
+from mtad.reports import phrases, words
 from mtad.reports.fields import date
 from mtad.reports.values import Report, Reported
 from mtad.reports.words import Said
@@ -61,7 +61,7 @@ def _recipient(report: Report, recipient: Reported, language: words.Language) ->
     if recipient.original and recipient.original != recipient.addr:
         yield indented(words.ALSO, original=safe(recipient.original))
     if report.what in ("failed", "delayed"):
-        cause = words.cause(recipient.status)
+        cause = words.cause(_status(recipient))
         domain = addr.rpartition("@")[2]
         yield indented(cause.why, domain=domain)
         if report.what == "failed":
@@ -76,6 +76,13 @@ def _recipient(report: Report, recipient: Reported, language: words.Language) ->
             yield indented(said, host=host)
             for line in spoken[:MAX_REPLY].splitlines():
                 yield 2 * _INDENT + safe(line)
+
+
+def _status(recipient: Reported) -> str:
+    """The status, or where it says nothing what the words stand for."""
+    if recipient.status[2:] not in ("", "0.0"):
+        return recipient.status
+    return f"5.{phrases.detail(recipient.reply or recipient.why)}"
 
 
 def _say(said: Said, language: words.Language, **values: str) -> str:

@@ -42,7 +42,6 @@ class Part:
     """A part that has none of its own; ``kind`` is its type in lower case."""
 
     kind: str
-    header: Block
     octets: bytes
     """The content, its transfer encoding undone."""
     charset: str = ""
@@ -111,7 +110,7 @@ def _walk(block: Block, entity: bytes, depth: int, left: list[int]) -> Iterator[
     kind = "text/plain" if kind.startswith("multipart/") else kind
     encoding = block.first(b"content-transfer-encoding").strip().lower()
     octets = _decoded(body[:MAX_CONTENT], encoding)
-    yield Part(kind, block, octets, parameters.get("charset", "").lower())
+    yield Part(kind, octets, parameters.get("charset", "").lower())
 
 
 def _split(body: bytes, boundary: bytes, most: int) -> Iterator[bytes]:

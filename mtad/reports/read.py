@@ -7,7 +7,7 @@ raises, and everything read is a stranger's claim: it may be wrong or forged.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -17,6 +17,7 @@ from mtad.reports.mime import MAX_HEADER, Part, normal, walk
 from mtad.reports.status_fields import (
     MAX_FIELDS,
     MAX_GROUPS,
+    MAX_NAME,
     Group,
     Told,
     address,
@@ -82,8 +83,6 @@ class Incoming:
     receivers: tuple[str, ...] = ()
     subject: str = ""
     what: str = ""
-    fields: Group = field(default_factory=dict)
-    """The fields about the whole message, names in lower case."""
 
 
 def read(message: bytes) -> Incoming | None:
@@ -190,7 +189,7 @@ def _incoming(
     )
     return Incoming(
         kind,
-        reporter,
+        reporter[:MAX_NAME],
         told,
         next(filter(None, map(message_id, ids)), ""),
         about.get("original-envelope-id", ""),
@@ -198,7 +197,6 @@ def _incoming(
         tuple(dict.fromkeys(a for name in _RECEIVERS for a in _addresses(block, name))),
         text(returned.first(b"subject")),
         what,
-        about,
     )
 
 

@@ -19,6 +19,10 @@ MAX_GROUPS = 200
 """Recipients of a report that are told of."""
 MAX_VALUE = 1000
 """Characters of a value that are kept."""
+MAX_ADDRESS = 320
+"""Characters of an address (RFC 5321 4.5.3.1 has 64 and 255 octets); a longer one is none."""
+MAX_NAME = 255
+"""Characters of a host's name."""
 
 Group = Mapping[str, str]
 """Values by name in lower case; of a repeated one the first."""
@@ -97,7 +101,7 @@ def recipient(group: Group) -> Told | None:
         status = phrases.status(diagnostic, delayed=action == "delayed")
     if not action and status:
         action = {"2": "delivered", "4": "delayed"}.get(status[0], "failed")
-    remote = untyped(group.get("remote-mta", ""))
+    remote = untyped(group.get("remote-mta", ""))[:MAX_NAME]
     return Told(final or original, original, action, status, diagnostic, remote)
 
 
@@ -105,10 +109,10 @@ def address(value: str) -> str:
     """The address in a typed one, ``rfc822; a@b`` (RFC 3464 2.1.2); ``""`` without one."""
     kind, semicolon, rest = value.partition(";")
     found = _ADDRESS.search(rest if semicolon else value)
-    if not found:
-        return ""
-    plain = found[0].rstrip(".")
-    return from_utf8_xtext(plain) if kind.strip().lower() == "utf-8" else plain
+    plain = found[0].rstrip(".") if found else ""
+    if kind.strip().lower() == "utf-8":
+        plain = from_utf8_xtext(plain)
+    return plain if len(plain) <= MAX_ADDRESS else ""
 
 
 def untyped(value: str) -> str:
