@@ -24,7 +24,9 @@ from mtad.directory.lookup import Directory
 from mtad.errors import MtadError, UsageError
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal
+from mtad.mailauth import keys
 from mtad.setup import dns, files, ports, quickstart
+from mtad.zone import Record
 from tracing.events import AdminChange
 
 SERVICES = {
@@ -133,21 +135,24 @@ def test_a_client_that_trusts_the_certificate_connects(site: Loaded) -> None:
     assert done == [True, True]
 
 
-def test_the_dkim_key_is_the_one_to_publish(tmp_path: Path) -> None:
+def test_the_dkim_keys_are_those_to_publish(tmp_path: Path) -> None:
     made = quickstart.create("you@example.org", tmp_path / "site", local=True)
-    [file] = (made.config.parent / "dkim").iterdir()
-    domain, _, selector = file.name.removesuffix(".pem").rpartition(".")
-    assert domain == "example.org"
-    key = load_pem_private_key(file.read_bytes(), None)
-    assert getattr(key, "key_size", 0) == 2048
-    [record] = [r for r in made.dns if r.name == f"{selector}._domainkey.example.org."]
-    published = record.value.replace('" "', "").strip('"')
-    assert published.startswith("v=DKIM1; k=rsa; p=MIIBIjANBg")
-    assert all(len(part) <= 255 for part in record.value.strip('"').split('" "'))
+    published = {}
+    for file in (made.config.parent / "dkim").iterdir():
+        domain, _, selector = file.name.removesuffix(".pem").rpartition(".")
+        assert domain == "example.org"
+        key = load_pem_private_key(file.read_bytes(), None)
+        [record] = [r for r in made.dns if r.name == f"{selector}._domainkey.example.org."]
+        assert record == keys.record(domain, selector, key)  # type: ignore[arg-type]
+        published[selector[0]] = record.value.replace('" "', "").strip('"')
+        assert all(len(part) <= 255 for part in record.value.strip('"').split('" "'))
+    assert published["m"].startswith("v=DKIM1; k=rsa; p=MIIBIjANBg")
+    assert published["e"].startswith("v=DKIM1; k=ed25519; p=")
 
 
 def test_what_to_publish_names_everything_a_domain_needs() -> None:
-    records = dns.records("example.org", "mx.example.net", "m1", "KEY")
+    key = Record("m1._domainkey.example.org.", "TXT", '"v=DKIM1"')
+    records = dns.records("example.org", "mx.example.net", [key])
     assert [(r.name, r.type) for r in records] == [
         ("example.org.", "MX"),
         ("mx.example.net.", "A"),

@@ -4,7 +4,6 @@ Secrets are written with mode 0600 in folders of mode 0700. ``Stage`` gives all 
 was made appears in its place only when everything was made, and else nothing is left.
 """
 
-import base64
 import contextlib
 import datetime
 import ipaddress
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mtad import clock
@@ -24,8 +23,6 @@ from mtad.errors import MtadError
 
 CERTIFICATE_DAYS = 3650
 """A self-signed certificate is replaced by hand, so it lasts."""
-DKIM_BITS = 2048
-"""RFC 8301 3.2: signers use at least 2048 bits."""
 MAX_COMMON_NAME = 64
 """Characters of a common name (RFC 5280 A.1); the names that count are the alternative ones."""
 
@@ -125,16 +122,7 @@ def certificate(hostname: str, *, local: bool) -> tuple[bytes, bytes]:
     return made.public_bytes(serialization.Encoding.PEM), _private(key)
 
 
-def dkim_key() -> tuple[bytes, str]:
-    """A key that signs mail, PEM, and its public half as DNS has it (RFC 6376 3.6.1)."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=DKIM_BITS)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return _private(key), base64.b64encode(public).decode("ascii")
-
-
-def _private(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

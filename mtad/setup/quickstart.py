@@ -17,7 +17,9 @@ from mtad.directory.key_changes import KeyChanges
 from mtad.directory.lookup import POSTMASTER
 from mtad.errors import UsageError
 from mtad.journal.command import command_journal
+from mtad.mailauth import rotation
 from mtad.setup import annotated, dns, files, ports
+from mtad.zone import Record
 
 SETTINGS = "mtad.toml"
 DEFAULT_FOLDER = Path("mtad-data")
@@ -33,7 +35,7 @@ class Made:
     address: str
     password: str
     ports: dict[str, int]
-    dns: list[dns.Record]
+    dns: list[Record]
 
 
 def create(
@@ -58,12 +60,11 @@ def create(
     host = _hostname(hostname or f"mail.{owner.domain}")
     chosen = ports.choose(first_port) if local else None
     settings = _settings(host, chosen)
-    selector = f"m{clock.now():%Y%m%d}"
     password = passwords.generate()
     mask = os.umask(0o077)
     try:
         with files.stage(folder, last=SETTINGS) as place:
-            public = _keys(place, host, owner.domain, selector, local=local)
+            _certificate(place, host, local=local)
             text = annotated.toml(settings, defaults_as_comments=True)
             files.write(place / SETTINGS, text.encode())
             loaded = config.load(place / SETTINGS)
@@ -71,12 +72,15 @@ def create(
             with command_journal(loaded.places) as journal:
                 changes = KeyChanges(loaded.places.state_db, journal, administrator())
                 changes.add_domain(owner.domain)
-                changes.add_keys(owner.domain, {"rsa-sha256": selector}, clock.now_us())
+                made = rotation.rotate(
+                    loaded, changes, owner.domain, (), signs_from=clock.now_us(), over=0
+                )
                 changes.add_box(str(owner), password)
                 postmaster = f"{POSTMASTER}@{owner.domain}"
                 changes.add_alias(postmaster, [str(owner)])
                 changes.set_postmaster(postmaster)
             repository.create(loaded.repository, loaded.beside(settings.backup.key_file))
+            dkim = [rotation.record(loaded, owner.domain, name) for name in made.made]
     finally:
         os.umask(mask)
     return Made(
@@ -86,7 +90,7 @@ def create(
         address=str(owner),
         password=password,
         ports=chosen or _ports(settings.listen),
-        dns=dns.records(owner.domain, host, selector, public),
+        dns=dns.records(owner.domain, host, dkim),
     )
 
 
@@ -110,20 +114,12 @@ def _ports(listen: config.Listen) -> dict[str, int]:
     return {service: int(getattr(listen, service)[0].rpartition(":")[2]) for service in ports.NEAR}
 
 
-def _keys(place: Path, hostname: str, domain: str, selector: str, *, local: bool) -> str:
-    """Certificate, TLS key and DKIM key; returns the DKIM key's public half."""
+def _certificate(place: Path, hostname: str, *, local: bool) -> None:
+    """Certificate and TLS key."""
     tls = config.Tls()
     certificate, key = files.certificate(hostname, local=local)
     files.write(place / tls.certificate, certificate)
     files.write(place / tls.key, key)
-    private, public = files.dkim_key()
-    files.write(place / dkim_file(domain, selector), private)
-    return public
-
-
-def dkim_file(domain: str, selector: str) -> str:
-    """Where a DKIM key lies, relative to the settings file."""
-    return f"dkim/{domain}.{selector}.pem"
 
 
 def _data(places: where.Places) -> None:
