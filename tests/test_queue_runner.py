@@ -16,6 +16,7 @@ from mtad.queue.entries import Place
 from mtad.queue.schedule import HOUR, MINUTE
 from tests.dialog import until
 from tests.queue_yard import ALICE, Yard, later, never, yard
+from tracing import ids
 from tracing.states import State
 
 
@@ -61,6 +62,13 @@ async def test_what_was_said_with_a_message_goes_along(site: Yard) -> None:
     assert one.content == b"Received: x\n\nhi\n", "our Return-Path stays here (RFC 5321 4.4)"
     mail = one.mail
     assert (mail.ret, mail.envid, mail.smtputf8, mail.requiretls) == ("HDRS", "e+41", True, True)
+
+
+async def test_a_message_without_an_envelope_id_has_its_own(site: Yard) -> None:
+    m = await site.send("b@there.test")
+    await site.settle()
+    (one,) = site.courier.carried
+    assert one.mail.envid == ids.text(m)
 
 
 async def test_recipients_are_tried_by_destination_and_reverse_path(site: Yard) -> None:

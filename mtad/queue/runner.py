@@ -25,6 +25,7 @@ from mtad.queue.outcomes import Settled, settle
 from mtad.queue.reporting import Reporter
 from mtad.queue.schedule import Schedule
 from mtad.reports.words import What
+from tracing import ids
 from tracing.events import Event
 from tracing.sending import QueueAdd, QueueHold
 
@@ -217,7 +218,8 @@ class Runner:
             smtputf8=letter.smtputf8,
             requiretls=letter.requiretls,
             ret=letter.ret,
-            envid=letter.envid,
+            # Without one of the sender's, ours comes back in reports and names the message.
+            envid=letter.envid or ids.text(letter.m),
         )
 
     # ---------------------------------------------------------------- outcomes
