@@ -8,6 +8,7 @@ would do.
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from mtad.config import Loaded
 from mtad.errors import Exit, Locked, MtadError, Unreachable
 from mtad.journal import frame
 from mtad.journal.command import command_journal
+from mtad.journal.content import path_of
 from mtad.journal.reader import Reader
 from mtad.materialise.worker import Worker
 from mtad.store import reading
@@ -32,24 +34,26 @@ from tracing.log import Busy
 
 LOOKS = 4
 PAUSE_SECONDS = 0.5
+OVERDUE_SECONDS = 3 * 3600
+"""How long the queue may take, once it runs, to give up what had to be given up before."""
 SHOWN = 1000
 """Violations that are printed and logged one by one."""
 
 
 def violations(loaded: Loaded) -> list[books.Violation]:
     """Everything without explanation. Raises MtadError when the facts cannot be had."""
-    places = loaded.places
-    found = _look(places)
+    found = _look(loaded)
     for _ in range(LOOKS - 1):
         if not found:
             break
         time.sleep(PAUSE_SECONDS)
-        again = set(_look(places))
+        again = set(_look(loaded))
         found = [one for one in found if one in again]
     return found
 
 
-def _look(places: Places) -> list[books.Violation]:
+def _look(loaded: Loaded) -> list[books.Violation]:
+    places = loaded.places
     applied = _applied(places)
     frames = list(_frames(places))
     log = LogFacts(places.log)
@@ -61,6 +65,9 @@ def _look(places: Places) -> list[books.Violation]:
             applied=applied,
             breaks=log.breaks(),
             known=log.known,
+            handed=log.handed(),
+            has_content=lambda m: path_of(places, m).exists(),
+            overdue=_overdue(loaded),
         )
         return books.violations(facts)
     finally:
@@ -85,17 +92,41 @@ def _applied(places: Places) -> dict[str, int]:
         worker.close()
 
 
+def _overdue(loaded: Loaded) -> int:
+    """Before when mail must have been accepted to have left the queue; 0 when nobody runs it."""
+    try:
+        status = control.ask(loaded.places.socket("mta"), "status", seconds=10)
+    except Unreachable:
+        return 0
+    if not status["queue"]["loaded"] or status["uptime_seconds"] < OVERDUE_SECONDS:
+        return 0
+    hours = loaded.config.queue.give_up_after_hours
+    return clock.now_us() - round((hours * 3600 + OVERDUE_SECONDS) * 1_000_000)
+
+
 def _frames(places: Places) -> Iterator[books.Frame]:
     """What the journals still hold of accepted messages."""
     for folder in sorted(places.journal.glob("*/")):
+        kept = _first_kept(folder)
         reader = Reader(folder)
         try:
             for one in reader.frames(0):
                 content = one.meta.content
                 links = [link.st for link in one.meta.links]
-                yield books.Frame(folder.name, one.seq, content.m if content else 0, links)
+                m = content.m if content else 0
+                is_here = content is not None and content.inline and one.seq >= kept
+                yield books.Frame(folder.name, one.seq, m, links, is_here)
         finally:
             reader.close()
+
+
+def _first_kept(folder: Path) -> int:
+    """The first frame of a journal that no writer may put another one in the place of."""
+    reader = Reader(folder, finished=False)
+    try:
+        return next((one.seq for one in reader.frames(0)), sys.maxsize)
+    finally:
+        reader.close()
 
 
 def _boxes(places: Places, log: LogFacts) -> Iterator[books.Box]:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,19 @@ from typing import Any
 import pytest
 
 from tests.tracing_events import AT, DECEMBER, Mail, mint
-from tracing import audit, events, ids
-from tracing.audit import Box, Break, Copy, Facts, Fate, File, Frame, Indexed, Message
+from tracing import audit, events, ids, sending
+from tracing.audit import (
+    Box,
+    Break,
+    Copy,
+    Facts,
+    Fate,
+    File,
+    Frame,
+    Handed,
+    Indexed,
+    Message,
+)
 from tracing.facts import LogFacts
 from tracing.log import Applied, Recorder
 from tracing.states import State
@@ -38,6 +50,8 @@ def found(**changed: Any) -> list[str]:
         "applied": {"mta-0": 4},
         "known": known,
     }
+    if "has_content" in changed:
+        changed["has_content"] = changed["has_content"].__contains__
     return [str(one) for one in audit.violations(Facts(**{**facts, **changed}))]
 
 
@@ -49,6 +63,15 @@ def test_balanced_books() -> None:
 
 def fate(**changed: Any) -> dict[str, Any]:
     return {"messages": [Message(M, 1, [replace(FATE, **changed)])], "frames": []}
+
+
+WAITS = Fate(1, "b@y.org", State.DEFERRED, remote=True, at=50, next_try=90)
+
+
+def waits(**changed: Any) -> dict[str, Any]:
+    """A recipient elsewhere whose message has a content file."""
+    fate = replace(WAITS, **changed)
+    return {"messages": [Message(M, 1, [fate])], "frames": [], "boxes": [], "has_content": {M}}
 
 
 def box(**changed: Any) -> dict[str, Any]:
@@ -65,6 +88,16 @@ def box(**changed: Any) -> dict[str, Any]:
         (fate(state=State.QUEUED), "is queued, but no journal holds the message"),
         (fate(state=State.DEFERRED), "is deferred, but no journal holds the message"),
         (fate(state=State.REFUSED), "was accepted, but is refused"),
+        (waits() | {"has_content": {5}}, "waits in the queue, but is nowhere to be read"),
+        (
+            waits() | {"has_content": {5}, "frames": [replace(FRAME, links=[])]},
+            "waits in the queue, but is nowhere to be read",
+        ),
+        (waits(next_try=0), "is deferred, but has no time to be tried at"),
+        (waits() | {"overdue": 51}, "is deferred, though it had to be given up by now"),
+        ({"handed": [Handed(M, 1, State.DEFERRED, 1)]}, "taken by another server, but is deferred"),
+        ({"handed": [Handed(M, 1, State.RELAYED, 0)]}, "is relayed, but no server said that"),
+        ({"handed": [Handed(M, 1, State.RELAYED, 2)]}, "was handed over 2 times"),
         (fate(st=0, copy=None), "no stored copy is recorded"),
         (fate(copy=replace(COPY, m=5)), "which is recorded as message"),
         (fate(copy=replace(COPY, box="b@x.org")), "in b@x.org"),
@@ -108,6 +141,11 @@ def test_what_is_on_its_way_balances() -> None:
     queued = Message(M, 1, [replace(FATE, state=State.QUEUED, st=0, copy=None)])
     assert found(messages=[queued], boxes=[]) == []
     assert found(**box(index=[])) == []
+    assert found(**waits()) == []
+    assert found(**waits(state=State.HELD, next_try=0) | {"overdue": 51}) == []
+    in_journal = {"has_content": set(), "frames": [replace(FRAME, links=[], has_message=True)]}
+    assert found(**waits() | in_journal) == []
+    assert found(handed=[Handed(M, 1, State.RELAYED, 1)]) == []
     twice = Message(M, 2, [FATE, Fate(2, "a@x.org", State.DUPLICATE)])
     assert found(messages=[twice]) == []
 
@@ -200,3 +238,52 @@ def test_a_lost_row_is_noticed(log: Any) -> None:
     (told,) = audited(read())
     assert ids.text(mails[-1].m) in told
     assert "no stored copy is recorded" in told
+
+
+def test_the_log_tells_of_recipients_elsewhere(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    mail = Mail(mint(), to=("a@y.org", "b@y.org", "c@y.org"))
+    add = [
+        sending.QueueAdd(at=AT, trace=mail.m, n=n, addr=addr, next_try=AT + n)
+        for n, addr in enumerate(mail.to, 1)
+    ]
+    taken = [
+        sending.OutDelivered(at=AT, trace=mail.m, n=n, addr=mail.to[n - 1], attempt=1)
+        for n in (1, 2, 2)
+    ]
+    recorder.apply([Applied("mta-0", 1, 0, [*mail.begin(), *mail.accept(), *add, *taken])])
+    recorder.close()
+    with closing(LogFacts(tmp_path)) as facts:
+        (message,) = facts.messages()
+        assert [(one.remote, one.at, one.next_try) for one in message.fates] == [
+            (True, AT, 0),
+            (True, AT, 0),
+            (True, AT, AT + 3),
+        ]
+        assert sorted((one.n, one.state, one.times) for one in facts.handed()) == [
+            (1, State.RELAYED, 1),
+            (2, State.RELAYED, 2),
+        ]
+    with sqlite3.connect(tmp_path / "2026-11.db") as link:
+        link.execute("UPDATE rcpt SET status=? WHERE n=3", (int(State.RELAYED),))
+        link.execute("UPDATE rcpt SET status=? WHERE n=1", (int(State.QUEUED),))
+    link.close()
+    with closing(LogFacts(tmp_path)) as facts:
+        assert sorted((one.n, one.state, one.times) for one in facts.handed()) == [
+            (1, State.QUEUED, 1),
+            (2, State.RELAYED, 2),
+            (3, State.RELAYED, 0),
+        ]
+
+
+def test_a_message_made_here_has_its_fates(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    mail = Mail(mint())
+    accept = mail.accept()[0]
+    fields = {name: getattr(accept, name) for name in accept.__struct_fields__}
+    made = events.MailMade(**fields, rel="dsn")
+    recorder.apply([Applied("mta-0", 1, 0, [made, *mail.deliver()])])
+    recorder.close()
+    with closing(LogFacts(tmp_path)) as facts:
+        (message,) = facts.messages()
+        assert (message.promised, len(message.fates)) == (1, 1)

@@ -27,13 +27,20 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """An accepted recipient in the log, with the stored copy that its row names."""
+    """An accepted recipient in the log, with the stored copy that its row names.
+
+    One elsewhere is ``remote``; ``at`` is its acceptance and ``next_try`` when it is due again,
+    in microseconds.
+    """
 
     n: int
     addr: str
     state: State
     st: int = 0
     copy: Copy | None = None
+    remote: bool = False
+    at: int = 0
+    next_try: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +84,26 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame a journal still holds: the message it made ours, the copies it placed."""
+    """A frame a journal still holds: the message it made ours, the copies it placed.
+
+    ``has_message`` tells that the message's octets are in it, safe from being overwritten.
+    """
 
     journal: str
     seq: int
     m: int = 0
     links: Sequence[int] = ()
+    has_message: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A recipient that the log says another server took, ``times`` by its events, 0 for never."""
+
+    m: int
+    n: int
+    state: State
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,11 @@ class Break:
 
 @dataclass(slots=True)
 class Facts:
-    """What is compared. ``known`` looks stored copies up in the log, gone ones too."""
+    """What is compared. ``known`` looks stored copies up in the log, gone ones too.
+
+    ``has_content`` tells whether a message has a content file. Mail for elsewhere accepted
+    before ``overdue``, in microseconds, has been given up by now or someone holds it.
+    """
 
     messages: Iterable[Message] = ()
     boxes: Iterable[Box] = ()
@@ -104,6 +129,9 @@ class Facts:
     applied: Mapping[str, int] = field(default_factory=dict)
     breaks: Iterable[Break] = ()
     known: Callable[[Sequence[int]], Mapping[int, Copy]] = lambda sts: {}
+    handed: Iterable[Handed] = ()
+    has_content: Callable[[int], bool] = lambda m: False
+    overdue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +148,28 @@ class Violation:
 def violations(facts: Facts) -> list[Violation]:
     """Everything that does not balance; an empty list is the proof that all does."""
     held: set[int] = set()
-    found = list(_of_frames(facts, held))
+    readable: set[int] = set()
+    found = list(_of_frames(facts, held, readable))
     accepted: set[int] = set()
     for message in facts.messages:
         if message.promised is not None and message.m in held:
             accepted.add(message.m)
         found += _of_message(message, held)
+        found += _of_queue(message, facts, readable)
     for m in sorted(held - accepted):
         text = f"message {ids.text(m)} is in a journal that was applied, but not in the log"
         found.append(Violation(text, m))
     for box in facts.boxes:
         found += _of_box(box, facts)
+    found += [violation for one in facts.handed for violation in _of_handed(one)]
     for one in facts.breaks:
         which = f"events {one.first} to {one.last}"
         found.append(Violation(f"the log of {one.month} is not as it was written: {which}"))
     return found
 
 
-def _of_frames(facts: Facts, held: set[int]) -> Iterator[Violation]:
-    """Frames that were not applied, and copies the log does not know; fills ``held``."""
+def _of_frames(facts: Facts, held: set[int], readable: set[int]) -> Iterator[Violation]:
+    """Frames that were not applied, and copies the log does not know; fills the sets."""
     for frame in facts.frames:
         if frame.seq > facts.applied.get(frame.journal, 0):
             yield Violation(
@@ -147,6 +178,8 @@ def _of_frames(facts: Facts, held: set[int]) -> Iterator[Violation]:
             continue
         if frame.m:
             held.add(frame.m)
+        if frame.has_message:
+            readable.add(frame.m)
         known = facts.known(frame.links) if frame.links else {}
         for st in frame.links:
             if st not in known:
@@ -172,7 +205,7 @@ def _of_message(message: Message, held: set[int]) -> Iterator[Violation]:
         )
     for fate in message.fates:
         whose = f"recipient {fate.n} of message {shown} ({fate.addr})"
-        if fate.state.is_open and message.m not in held:
+        if fate.state.is_open and not fate.remote and message.m not in held:
             text = f"{whose} is {fate.state.word}, but no journal holds the message"
             yield Violation(text, message.m)
         elif not fate.state.is_open and not fate.state.is_final:
@@ -187,6 +220,33 @@ def _of_message(message: Message, held: set[int]) -> Iterator[Violation]:
                     f"message {ids.text(copy.m)} in {copy.box}",
                     message.m,
                 )
+
+
+def _of_queue(message: Message, facts: Facts, readable: set[int]) -> Iterator[Violation]:
+    """What waits to leave is there to be sent, and has a time to be sent at."""
+    waiting = [fate for fate in message.fates if fate.remote and fate.state.is_open]
+    shown = ids.text(message.m)
+    if waiting and message.m not in readable and not facts.has_content(message.m):
+        yield Violation(f"message {shown} waits in the queue, but is nowhere to be read", message.m)
+    for fate in waiting:
+        if fate.state is State.HELD:
+            continue
+        whose = f"recipient {fate.n} of message {shown} ({fate.addr}) is {fate.state.word}"
+        if not fate.next_try:
+            yield Violation(f"{whose}, but has no time to be tried at", message.m)
+        elif fate.at < facts.overdue:
+            yield Violation(f"{whose}, though it had to be given up by now", message.m)
+
+
+def _of_handed(one: Handed) -> Iterator[Violation]:
+    """What another server took is over, has its proof, and was handed over once."""
+    whose = f"recipient {one.n} of message {ids.text(one.m)}"
+    if one.state is not State.RELAYED:
+        yield Violation(f"{whose} was taken by another server, but is {one.state.word}", one.m)
+    if not one.times:
+        yield Violation(f"{whose} is {one.state.word}, but no server said that it took it", one.m)
+    elif one.times > 1:
+        yield Violation(f"{whose} was handed over {one.times} times", one.m)
 
 
 def _of_box(box: Box, facts: Facts) -> Iterator[Violation]:

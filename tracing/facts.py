@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tracing import addresses, chain, ids, months
-from tracing.audit import Break, Copy, Fate, Message
+from tracing.audit import Break, Copy, Fate, Handed, Message
 from tracing.codec import ASIDE
 from tracing.states import State
 
@@ -18,7 +18,7 @@ _COPY = (
 )
 
 
-_Row = tuple[int, int, str, str, int, int | None]
+_Row = tuple[int, int, str, str, int, int | None, int, int | None, int | None]
 
 
 class LogFacts:
@@ -46,9 +46,10 @@ class LogFacts:
                 )
             )
             rows = link.execute(
-                "SELECT msg, n, local, rname, status, st FROM rcpt JOIN addr ON addr.id=addr "
-                "JOIN dom ON dom.id=addr.dom WHERE n<? AND (status<? OR msg IN "
-                "(SELECT id FROM msg WHERE sha256 IS NOT NULL)) ORDER BY msg, n",
+                "SELECT msg, n, local, rname, status, st, params IS NOT NULL, rcpt.ts, next_try "
+                "FROM rcpt JOIN addr ON addr.id=addr JOIN dom ON dom.id=addr.dom "
+                "WHERE n<? AND (status<? OR msg IN (SELECT id FROM msg WHERE sha256 IS NOT NULL)) "
+                "ORDER BY msg, n",
                 (ASIDE, int(State.REFUSED)),
             )
             part: list[tuple[int, list[_Row]]] = []
@@ -68,10 +69,33 @@ class LogFacts:
         known = self.known([row[5] for _, rows in part for row in rows if row[5]])
         for m, rows in part:
             fates = [
-                Fate(n, _address(local, rname), State(status), st or 0, known.get(st or 0))
-                for _, n, local, rname, status, st in rows
+                Fate(
+                    n,
+                    _address(local, rname),
+                    State(status),
+                    st or 0,
+                    known.get(st or 0),
+                    bool(remote),
+                    at or 0,
+                    next_try or 0,
+                )
+                for _, n, local, rname, status, st, remote, at, next_try in rows
             ]
             yield Message(m, promised.pop(m, None), fates)
+
+    def handed(self) -> Iterator[Handed]:
+        """Recipients that another server took, by their state, their events, or both."""
+        for link in self._links.values():
+            rows = link.execute(
+                "WITH told AS (SELECT trace, n, count(*) AS times FROM ev WHERE kind=(SELECT id "
+                "FROM str WHERE s='out.delivered') GROUP BY trace, n) "
+                "SELECT msg, rcpt.n, status, coalesce(times, 0) FROM rcpt LEFT JOIN told "
+                "ON trace=msg AND told.n=rcpt.n "
+                "WHERE times IS NOT NULL OR (status=? AND params IS NOT NULL)",
+                (int(State.RELAYED),),
+            )
+            for m, n, status, times in rows:
+                yield Handed(m, n, State(status), times)
 
     def boxes(self) -> list[str]:
         """Every box that has living copies."""
