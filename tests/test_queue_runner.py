@@ -11,7 +11,7 @@ from mtad.delivery import holds
 from mtad.delivery.route import Accepted
 from mtad.journal.errors import JournalFull
 from mtad.journal.frame import MAX_BODY
-from mtad.queue import runner as running
+from mtad.queue import ledger
 from mtad.queue.entries import Place
 from mtad.queue.schedule import HOUR, MINUTE
 from tests.dialog import until
@@ -202,7 +202,7 @@ async def test_an_outcome_is_durable_before_the_entry_goes(
 async def test_a_full_journal_delays_and_loses_nothing(
     site: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(ledger, "RETRY_SECONDS", 0.001)
     commit, tries = site.journal.commit, list[int]()
 
     async def full(meta: Any, body: bytes = b"") -> int:

@@ -93,11 +93,17 @@ def queue_again(event: sending.QueueRelease | sending.QueueRetry, home: Home) ->
 
 
 def queue_redirect(event: sending.QueueRedirect, home: Home) -> None:
-    """It goes to another address; the one that was accepted stays known."""
+    """It goes to another address, and the one that was accepted stays known.
+
+    Where that is one of ours, a message of its own goes there in its place.
+    """
     found = _row(event, home)
     if not found or not event.addr or not State(found[1].status).is_open:
         return
     message, row = found
+    if not event.next_try:
+        _put(message, row, event.at, State.REPLACED)
+        return
     if "was" not in _from_json(row.params or "{}"):
         _mark(row, was=event.was)
     if row.status == State.HELD:

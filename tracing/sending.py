@@ -73,7 +73,10 @@ class QueueBounce(Event, frozen=True, kw_only=True, tag="queue.bounce"):
 
 @declare("redirected from {was} to {addr} by {actor}")
 class QueueRedirect(Event, frozen=True, kw_only=True, tag="queue.redirect"):
-    """A queued recipient has another address from here on; ``addr`` is the new one."""
+    """A queued recipient has another address from here on; ``addr`` is the new one.
+
+    Due at ``next_try``, microseconds; 0 when a message of its own goes to an address of ours.
+    """
 
     was: str
     next_try: int

@@ -42,6 +42,7 @@ _ENDS = frozenset(
         sending.QueueExpire,
         sending.QueueDrop,
         sending.QueueBounce,
+        sending.QueueRedirect,
     }
 )
 """Events with which a recipient elsewhere may be the last one of its message."""

@@ -61,6 +61,16 @@ class Bodies:
             raise NotReadable("its content file is gone")
         return found
 
+    async def octets(self, m: int) -> bytes:
+        """A message as it is stored, however long. Raises NotReadable."""
+        content = await self.get(m)
+        if isinstance(content, bytes):
+            return content
+        try:
+            return await asyncio.to_thread(content.read_bytes)
+        except OSError as error:
+            raise NotReadable(f"its content file: {error.strerror or error}") from error
+
     async def _ask_for(self, m: int) -> None:
         """Let the log role make the content file."""
         try:

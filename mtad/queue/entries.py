@@ -293,8 +293,11 @@ def _again(
 
 
 def _redirected(entries: Entries, entry: Entry, event: sending.QueueRedirect) -> None:
-    entry.addr = event.addr
-    entries.set_due(entry, event.next_try)
+    if event.next_try:
+        entry.addr = event.addr
+        entries.set_due(entry, event.next_try)
+    else:
+        entries.remove(entry)
 
 
 def _deferred(entries: Entries, entry: Entry, event: sending.OutDeferred) -> None:

@@ -16,15 +16,14 @@ from mtad import clock
 from mtad.delivery.framing import Envelope
 from mtad.delivery.local import Barrier, Delivery
 from mtad.journal.errors import JournalBroken, JournalFull
-from mtad.journal.frame import Meta, raw
 from mtad.outbound.attempt import Courier, Mail, Outcome, Recipient
 from mtad.queue.agenda import Agenda
 from mtad.queue.bodies import Bodies, NotReadable, to_send
 from mtad.queue.entries import Entries, Entry, Letter
-from mtad.queue.outcomes import Settled, settle
+from mtad.queue.ledger import PatientLedger
+from mtad.queue.outcomes import settle
 from mtad.queue.reporting import Reporter
 from mtad.queue.schedule import Schedule
-from mtad.reports.words import What
 from tracing import ids
 from tracing.events import Event
 from tracing.sending import QueueAdd, QueueHold
@@ -33,8 +32,6 @@ log = logging.getLogger("mtad.queue")
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether a destination has room, or the journal, that had none."""
-RETRY_SECONDS = 1.0
-"""Between tries to make an outcome durable."""
 
 
 class Runner:
@@ -64,8 +61,7 @@ class Runner:
         self.entries = Entries(self._due)
         self.bodies = bodies
         self._journal = journal
-        self._delivery = delivery
-        self._reporter = reporter
+        self._ledger = PatientLedger(journal, delivery, reporter, self.apply)
         self._now = now
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,7 +199,7 @@ class Runner:
             for entry, outcome in zip(batch, outcomes, strict=True)
         ]
         self.delivered += sum(outcome.kind == "delivered" for outcome in outcomes)
-        await self.finish(settled, now)
+        await self._ledger.finish(settled, now)
 
     async def _mail(self, letter: Letter, sender: str) -> Mail:
         """The message for the courier. Raises NotReadable."""
@@ -221,51 +217,6 @@ class Runner:
             # Without one of the sender's, ours comes back in reports and names the message.
             envid=letter.envid or ids.text(letter.m),
         )
-
-    # ---------------------------------------------------------------- outcomes
-
-    async def finish(self, settled: Sequence[Settled], now: int) -> None:
-        """Make what became of one message's recipients durable, then do it to the queue.
-
-        First what nobody is told of, for it is ready; then each kind of report with the
-        recipients it is about.
-        """
-        plain = [one for one in settled if one.what is None]
-        if plain:
-            await self._commit([event for one in plain for event in one.events])
-        reports: dict[What, list[Settled]] = {}
-        for one in settled:
-            if one.what is not None:
-                reports.setdefault(one.what, []).append(one)
-        for what, told in reports.items():
-            made = await self._reporter.make(what, told, now)
-            if isinstance(made, tuple):
-                await self._commit_report(*made)
-            else:
-                await self._commit(made)
-
-    async def _commit(self, events: Sequence[Event]) -> None:
-        meta = Meta(events=tuple(map(raw, events)))
-        while True:
-            try:
-                await self._journal.commit(meta)
-                break
-            except (JournalFull, JournalBroken) as error:
-                await self._wait_for_journal(error)
-        self.apply(events)
-
-    async def _commit_report(self, envelope: Envelope, octets: bytes) -> None:
-        while True:
-            try:
-                await self._delivery.accept(envelope, [octets])
-                break
-            except (JournalFull, JournalBroken, OSError) as error:
-                await self._wait_for_journal(error)
-        self.apply(envelope.before)
-
-    async def _wait_for_journal(self, error: Exception) -> None:
-        log.warning("an outcome cannot be written down yet: %s", error)
-        await asyncio.sleep(RETRY_SECONDS)
 
 
 def _later(batch: Sequence[Entry], why: str) -> Sequence[Outcome]:

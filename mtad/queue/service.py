@@ -1,17 +1,22 @@
 """The queue of a process, put together: runner, courier, reports, and what can be asked of it."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
+from mtad import clock
 from mtad.config import Loaded
-from mtad.control import Answer
+from mtad.control import Answer, Verb
 from mtad.delivery import holds
 from mtad.delivery.local import Delivery
 from mtad.directory.lookup import Directory
 from mtad.directory.transports import TransportTable
+from mtad.errors import MtadError
 from mtad.journal.writer import Journal
 from mtad.outbound.courier import OutboundCourier, surroundings
+from mtad.queue.acts import ACTS, Act, Acts, Order
 from mtad.queue.bodies import Bodies
+from mtad.queue.ledger import Ledger
 from mtad.queue.loading import Loader
 from mtad.queue.reporting import Reporter
 from mtad.queue.runner import Runner
@@ -46,6 +51,14 @@ class QueueService:
             schedule=schedule(loaded),
         )
         self._loader = Loader(self.runner, loaded.places)
+        self._acts = Acts(
+            self.runner.entries,
+            Ledger(journal, delivery, self._reporter, self.runner.apply),
+            bodies,
+            directory,
+            self._new_id,
+            clock.now_us,
+        )
         delivery.on_queued = self.runner.take
         self._obey(loaded)
 
@@ -84,6 +97,24 @@ class QueueService:
         await self.runner.stop(STOP_SECONDS)
         self._courier.close()
         self._loader.close()
+
+    def verbs(self) -> dict[str, Verb]:
+        """What an operator may ask for: ``queue.hold`` and the like."""
+        return {f"queue.{act}": partial(self._act, act) for act in ACTS}
+
+    async def _act(self, act: Act, request: Answer) -> Answer:
+        """``entries`` (message and number), ``actor``, and what the act takes: ``why``, ``to``."""
+        if not self._loader.is_done.is_set():
+            raise MtadError("the queue is still being loaded; ask again in a moment")
+        order = Order(
+            act,
+            str(request.get("actor") or "admin:socket"),
+            str(request.get("why") or ""),
+            str(request.get("to") or ""),
+        )
+        keys = [(int(m), int(n)) for m, n in request["entries"]]
+        done = await self._acts.do(order, keys)
+        return {"done": done.done, "busy": done.busy, "gone": done.gone, "unfit": done.unfit}
 
     def status(self) -> Answer:
         """How the queue stands."""
