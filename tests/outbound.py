@@ -15,6 +15,7 @@ from mtad.outbound.courier import OutboundCourier
 from mtad.outbound.delivery import Surroundings
 from mtad.outbound.own import OwnAddresses
 from mtad.outbound.security import Contexts
+from mtad.outbound.sts_cache import StsCache
 from tracing.event import Event
 
 HOSTNAME = "mx.local.test"
@@ -101,6 +102,7 @@ async def sender(
     *transports: Transport,
     ca_file: Path | None = None,
     listening: Sequence[str] = (),
+    sts: StsCache | None = None,
     **settings: Any,
 ) -> AsyncIterator[Sender]:
     """A courier with these settings of ``[outbound]``; everything it opened is closed after."""
@@ -108,9 +110,8 @@ async def sender(
     clock = [1000.0]
     ids = itertools.count(1_000_000)
     table = list(transports)
-    around = Surroundings(
-        HOSTNAME, Outbound(**settings), resolver, Contexts(ca_file), OwnAddresses(listening)
-    )
+    own = OwnAddresses(listening)
+    around = Surroundings(HOSTNAME, Outbound(**settings), resolver, Contexts(ca_file), own, sts)
     courier = OutboundCourier(
         around, lambda: Transports(table), lambda: next(ids), monotonic=lambda: clock[0]
     )

@@ -97,17 +97,16 @@ async def test_addresses_take_turns() -> None:
         {("a.test", "A"): ("192.0.2.1", "192.0.2.2"), ("a.test", "AAAA"): ("2001:db8::1",)}
     )
     both = ("ipv4", "ipv6")
-    assert await hosts.addresses(names, "a.test", both) == (
-        ["192.0.2.1", "2001:db8::1", "192.0.2.2"],
-        False,
-    )
-    assert (await hosts.addresses(names, "a.test", both[::-1]))[0][0] == "2001:db8::1"
-    assert (await hosts.addresses(names, "a.test", ("ipv6",)))[0] == ["2001:db8::1"]
+    found = await hosts.addresses(names, "a.test", both)
+    assert found.ips == ["192.0.2.1", "2001:db8::1", "192.0.2.2"]
+    assert not found.secure
+    assert (await hosts.addresses(names, "a.test", both[::-1])).ips[0] == "2001:db8::1"
+    assert (await hosts.addresses(names, "a.test", ("ipv6",))).ips == ["2001:db8::1"]
 
 
 async def test_one_family_that_is_not_known_does_not_stop_the_other() -> None:
     names = Names({("a.test", "A"): ("192.0.2.1",), ("a.test", "AAAA"): DnsError("timeout")})
-    assert (await hosts.addresses(names, "a.test", ("ipv4", "ipv6")))[0] == ["192.0.2.1"]
+    assert (await hosts.addresses(names, "a.test", ("ipv4", "ipv6"))).ips == ["192.0.2.1"]
     names.records["a.test", "A"] = ()
     with pytest.raises(DnsError):
         await hosts.addresses(names, "a.test", ("ipv4", "ipv6"))

@@ -127,7 +127,9 @@ class OutTls(Event, frozen=True, kw_only=True, tag="out.tls"):
 
     ``policy`` is none, opportunistic, mta-sts, dane, required; ``verdict`` says what the
     certificate proved (trusted, self-signed, wrong name, expired, dane match ...) or what failed;
-    ``version`` and ``cipher`` are empty where there is no TLS.
+    ``version`` and ``cipher`` are empty where there is no TLS. The rest is for the reports of RFC
+    8460: the recipients' ``domain``, the address sent from, the result type of a ``failure``, and
+    the policy's own words.
     """
 
     cn: int
@@ -135,6 +137,10 @@ class OutTls(Event, frozen=True, kw_only=True, tag="out.tls"):
     verdict: str
     version: str = ""
     cipher: str = ""
+    domain: str = ""
+    source: str = ""
+    failure: str = ""
+    rules: tuple[str, ...] = ()
 
 
 @declare("{host} took it: {reply}", Outcome.OK)

@@ -4,6 +4,7 @@ For connections that go on whatever the certificate is: the log should say what 
 certificate decides, OpenSSL verifies it during the handshake.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -29,10 +30,18 @@ class Authorities:
         found = []
         for der in self._certificates:
             try:
-                found.append(x509.load_der_x509_certificate(der))
+                found.append(load(der))
             except ValueError:
                 continue
         return verification.Store(found) if found else None
+
+
+def load(der: bytes) -> x509.Certificate:
+    """A certificate. Raises ValueError when it is none."""
+    with warnings.catch_warnings():
+        # The library grumbles at what others issued; nobody here can do anything about it.
+        warnings.simplefilter("ignore")
+        return x509.load_der_x509_certificate(der)
 
 
 def judge(
@@ -41,7 +50,7 @@ def judge(
     """What a chain, DER and the server's own first, proves for a host name."""
     at = at or clock.now()
     try:
-        leaf, *others = map(x509.load_der_x509_certificate, chain)
+        leaf, *others = map(load, chain)
         names = names_of(leaf)
         if at > leaf.not_valid_after_utc:
             return "expired"

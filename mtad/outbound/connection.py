@@ -165,6 +165,12 @@ class Connection(asyncio.Protocol):
         assert self._link is not None
         return cast(ssl.SSLObject, self._link.get_extra_info("ssl_object"))
 
+    @property
+    def source(self) -> str:
+        """The address we send from, empty where there is none."""
+        name = self._link.get_extra_info("sockname") if self._link else None
+        return str(name[0]) if isinstance(name, tuple) else ""
+
     def secured(self, description: str) -> None:
         """Go on after the handshake."""
         self.client.secured(description)

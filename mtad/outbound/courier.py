@@ -15,37 +15,46 @@ from mtad.address import domain as normal_domain
 from mtad.config import Loaded, Outbound
 from mtad.directory.transports import Transport, Transports
 from mtad.dns import Resolver
+from mtad.outbound import security
 from mtad.outbound.attempt import Mail, Note, Outcome, Recipient
 from mtad.outbound.congestion import Pauses, Windows
 from mtad.outbound.connection import Timeouts
 from mtad.outbound.content import BLOCK, Scanner, Traits, traits_of
 from mtad.outbound.delivery import Delivery, Means, Surroundings
 from mtad.outbound.own import OwnAddresses
+from mtad.outbound.policies import Policies
 from mtad.outbound.pool import Pool
 from mtad.outbound.security import Contexts
 from mtad.outbound.session import Opener
+from mtad.outbound.sts_cache import StsCache
+from mtad.outbound.sts_fetch import StsFetcher
 from mtad.outbound.transmission import Transmission
 
 log = logging.getLogger("mtad.outbound")
 
 
 def surroundings(loaded: Loaded) -> Surroundings:
-    """A courier's surroundings as the settings say. Raises ConfigError."""
+    """A courier's surroundings as the settings say. Raises ConfigError.
+
+    Reads the system's certification authorities, some 40 ms: not for an event loop.
+    """
     config = loaded.config
     dns = config.dns
     ca_file = loaded.beside(config.outbound.ca_file) if config.outbound.ca_file else None
-    return Surroundings(
-        config.hostname,
-        config.outbound,
-        Resolver(
-            dns.nameservers,
-            port=dns.port,
-            timeout_seconds=dns.timeout_seconds,
-            validates=dns.validates,
-        ),
-        Contexts(ca_file),
-        OwnAddresses(config.listen.smtp),
+    contexts = Contexts(ca_file)
+    contexts.load()
+    resolver = Resolver(
+        dns.nameservers,
+        port=dns.port,
+        timeout_seconds=dns.timeout_seconds,
+        validates=dns.validates,
     )
+    sts = None
+    if config.outbound.mta_sts:
+        fetch = StsFetcher(resolver, contexts.strict, config.outbound.ip_versions)
+        sts = StsCache(loaded.places.cache, fetch)
+    own = OwnAddresses(config.listen.smtp)
+    return Surroundings(config.hostname, config.outbound, resolver, contexts, own, sts)
 
 
 class OutboundCourier:
@@ -74,7 +83,8 @@ class OutboundCourier:
         self._pool.idle_seconds = settings.idle_seconds
         self._pool.max_messages = settings.max_messages_per_connection
         opener = Opener(around.hostname, timeouts(settings), around.contexts, self._new_id)
-        self._means = Means(around, opener, self._pool, self._pauses, self._now)
+        policies = Policies(around.resolver, security.BY_NAME[settings.tls], around.sts)
+        self._means = Means(around, opener, self._pool, self._pauses, policies, self._now)
 
     def destination_of(self, address: str) -> str:
         """The key that addresses share when one ``deliver`` may take them together."""

@@ -1,6 +1,6 @@
 """One message to the recipients of one destination: whom to ask, in which order, and how."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from mtad import clock
@@ -11,13 +11,15 @@ from mtad.outbound import command, hosts, security
 from mtad.outbound.attempt import Kind, Note
 from mtad.outbound.congestion import Pauses
 from mtad.outbound.connection import Endpoint
-from mtad.outbound.hosts import NoRoute, Route
+from mtad.outbound.hosts import Addresses, NoRoute, Route
 from mtad.outbound.login import Credentials
 from mtad.outbound.own import OwnAddresses
+from mtad.outbound.policies import Candidate, Policies, Unusable, Wishes
 from mtad.outbound.pool import Pool
 from mtad.outbound.protocol import Answer
-from mtad.outbound.security import Contexts, Policy
-from mtad.outbound.session import Dead, Opener, Session, Way, say_transcript
+from mtad.outbound.security import Contexts
+from mtad.outbound.session import Dead, Opener, Session, Way, say_tls, say_transcript
+from mtad.outbound.sts_cache import Found, StsCache
 from mtad.outbound.transmission import Transmission
 from tracing.sending import OutDns, OutTry
 
@@ -36,6 +38,7 @@ class Surroundings:
     resolver: Resolver
     contexts: Contexts
     own: OwnAddresses
+    sts: StsCache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Means:
     opener: Opener
     pool: Pool
     pauses: Pauses
+    policies: Policies
     now: Callable[[], float]
 
 
@@ -66,7 +70,11 @@ class Delivery:
         self._sending = sending
         self._transport = transport
         self._domain = domain
-        self._pool_key = (key, transport)
+        self._wishes = Wishes(sending.mail.requiretls, sending.traits.tls_optional)
+        self._sts: Found | None = None
+        self._candidate = Candidate("", "", 0, is_secure=False)
+        """The host of the endpoint at hand."""
+        self._pool_key = (key, transport, self._wishes)
         self._note = note
         self._m = sending.mail.m
 
@@ -123,8 +131,11 @@ class Delivery:
                     )
                     self._sending.no_session(Dead(answer, 0, to, is_down=True))
                     continue
+                way = await self._way(to)
+                if way is None:
+                    continue
                 connects += 1
-                found = await self._means.opener.open(to, self._way(), self._m, self._note)
+                found = await self._means.opener.open(to, way, self._m, self._note)
                 if isinstance(found, Dead):
                     self._sending.no_session(found)
                     if found.is_down:
@@ -173,11 +184,13 @@ class Delivery:
         found = 0
         for host in route.hosts:
             try:
-                ips = [route.ip] if route.ip else (await self._addresses(host))
+                where = await self._addresses(route, host)
             except NoRoute as error:
                 troubles.append(error)
                 continue
-            for ip in ips:
+            is_secure = where.secure and (route.secure or not route.is_by_mx)
+            self._candidate = Candidate(host, where.alias, port, is_secure)
+            for ip in where.ips:
                 if self._is_direct and self._around.own.has(ip, port):
                     troubles.append(hosts.circle(self._domain))
                     break
@@ -210,17 +223,19 @@ class Delivery:
         self._say_dns(" ".join(route.hosts), route.why, secure=route.secure)
         return route
 
-    async def _addresses(self, host: str) -> Sequence[str]:
+    async def _addresses(self, route: Route, host: str) -> Addresses:
+        if route.ip:
+            return Addresses((route.ip,), secure=False, alias=host)
         try:
-            ips, _ = await hosts.addresses(
+            found = await hosts.addresses(
                 self._around.resolver, host, self._around.settings.ip_versions
             )
         except DnsError as error:
             kind: Kind = "deferred" if error.is_temporary else "failed"
             raise NoRoute(kind, "4.4.3" if error.is_temporary else "5.4.4", str(error)) from error
-        if not ips:
+        if not found.ips:
             raise NoRoute("failed", "5.4.4", f"the host {host} has no address")
-        return ips
+        return found
 
     def _source(self, ip: str) -> str:
         settings = self._around.settings
@@ -240,23 +255,27 @@ class Delivery:
 
     # --------------------------------------------------------------------- how
 
-    def _way(self) -> Way:
+    async def _way(self, to: Endpoint) -> Way | None:
+        """How to talk to a host, or None where its policy forbids it."""
         transport = self._transport
         credentials = None
         if transport.login:
             credentials = Credentials(transport.login, transport.password)
-        return Way(self._policy(), credentials, lmtp=transport.kind == "lmtp")
-
-    def _policy(self) -> Policy:
-        transport = self._transport
-        if transport.path:
-            return security.NONE
-        if transport.tls:
-            return security.BY_NAME[transport.tls]
-        if transport.login:
-            # A password is shown to nobody but the server it is for.
-            return security.VERIFY
-        return security.BY_NAME[self._around.settings.tls]
+        policies = self._means.policies
+        try:
+            if transport.path:
+                policy = security.NONE
+            else:
+                if self._sts is None:
+                    self._sts = await policies.of_domain(self._domain, transport, self._wishes)
+                policy = await policies.of_host(
+                    self._candidate, self._domain, transport, self._sts, self._wishes
+                )
+        except Unusable as error:
+            self._sending.no_session(Dead(error.answer, 0, to, is_down=False))
+            say_tls(self._m, self._note, to, error.policy, error.answer.why)
+            return None
+        return Way(policy, credentials, lmtp=transport.kind == "lmtp")
 
     def _is_ourselves(self, session: Session) -> bool:
         greeted_by = session.connection.client.extensions.name

@@ -43,6 +43,11 @@ class Route:
     secure: bool = False
     ip: str = ""
 
+    @property
+    def is_by_mx(self) -> bool:
+        """Whether the domain's DNS named the hosts, the implicit MX among them."""
+        return self.why in ("mx", "address")
+
 
 async def route(
     resolver: Resolver, domain: str, hostname: str, shuffle: Callable[[list[Mx]], None]
@@ -86,21 +91,29 @@ def literal(text: str) -> Route:
     return Route((text,), "literal", ip=str(ip))
 
 
-async def addresses(
-    resolver: Resolver, host: str, versions: Sequence[Version]
-) -> tuple[Sequence[str], bool]:
-    """A host's addresses, of each version in turn, and whether all of that was authenticated.
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """A host's addresses, none where it has none; ``alias`` is its name after CNAMEs.
 
-    Empty where it has none of these versions. Raises DnsError when nobody knows.
+    ``secure`` tells that all of that was authenticated.
     """
+
+    ips: Sequence[str]
+    secure: bool
+    alias: str
+
+
+async def addresses(resolver: Resolver, host: str, versions: Sequence[Version]) -> Addresses:
+    """A host's addresses, of each version in turn. Raises DnsError when nobody knows."""
     asked = [resolver.ipv4(host) if v == "ipv4" else resolver.ipv6(host) for v in versions]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     lists: list[Sequence[str]] = []
-    secure = True
+    secure, alias = True, host
     trouble: DnsError | None = None
     for answer in answers:
         if isinstance(answer, Answer):
             lists.append(answer.records)
+            alias = answer.name if answer.records else alias
             secure = secure and answer.secure
         elif isinstance(answer, DnsError):
             trouble = trouble or answer
@@ -115,7 +128,7 @@ async def addresses(
     ]
     if not in_turn and trouble is not None:
         raise trouble
-    return in_turn, secure
+    return Addresses(in_turn, secure, alias)
 
 
 def _unknown(error: DnsError) -> NoRoute:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mtad import clock
 from mtad.outbound import security
@@ -11,7 +11,7 @@ from mtad.outbound.attempt import Note
 from mtad.outbound.connection import ConnectFailed, Connection, Endpoint, Timeouts
 from mtad.outbound.login import Credentials
 from mtad.outbound.protocol import Answer, Client, Ready, Refused
-from mtad.outbound.security import Contexts, Policy
+from mtad.outbound.security import Contexts, Policy, Untrusted
 from tracing.sending import OutTls, OutTranscript, OutTry
 
 CLEAR = "clear text"
@@ -71,7 +71,7 @@ class Opener:
         found = await first.run()
         if isinstance(found, Dead) and first.handshake_failed and way.policy.may_fall_back:
             # A new connection: on the old one nobody knows what the other side has read.
-            clear = Way(security.Policy(way.policy.name, "never"), way.credentials, way.lmtp)
+            clear = replace(way, policy=replace(way.policy, wish="never"))
             found = await _Opening(self, endpoint, clear, m, note).run()
             if isinstance(found, Session):
                 found.verdict = f"{CLEAR}: {first.verdict}"
@@ -124,22 +124,30 @@ class _Opening:
             await self._connection.open(context)
             if context is not None:
                 self._secured(self._connection.ssl_object())
+                self._say_tls()
             happening = await self._connection.greeted()
             if not isinstance(happening, Ready | Refused):
                 session = await self._connection.start_tls(self._opener._contexts.of(policy))
-                self._connection.secured(self._secured(session))
+                description = self._secured(session)
+                self._say_tls()
+                self._connection.secured(description)
                 happening = await self._connection.greeted()
+        except Untrusted as error:
+            return self._handshake_ended(str(error))
         except OSError as error:
             return self._handshake_ended(security.failure(error))
         if isinstance(happening, Refused):
             self._connection.quit()
+            if happening.answer.stage == "starttls":
+                self.verdict = "not offered" if happening.answer.why else "refused"
+                self._say_tls()
             return self._dead(happening.answer, is_down=happening.answer.stage in _HOST_STAGES)
         assert isinstance(happening, Ready)
         if not self._tls:
-            self.verdict = CLEAR
-            if why := self._client.tls_refused:
-                self.verdict = f"{CLEAR}: {why}"
-                self._say_tls("", "")
+            self.verdict = self._client.tls_refused
+            if self.verdict:
+                self._say_tls()
+            self.verdict = f"{CLEAR}: {self.verdict}" if self.verdict else CLEAR
         return Session(self._connection, self._way, self._tls, self.verdict)
 
     def _secured(self, session: ssl.SSLObject) -> str:
@@ -148,7 +156,6 @@ class _Opening:
         policy = self._way.policy
         self.verdict = self._opener._contexts.verdict(policy, session, self._to.host)
         self._tls = f"{version} {cipher}"
-        self._say_tls(version, cipher)
         return f"{self._tls}: {self.verdict}"
 
     def _handshake_ended(self, why: str) -> Dead:
@@ -156,7 +163,7 @@ class _Opening:
         self.verdict = why
         self._client.transcript.happened(f"TLS failed: {why}")
         self._connection.abort()
-        self._say_tls("", "")
+        self._say_tls()
         return self._dead(Answer("deferred", "tls", "4.7.5", why=f"TLS failed: {why}"))
 
     def _dead(self, answer: Answer, *, is_down: bool = False) -> Dead:
@@ -177,24 +184,55 @@ class _Opening:
             )
         )
 
-    def _say_tls(self, version: str, cipher: str) -> None:
-        self._note(
-            OutTls(
-                at=clock.now_us(),
-                trace=self._m,
-                host=self._to.host,
-                ip=self._to.ip,
-                cn=self._cn,
-                policy=self._way.policy.name,
-                verdict=self.verdict,
-                version=version,
-                cipher=cipher,
-            )
+    def _say_tls(self) -> None:
+        version, _, cipher = self._tls.partition(" ")
+        say_tls(
+            self._m,
+            self._note,
+            self._to,
+            self._way.policy,
+            self.verdict,
+            cn=self._cn,
+            version=version,
+            cipher=cipher,
+            source=self._connection.source or self._to.source,
         )
 
 
 _HOST_STAGES = ("connect", "banner", "ehlo")
 """Where a refusal speaks of the host as a whole."""
+
+
+def say_tls(
+    m: int,
+    note: Note,
+    to: Endpoint,
+    policy: Policy,
+    verdict: str,
+    *,
+    cn: int = 0,
+    version: str = "",
+    cipher: str = "",
+    source: str = "",
+) -> None:
+    """Tell of TLS with a host, or of its absence; reports are made of it (RFC 8460)."""
+    note(
+        OutTls(
+            at=clock.now_us(),
+            trace=m,
+            host=to.host,
+            ip=to.ip,
+            cn=cn,
+            policy=policy.name,
+            verdict=verdict,
+            version=version,
+            cipher=cipher,
+            domain=policy.domain,
+            source=source,
+            failure=security.failure_type(policy, verdict, has_tls=bool(version)),
+            rules=policy.rules,
+        )
+    )
 
 
 def say_transcript(connection: Connection, m: int, note: Note) -> None:

@@ -32,7 +32,7 @@ class Transmission:
     ) -> None:
         self.mail = mail
         self._recipients = recipients
-        self._traits = traits
+        self.traits = traits
         self._max_recipients = max_recipients
         self._outcomes: dict[int, Outcome] = {}
         self.pending = list(recipients)
@@ -86,7 +86,7 @@ class Transmission:
         while waiting and connection.client.is_idle:
             chunk, waiting = waiting[:limit], waiting[limit:]
             begun = asyncio.get_running_loop().time()
-            size = self._traits.size
+            size = self.traits.size
             done = await connection.transact(
                 self._envelope(chunk, extensions), self.mail.content, size
             )
@@ -123,8 +123,8 @@ class Transmission:
         return Envelope(
             sender=mail.sender,
             recipients=[To(each.address, each.notify, each.orcpt) for each in chunk],
-            size=self._traits.size,
-            is_8bit=self._traits.has_8bit,
+            size=self.traits.size,
+            is_8bit=self.traits.has_8bit,
             smtputf8=self._needs_utf8(chunk),
             requiretls=mail.requiretls,
             ret=mail.ret,
@@ -136,12 +136,12 @@ class Transmission:
         return (
             commands.needs_utf8(self.mail.sender)
             or any(commands.needs_utf8(each.address) for each in chunk)
-            or (self.mail.smtputf8 and self._traits.has_8bit_header)
+            or (self.mail.smtputf8 and self.traits.has_8bit_header)
         )
 
     def _refuse_unfit(self, session: Session, extensions: Extensions) -> None:
         """Fail what this server cannot take whatever it is asked."""
-        answer = self._unfit(extensions)
+        answer = self._unfit(session, extensions)
         endpoint = session.connection.endpoint
         for recipient in list(self.pending):
             final = answer or self._bad_address(recipient, extensions)
@@ -150,16 +150,19 @@ class Transmission:
                 self._outcomes[recipient.n] = made
                 self.pending.remove(recipient)
 
-    def _unfit(self, extensions: Extensions) -> Answer | None:
-        if 0 < extensions.max_size < self._traits.size:
-            why = f"the message has {self._traits.size} octets, the server takes "
+    def _unfit(self, session: Session, extensions: Extensions) -> Answer | None:
+        if 0 < extensions.max_size < self.traits.size:
+            why = f"the message has {self.traits.size} octets, the server takes "
             return _failed("5.3.4", why + f"{extensions.max_size}")
-        if self._traits.has_returns:
+        is_remote = session.way.policy.wish == "must"
+        if self.mail.requiretls and is_remote and "REQUIRETLS" not in extensions:
+            return _failed("5.7.30", "the server does not offer REQUIRETLS")
+        if self.traits.has_returns:
             return _failed("5.6.11", "it has carriage returns that end no line")
         utf8 = "SMTPUTF8" in extensions
-        if self.mail.smtputf8 and self._traits.has_8bit_header and not utf8:
+        if self.mail.smtputf8 and self.traits.has_8bit_header and not utf8:
             return _failed("5.6.7", "its header needs SMTPUTF8, which the server does not offer")
-        if self._traits.has_8bit and "8BITMIME" not in extensions:
+        if self.traits.has_8bit and "8BITMIME" not in extensions:
             return _failed("5.6.3", "it has 8-bit text and the server does not offer 8BITMIME")
         try:
             commands.path(self.mail.sender, utf8=utf8)
