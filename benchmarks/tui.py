@@ -76,6 +76,11 @@ def make(directory: Path, messages: int) -> Path:
             ((m, 1000 + n * 7 % 500, dom, ids.time_us(m), ids.time_us(m))
              for n, m in enumerate(numbers)),
         )  # fmt: skip
+        link.execute("DELETE FROM stat_hour")
+        link.execute(
+            "INSERT INTO stat_hour SELECT id/?, status, count(*), sum(size) FROM msg GROUP BY 1, 2",
+            (ids.HOUR,),
+        )
     link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     link.close()
     settings.write_text('hostname = "mail.example.org"\n')

@@ -18,6 +18,8 @@ NODE_BITS = 6
 COUNTER_BITS = 16
 _SHIFT = NODE_BITS + COUNTER_BITS
 _COUNTERS = 1 << COUNTER_BITS
+HOUR = 3_600_000 << _SHIFT
+"""The ids of one hour: ``id // HOUR`` counts hours since 2024."""
 LENGTH = 13
 """Characters of an id as text."""
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from tracing import ids
 
-REVISION = "log_0002"
+REVISION = "log_0003"
 """The Alembic revision of the month files this version makes and writes."""
 
-_AS_IF = {
-    REVISION: "",
-    "log_0001": "CREATE TEMP VIEW rcpt AS SELECT *, NULL AS params FROM main.rcpt",
-}
+_COUNTED = (
+    f"CREATE TEMP VIEW stat_hour AS SELECT id/{ids.HOUR} AS h, status, count(*) AS n, "  # noqa: S608
+    "coalesce(sum(size), 0) AS bytes FROM main.msg GROUP BY 1, 2"
+)
+_WITH_PARAMS = "CREATE TEMP VIEW rcpt AS SELECT *, NULL AS params FROM main.rcpt"
+_AS_IF = {REVISION: (), "log_0002": (_COUNTED,), "log_0001": (_COUNTED, _WITH_PARAMS)}
 """Revisions this version can read, and what makes each look like the present one to readers."""
 
 _NAME = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.db")
@@ -78,10 +80,9 @@ def open_reading(file: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        if as_if := _AS_IF[check_revision(file, link)]:
-            link.execute(as_if)
+        for view in _AS_IF[check_revision(file, link)]:
+            link.execute(view)
         link.execute("PRAGMA query_only=ON")
-        link.execute("PRAGMA mmap_size=268435456")
     except BaseException:
         link.close()
         raise

@@ -154,11 +154,12 @@ chain = sa.Table(
 stat_hour = sa.Table(
     "stat_hour",
     metadata,
-    sa.Column("h", sa.Integer, primary_key=True, comment="hours since the Unix epoch"),
-    sa.Column("k", sa.Text, primary_key=True, comment="what is counted: a kind or a state word"),
-    sa.Column("n", sa.Integer, nullable=False),
-    sa.Column("bytes", sa.Integer, nullable=False, default=0),
+    sa.Column("h", sa.Integer, primary_key=True, comment="of the ids: id // ids.HOUR"),
+    sa.Column("status", sa.Integer, primary_key=True),
+    sa.Column("n", sa.Integer, nullable=False, comment="messages"),
+    sa.Column("bytes", sa.Integer, nullable=False, comment="their sizes together"),
     sqlite_with_rowid=False,
+    comment="msg counted by hour and status; no row where there is nothing to count",
 )
 
 FULL_TEXT = (

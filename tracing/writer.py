@@ -5,18 +5,16 @@ gaps; each batch adds a link to the hash chain (``tracing.chain``).
 """
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tracing import addresses, chain, codec, creation, months
+from tracing import addresses, chain, codec, creation, ids, months
 from tracing.codec import ASIDE
-from tracing.events import Event, SmtpAccept, StoreDelivered
+from tracing.events import Event
 from tracing.interning import Dictionaries
 from tracing.rows import Message, Recipient, Stored
 from tracing.states import ENDED_ELSEWHERE
-
-_HOUR_US = 3_600_000_000
 
 _INSERT = {
     "ev": "INSERT INTO ev VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -34,8 +32,8 @@ _INSERT = {
     "meta": "INSERT OR REPLACE INTO meta VALUES (?,?)",
     "chain": "INSERT INTO chain VALUES (?,?)",
 }
-_SIZED = (SmtpAccept, StoreDelivered)
 _DROP = "DELETE FROM rcpt WHERE msg=? AND n=?"
+_UNCOUNT = "DELETE FROM stat_hour WHERE h=? AND status=? AND n=0"
 _SPENT = (
     "SELECT msg FROM rcpt WHERE msg IN (SELECT value FROM json_each(?)) AND n<? GROUP BY msg "
     "HAVING min(status IN (SELECT value FROM json_each(?))) AND count(params)"
@@ -85,7 +83,6 @@ class MonthWriter:
         except BaseException:
             self.close()
             raise
-        self._kinds: dict[int, str] = {}
         self.clear()
 
     def _read_position(self) -> None:
@@ -104,7 +101,7 @@ class MonthWriter:
         self._also: list[tuple[int, int]] = []
         self._messages: dict[int, Message | None] = {}
         self._stored: dict[int, Stored] = {}
-        self._octets: Counter[tuple[int, int]] = Counter()
+        self._counted: dict[int, tuple[int, int]] = {}
 
     @property
     def touched(self) -> bool:
@@ -116,8 +113,6 @@ class MonthWriter:
         seq = self.seq + len(self.rows) + 1
         row = codec.encode(seq, event, self.names)
         self.rows.append(row)
-        if isinstance(event, _SIZED):
-            self._octets[event.at // _HOUR_US, row[2]] += event.size
         if event.also:
             self._also += [(trace, seq) for trace in event.also]
         return seq
@@ -138,6 +133,7 @@ class MonthWriter:
         message = None
         if found is not None:
             message = Message(*found)
+            self._counted[m] = message.status, message.size or 0
             for columns in self._cursor.execute(
                 "SELECT n,addr,dom,orig,ts,last,status,tries,next_try,host,code,enh,reply,st,"
                 "params FROM rcpt WHERE msg=?",
@@ -220,7 +216,6 @@ class MonthWriter:
 
     def abandon(self) -> None:
         """Forget the batch."""
-        self._kinds.clear()
         if self._cursor.connection.in_transaction:
             self._link.exec_driver_sql("ROLLBACK")
         self.names.forget()
@@ -246,6 +241,7 @@ class MonthWriter:
         if last_id > self.last_id:
             position.append(("last_id", str(last_id).encode()))
         head = chain.link(self._head, self.rows) if self.rows else self._head
+        counts = self._counts(changed)
         if dropped:
             self._link.exec_driver_sql(_DROP, dropped)
         names = self.names
@@ -260,29 +256,30 @@ class MonthWriter:
             ("st", copies),
             ("ev", self.rows),
             ("also", self._also),
-            ("stat_hour", self._counts()),
+            ("stat_hour", counts),
             ("meta", position),
             ("chain", [(self.rows[-1][0], head)] if self.rows else []),
         ):
             if rows:
                 self._link.exec_driver_sql(_INSERT[table], rows)
+        if fewer := [(hour, status) for hour, status, n, _ in counts if n < 0]:
+            self._link.exec_driver_sql(_UNCOUNT, fewer)
         return head
 
-    def _counts(self) -> list[tuple[int, str, int, int]]:
-        """Events and octets of the batch by hour and kind."""
-        counted = Counter((row[1] // _HOUR_US, row[2]) for row in self.rows)
-        return [
-            (hour, self._kind(kind), n, self._octets[hour, kind])
-            for (hour, kind), n in counted.items()
-        ]
-
-    def _kind(self, number: int) -> str:
-        known = self._kinds.get(number)
-        if known is None:
-            row = self._cursor.execute("SELECT s FROM str WHERE id=?", (number,)).fetchone()
-            known = next((s for n, s in self.names.fresh_strings if n == number), "")
-            known = self._kinds[number] = row[0] if row else known
-        return known
+    def _counts(self, changed: Sequence[Message]) -> list[tuple[int, int, int, int]]:
+        """What the batch adds to hours and states, and takes from those messages were in."""
+        counts: dict[tuple[int, int], tuple[int, int]] = {}
+        for m in changed:
+            was, now = self._counted.get(m.id), (int(m.status), m.size or 0)
+            if now == was:
+                continue
+            hour = m.id // ids.HOUR
+            n, octets = counts.get((hour, now[0]), (0, 0))
+            counts[hour, now[0]] = n + 1, octets + now[1]
+            if was is not None:
+                n, octets = counts.get((hour, was[0]), (0, 0))
+                counts[hour, was[0]] = n - 1, octets - was[1]
+        return [(*key, *sums) for key, sums in counts.items()]
 
     def gone(self, sts: list[int]) -> set[int]:
         """Those of the stored copies that are no longer there."""
