@@ -1,6 +1,7 @@
 """What a person does with the terminal UI, key by key."""
 
 import asyncio
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.tui_server import NOW, MadeUp, message, world
 from tracing import ids
 from tui import actions
 from tui.app import MtadApp
-from tui.data import Glance
+from tui.data import Around, Glance
 from tui.run import settle
 from tui.screens.help import HelpScreen
 from tui.screens.overview import OverviewScreen
@@ -212,6 +213,41 @@ async def test_figures_that_take_longer_than_the_refresh_are_still_shown(
     app = MtadApp(World(made.reading, made.host, zone=made.zone))
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "delivered ")
+
+
+async def test_processes_that_do_not_answer_do_not_keep_figures_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that is starting: no log at first, and sockets on which nobody says anything."""
+
+    class Starting(MadeUp):
+        async def around(self) -> Around:
+            await asyncio.sleep(3600)
+            return await super().around()
+
+    monkeypatch.setattr("tui.screens.overview.REFRESH_SECONDS", 0.05)
+    server = Starting.filled()
+    server.nothing = True
+    app = MtadApp(world(server))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "no failures in the last 24 h")
+        assert "delivered " not in text(app)
+        server.nothing = False
+        await until(pilot, "4,812")
+
+
+async def test_a_clock_set_back_does_not_stop_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.screens.overview.REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr("tui.screens.overview.PATIENCE", 0)
+    server = MadeUp.filled()
+    server.nothing = True
+    now = [NOW]
+    app = MtadApp(World(server, "mail.example.org", now_us=lambda: now[0], zone=UTC))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        now[0] -= 3_600_000_000
+        server.nothing = False
+        await until(pilot, "4,812")
 
 
 async def test_a_wrong_filter_leaves_the_list_and_escape_the_filter() -> None:

@@ -1,6 +1,7 @@
 """The whole server at a glance; every figure is read, none is made up."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
 from textual import events
 from textual.app import ComposeResult
@@ -21,7 +22,7 @@ from tui.world import World
 REFRESH_SECONDS = 2
 PATIENCE = 20
 """A reading is repeated no sooner than this many times as long as it took, within reason."""
-LONGEST_PAUSE_SECONDS = 30
+LONGEST_PAUSE_SECONDS = 10
 NONE_YET = "no data yet"
 _BAR = 14
 
@@ -164,8 +165,33 @@ def server_lines(glance: Glance, around: Around, now_us: int, width: int) -> lis
     return [*store_lines(glance, width), snapshot, roles[:4] or [(NONE_YET, "dim")], roles[4:]]
 
 
+class Turn:
+    """One of the things that are read again and again, each at its own pace."""
+
+    def __init__(self, read: Callable[[], Awaitable[None]]) -> None:
+        self._read = read
+        self._due = 0.0
+        self.is_running = self.is_known = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last reading is old for what it cost."""
+        return not self.is_running and time.monotonic() >= self._due
+
+    async def take(self) -> None:
+        """Read. Raises what reading raises."""
+        self.is_running = True
+        begun = time.monotonic()
+        try:
+            await self._read()
+        finally:
+            pause = max(REFRESH_SECONDS, PATIENCE * (time.monotonic() - begun))
+            self._due = begun + min(pause, LONGEST_PAUSE_SECONDS)
+            self.is_running, self.is_known = False, True
+
+
 class OverviewScreen(Frame):
-    """Screen 1."""
+    """Screen 1. Log and processes are read apart: neither waits for the other."""
 
     TAB = "overview"
     SCOPE = actions.Scope.OVERVIEW
@@ -198,9 +224,7 @@ class OverviewScreen(Frame):
         super().__init__(world)
         self._glance, self._around = Glance(), Around()
         self._failures: Sequence[Failure] | None = None
-        self._is_reading = False
-        self._read_at = 0
-        self._pause: float = REFRESH_SECONDS
+        self._turns = {"overview": Turn(self._read_log), "around": Turn(self._read_around)}
 
     def body(self) -> ComposeResult:
         """Panels; scrolled where they do not fit."""
@@ -225,10 +249,9 @@ class OverviewScreen(Frame):
         self.action_reload()
 
     def _again(self) -> None:
-        """Read again when the last reading is old for what it cost."""
-        old = self.world.now_us() - self._read_at >= self._pause * 1_000_000
-        if self.is_current and old:
-            self.action_reload()
+        """Read again what is due."""
+        if self.is_current:
+            self._start([name for name, turn in self._turns.items() if turn.is_due])
 
     def on_resize(self, event: events.Resize) -> None:
         """Panels are filled for their width, which they have after the layout."""
@@ -242,35 +265,32 @@ class OverviewScreen(Frame):
 
     def action_reload(self) -> None:
         """Read everything again; a reading that goes on is left to end, however slow it is."""
-        if self._is_reading:
-            return
-        self._is_reading = True
-        self._read_at = self.world.now_us()
-        start(self, "read", self.reading, "overview", self._read)
+        self._start([name for name, turn in self._turns.items() if not turn.is_running])
 
-    async def _read(self) -> None:
-        """Log and processes; what goes wrong with one does not hide the other."""
-        now = self.world.now_us()
+    def _start(self, names: Sequence[str]) -> None:
+        for name in names:
+            start(self, name, self._take, name)
+
+    async def _take(self, name: str) -> None:
+        await self.reading(name, self._turns[name].take)
+        self.settled = all(turn.is_known for turn in self._turns.values())
+
+    async def _read_log(self) -> None:
         failures = self.query_one("#failures", VTable)
-        failed: Trouble | None = None
         try:
-            try:
-                self._glance = await self.world.reading.glance(now)
-                failures.empty = "no failures in the last 24 h"
-            except Trouble as trouble:
-                failed = trouble
-                failures.empty = "cannot be read"
-            self._show(now)
-            self._around = await self.world.reading.around()
-            self.say("snapshots", self._around.trouble)
-            self._show(now)
-            if failed is not None:
-                raise failed
-        finally:
-            self._is_reading = False
-            self.settled = True
-            taken = (self.world.now_us() - now) / 1_000_000
-            self._pause = min(max(REFRESH_SECONDS, PATIENCE * taken), LONGEST_PAUSE_SECONDS)
+            self._glance = await self.world.reading.glance(self.world.now_us())
+        except Trouble:
+            failures.empty = "cannot be read"
+            self._show(self.world.now_us())
+            raise
+        failures.empty = "no failures in the last 24 h"
+        self._show(self.world.now_us())
+
+    async def _read_around(self) -> None:
+        self._around = await self.world.reading.around()
+        self._show(self.world.now_us())
+        if self._around.trouble:
+            raise Trouble(self._around.trouble)
 
     def _show(self, now: int) -> None:
         glance, around = self._glance, self._around
