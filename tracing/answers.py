@@ -20,6 +20,8 @@ from tracing.render import Document, rfc3339
 SCHEMA = 1
 MAX_COUNTED = 10_000
 """Messages beyond those shown that are counted."""
+MAX_LOOKED = 5_000
+"""Messages looked at one by one to count them."""
 
 
 def answer(directory: Path, text: str, limit: int = 50) -> Document:
@@ -70,17 +72,14 @@ def named(log: Log, text: str) -> int | None:
 def listing(log: Log, text: str, limit: int) -> Document:
     """The newest messages that match, and how many older ones do."""
     query = search.parse(text, time.time_ns() // 1000)
-    chosen = log.ids(query, limit)
-    rows = log.rows(chosen)
-    left = 0
-    if len(chosen) == limit and chosen:
-        left = log.count(query, chosen[-1], MAX_COUNTED)
+    page = log.page(query, limit, MAX_COUNTED, MAX_LOOKED)
+    rows = log.rows(page.ids)
     return {
         "schema": SCHEMA,
         "query": query.text,
-        "messages": [_message(rows[m]) for m in chosen if m in rows],
-        "left_out": left,
-        "more": left == MAX_COUNTED,
+        "messages": [_message(rows[m]) for m in page.ids if m in rows],
+        "left_out": page.older,
+        "more": page.more,
     }
 
 

@@ -1,51 +1,41 @@
 """From a query to the message ids of one month, newest first.
 
-Each condition has two faces: the index entries that hit it, and a test on one message. A rare
-condition leads: its hits are gathered and tested for the others. Where every condition is
-common, the messages are walked from the newest and tested, and the walk stops when enough are
-found. Counting hits up to a limit tells which case it is.
+A condition alone whose hits each come in the order of ids is read from its indexes. Otherwise
+a rare condition leads: its hits are gathered and tested for the others. Where every condition
+is common, the messages are walked from the newest and tested, and the walk stops when enough
+are found; a condition that very many addresses meet is walked for a while before its hits are
+gathered after all. Counting hits up to a limit tells which case it is.
 """
 
 # ruff: noqa: S608 - statements are put together of our own words; values are parameters
 
-import json
 import sqlite3
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracing import addresses, ids, search
-from tracing.states import State
+from tracing import ids, search
+from tracing.conditions import Condition, Conditions
 
 RARE = 20_000
 """Hits in a month up to which they are gathered."""
+WALKED = 2_000
+"""Messages walked before the hits of a broad condition are gathered."""
+ALL = 1 << 62
+"""More than there are."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Hits:
-    """Rows of an index: the column with the message's id, table and condition, parameters."""
+class Part:
+    """What one month has to a page of a list."""
 
-    column: str
-    source: str
-    values: tuple[Any, ...] = ()
-
-    def select(self, low: int, high: int) -> tuple[str, tuple[Any, ...]]:
-        """The statement for ids in [low, high)."""
-        text = f"SELECT {self.column} AS id FROM {self.source}"
-        return f"{text} AND {self.column}>=? AND {self.column}<?", (*self.values, low, high)
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """``hits`` is None where no index leads to the messages, empty where there are none."""
-
-    test: str
-    values: tuple[Any, ...] = ()
-    hits: tuple[_Hits, ...] | None = None
-
-
-_NEVER = _Condition("0", (), ())
+    ids: "array[int]"
+    older: int
+    """Further ids counted."""
+    looked: int
+    """Messages walked to count them."""
+    more: bool
+    """Whether there may be more than counted."""
 
 
 @dataclass(slots=True)
@@ -55,7 +45,8 @@ class Finder:
     link: sqlite3.Connection
     low: int
     high: int
-    _conditions: list[_Condition] = field(default_factory=list)
+    _conditions: list[Condition] = field(default_factory=list)
+    _values: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, query: search.Query, link: sqlite3.Connection, low: int, high: int) -> "Finder":
@@ -64,60 +55,85 @@ class Finder:
             low = max(low, ids.lowest(query.since))
         if query.until is not None:
             high = min(high, ids.lowest(query.until))
-        finder = cls(link, low, high)
-        for term in query.terms:
-            condition = finder._condition(term.matcher)
-            if term.negated:
-                # A test is unknown where a message has no sender or no address: no match.
-                condition = _Condition(f"({condition.test}) IS NOT TRUE", condition.values)
-            finder._conditions.append(condition)
-        return finder
+        conditions = Conditions(link)
+        every = [conditions.of(term) for term in query.terms]
+        return cls(link, low, high, every, conditions.values)
 
     def find(self, high: int, limit: int) -> "array[int]":
-        """Up to ``limit`` ids below ``high``, newest first."""
-        text, values = self.statement(min(high, self.high))
-        rows = self.link.execute(f"{text} ORDER BY id DESC LIMIT ?", (*values, limit))
-        return array("q", (row[0] for row in rows))
-
-    def count(self, high: int, limit: int) -> int:
-        """How many ids below ``high`` there are, counted up to ``limit``."""
-        text, values = self.statement(min(high, self.high))
-        counted = f"SELECT count(*) FROM ({text} LIMIT ?)"
-        return int(self.link.execute(counted, (*values, limit)).fetchone()[0])
-
-    def statement(self, high: int) -> tuple[str, tuple[Any, ...]]:
-        """The statement that finds the ids in [low, high), still without order and limit."""
+        """Up to ``limit`` ids below ``high``, newest first; all of them if it is negative."""
+        high, limit = min(high, self.high), limit if limit >= 0 else ALL
         leader = self._leader(high)
-        others = [condition for condition in self._conditions if condition is not leader]
-        text = "SELECT m.id FROM msg m WHERE m.id>=? AND m.id<?"
-        values: tuple[Any, ...] = (self.low, high)
-        for condition in others:
-            text += f" AND ({condition.test})"
-            values += condition.values
-        if leader is None:
-            return text, values
-        parts = [hits.select(self.low, high) for hits in leader.hits or ()]
-        union = " UNION ".join(part for part, _ in parts) or "SELECT 0 AS id WHERE 0"
-        hit = tuple(value for _, own in parts for value in own)
-        if not others:
-            return f"SELECT id FROM ({union})", hit
-        return f"{text} AND m.id IN ({union})", (*values, *hit)
+        if leader is not None:
+            return self._ids(self.statement(leader), self.low, high, limit)
+        found, rest = self._walk(high, limit)
+        return found + rest[: limit - len(found)]
 
-    def _leader(self, high: int) -> _Condition | None:
-        """The condition with the fewest hits, if these are few."""
-        best: _Condition | None = None
+    def page(self, limit: int, counted: int, looks: int) -> Part:
+        """The newest ``limit`` ids, and how many older ones there are, as far as that is cheap.
+
+        At most ``counted`` are counted, and where messages have to be walked for it, those
+        among ``looks`` messages.
+        """
+        leader = self._leader(self.high)
+        if self._in_order(leader):
+            statement = self.statement(leader)
+            found = self._ids(statement, self.low, self.high, limit)
+            older = 0
+            if len(found) == limit:
+                once = leader.once if leader is not None else ()
+                statement = " UNION ALL ".join(hits.select for hits in once) or statement
+                older = self._count(statement, found[-1] if found else self.high, counted)
+            return _part(found, older, counted)
+        if leader is None:
+            found, rest = self._walk(self.high, limit)
+            if len(found) == limit:
+                return self._looked(found, min(looks, counted))
+            every = found + rest
+        else:
+            every = self._ids(self.statement(leader), self.low, self.high, limit + counted)
+        return _part(every[:limit], max(len(every) - limit, 0), counted)
+
+    def _looked(self, found: "array[int]", looks: int) -> Part:
+        """A page, and the count among the messages just below it."""
+        high = found[-1] if found else self.high
+        floor = self._below(high, looks)
+        low = self.low if floor is None else floor + 1
+        tests = " AND ".join(f"({one.test})" for one in self._conditions)
+        text = f"SELECT count(*), coalesce(sum({tests}), 0) FROM msg m "
+        row = self._run(f"{text} WHERE m.id>=:low AND m.id<:high", low, high).fetchone()
+        return Part(found, row[1], row[0], floor is not None)
+
+    def statement(self, leader: Condition | None) -> str:
+        """The statement that finds the ids in [:low, :high), still without order and limit."""
+        others = [condition for condition in self._conditions if condition is not leader]
+        text = "SELECT m.id AS id FROM msg m WHERE m.id>=:low AND m.id<:high"
+        text += "".join(f" AND ({condition.test})" for condition in others)
+        if leader is None:
+            return text
+        parts = leader.streams if self._in_order(leader) else leader.hits
+        union = " UNION ".join(hits.select for hits in parts or ()) or "SELECT 0 AS id WHERE 0"
+        if not others:
+            return union
+        return f"{text} AND m.id IN ({union})"
+
+    def _in_order(self, leader: Condition | None) -> bool:
+        """Whether the ids come in order from where they are read."""
+        if leader is None:
+            return not self._conditions
+        return len(self._conditions) == 1 and leader.streams is not None
+
+    def _leader(self, high: int) -> Condition | None:
+        """The condition to start from: the only one, in order, or the rarest, if it is rare."""
+        if self._conditions and self._in_order(self._conditions[0]):
+            return self._conditions[0]
+        best: Condition | None = None
         fewest = RARE
         for condition in self._conditions:
-            if condition.hits is None:
+            if condition.hits is None or condition.broad:
                 continue
             count = 0
             for one in condition.hits:
-                text, values = one.select(self.low, high)
-                row = self.link.execute(
-                    f"SELECT count(*) FROM ({text} LIMIT ?)",
-                    (*values, fewest - count),
-                ).fetchone()
-                count += row[0]
+                count += self._count(one.select, high, fewest - count)
                 if count >= fewest:
                     break
             if count < fewest:
@@ -126,149 +142,38 @@ class Finder:
                     break
         return best
 
-    # --------------------------------------------------------------- conditions
+    def _broad(self) -> Condition | None:
+        return next((one for one in self._conditions if one.broad), None)
 
-    def _condition(self, matcher: search.Matcher) -> _Condition:
-        match matcher:
-            case search.Address():
-                return self._from(matcher) if matcher.role == "from" else self._to(matcher)
-            case search.MessageId(value):
-                both = (value, f"<{value}>")
-                hits = _Hits("id", "msg WHERE message_id IN (?,?)", both)
-                return _Condition("m.message_id IN (?,?)", both, (hits,))
-            case search.Id(low, high):
-                span = (max(low, 0), min(high, (1 << 63) - 1))
-                hits = _Hits("id", "msg WHERE id>=? AND id<?", span)
-                return _Condition("m.id>=? AND m.id<?", span, (hits,))
-            case search.Ip(low_ip, high_ip):
-                return self._ip(low_ip, high_ip)
-            case search.Subject(words):
-                return self._subject(words)
-            case search.InState(states):
-                return _in_state(states)
-            case search.Anywhere(terms):
-                conditions = [self._condition(term) for term in terms]
-                return _Condition(
-                    " OR ".join(f"({one.test})" for one in conditions),
-                    tuple(value for one in conditions for value in one.values),
-                    tuple(hits for one in conditions for hits in one.hits or ()),
-                )
+    def _walk(self, high: int, limit: int) -> tuple["array[int]", "array[int]"]:
+        """The newest ids; and all others, where not enough were found by walking."""
+        broad = self._broad()
+        floor = self._below(high, WALKED) if broad else None
+        low = self.low if floor is None else floor + 1
+        found = self._ids(self.statement(None), low, high, limit)
+        if floor is None or len(found) == limit:
+            return found, array("q")
+        # Sorted here: SQLite would keep a limited list in order with every row it meets.
+        rows = self._run(self.statement(broad), self.low, low)
+        return found, array("q", sorted((row[0] for row in rows), reverse=True))
 
-    def _from(self, matcher: search.Address) -> _Condition:
-        if matcher.null:
-            return _Condition("m.sender IS NULL", (), (_Hits("id", "msg WHERE sender IS NULL"),))
-        column = "sdom" if matcher.domain else "sender"
-        numbers = self._domains(matcher.domain) if matcher.domain else self._addresses(matcher)
-        if not numbers:
-            return _NEVER
-        among, values = _among(numbers)
-        test = f"m.{column}{among}" if len(numbers) == 1 else f"+m.{column}{among}"
-        return _Condition(test, values, (_Hits("id", f"msg WHERE {column}{among}", values),))
+    def _below(self, high: int, count: int) -> int | None:
+        """The message below the newest ``count`` ones."""
+        text = "SELECT id FROM msg WHERE id>=:low AND id<:high ORDER BY id DESC LIMIT 1 OFFSET :n"
+        row = self._run(text, self.low, high, count).fetchone()
+        return row[0] if row else None
 
-    def _to(self, matcher: search.Address) -> _Condition:
-        if matcher.null:
-            return _NEVER
-        numbers = self._domains(matcher.domain) if matcher.domain else self._addresses(matcher)
-        if not numbers:
-            return _NEVER
-        among, values = _among(numbers)
-        column = "addr"
-        orig = hit = among
-        if matcher.domain:
-            # The addresses of a domain that receives mail here are few: one index is enough.
-            column = "dom"
-            orig = hit = f" IN (SELECT id FROM addr WHERE dom{among})"
-        either = f"r.{column}{among} OR r.orig{orig}"
-        test = f"EXISTS (SELECT 1 FROM rcpt r WHERE r.msg=m.id AND ({either}))"
-        hits = (
-            _Hits("msg", f"rcpt WHERE addr{hit}", values),
-            _Hits("msg", f"rcpt WHERE orig{orig}", values),
-        )
-        return _Condition(test, values * 2, hits)
+    def _ids(self, statement: str, low: int, high: int, limit: int) -> "array[int]":
+        rows = self._run(f"{statement} ORDER BY id DESC LIMIT :n", low, high, limit)
+        return array("q", (row[0] for row in rows))
 
-    def _ip(self, low: bytes, high: bytes) -> _Condition:
-        if low == high:
-            return _Condition("m.ip=?", (low,), (_Hits("id", "msg WHERE ip=?", (low,)),))
-        values = (low, high, len(low))
-        hits = _Hits("id", "msg WHERE ip>=? AND ip<=? AND length(ip)=?", values)
-        return _Condition("+m.ip>=? AND +m.ip<=? AND length(m.ip)=?", values, (hits,))
+    def _count(self, statement: str, high: int, limit: int) -> int:
+        counted = f"SELECT count(*) FROM ({statement} LIMIT :n)"
+        return int(self._run(counted, self.low, high, limit).fetchone()[0])
 
-    def _subject(self, words: Sequence[str]) -> _Condition:
-        phrase = " ".join(
-            f'"{word[:-1]}"*' if word.endswith("*") else f'"{word}"' for word in words
-        )
-        try:
-            self.link.execute(
-                "SELECT 1 FROM msg_fts WHERE msg_fts MATCH ? LIMIT 1", (phrase,)
-            ).fetchone()
-        except sqlite3.OperationalError:
-            return _NEVER  # a letter younger than SQLite's Unicode tables splits the word
-        test = "m.id IN (SELECT rowid FROM msg_fts WHERE msg_fts MATCH ?)"
-        return _Condition(
-            test, (phrase,), (_Hits("rowid", "msg_fts WHERE msg_fts MATCH ?", (phrase,)),)
-        )
-
-    # ------------------------------------------------------------- dictionaries
-
-    def _addresses(self, matcher: search.Address) -> list[int]:
-        if matcher.exact:
-            local, host = addresses.split(matcher.exact)
-            rows = self.link.execute(
-                "SELECT addr.id FROM dom JOIN addr ON dom=dom.id WHERE rname=? AND local=?",
-                (addresses.reverse(host), local),
-            )
-            return [row[0] for row in rows]
-        part = matcher.part
-        if len(part) < 3:
-            rows = self.link.execute(
-                "SELECT id FROM addr WHERE local>=? AND local<?", (part, part + "\U0010ffff")
-            )
-            return [row[0] for row in rows]
-        folded = addresses.words(part)
-        every = (folded[i : i + 3] for i in range(len(folded) - 2))
-        grams = dict.fromkeys(gram for gram in every if "\0" not in gram)
-        if not grams:
-            return []  # a full-text query ends at NUL
-        phrase = " ".join('"' + gram.replace('"', '""') + '"' for gram in grams)
-        if len(folded) == 3:
-            rows = self.link.execute("SELECT rowid FROM addr_tri WHERE addr_tri MATCH ?", (phrase,))
-            return [row[0] for row in rows]
-        rows = self.link.execute(
-            "SELECT addr.id, local, rname FROM addr_tri JOIN addr ON addr.id=addr_tri.rowid "
-            "JOIN dom ON dom.id=dom WHERE addr_tri MATCH ?",
-            (phrase,),
-        )
-        return [
-            number
-            for number, local, rname in rows
-            if folded in addresses.words(local)
-            or folded in addresses.words(addresses.join(local, addresses.reverse(rname)))
-        ]
-
-    def _domains(self, domain: str) -> list[int]:
-        low, high = addresses.rname_range(domain)
-        rows = self.link.execute(
-            "SELECT id FROM dom WHERE rname=? UNION ALL "
-            "SELECT id FROM dom WHERE rname>=? AND rname<?",
-            (addresses.reverse(domain), low, high),
-        )
-        return [row[0] for row in rows]
+    def _run(self, text: str, low: int, high: int, n: int = 0) -> sqlite3.Cursor:
+        return self.link.execute(text, {**self._values, "low": low, "high": high, "n": n})
 
 
-def _among(numbers: Sequence[int]) -> tuple[str, tuple[Any, ...]]:
-    if len(numbers) == 1:
-        return "=?", (numbers[0],)
-    return " IN (SELECT value FROM json_each(?))", (json.dumps(list(numbers)),)
-
-
-def _in_state(states: Sequence[State]) -> _Condition:
-    listed = ",".join(str(int(state)) for state in states)
-    test = (
-        f"+m.status IN ({listed}) OR EXISTS "
-        f"(SELECT 1 FROM rcpt r WHERE r.msg=m.id AND r.status IN ({listed}))"
-    )
-    if State.STORED in states:
-        return _Condition(test)
-    # The second half is what lets SQLite take the partial index.
-    chosen = f"WHERE status IN ({listed}) AND status!={int(State.STORED)}"
-    return _Condition(test, (), (_Hits("id", f"msg {chosen}"), _Hits("msg", f"rcpt {chosen}")))
+def _part(found: "array[int]", older: int, counted: int) -> Part:
+    return Part(found, min(older, counted), 0, older >= counted)

@@ -7,14 +7,16 @@ thread at a time, any number of them beside each other and beside the recorder.
 # ruff: noqa: S608 - only question marks are put into statements
 
 import json
+import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from tracing import codec, ids, months, retrieval, search
+from tracing import codec, counting, ids, months, retrieval, search
 from tracing.codec import ASIDE
+from tracing.counting import Overview
 from tracing.events import Event
 from tracing.finding import Finder
 from tracing.retrieval import spelled
@@ -70,27 +72,15 @@ class Stored:
     event: Event
 
 
-@dataclass(slots=True)
-class Minute:
-    """What one minute brought; ``at`` is its beginning in microseconds."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The beginning of a list: ids, newest first, and what the list goes on with."""
 
-    at: int
-    received: int = 0
-    delivered: int = 0
-    refused: int = 0
-
-
-@dataclass(slots=True)
-class Overview:
-    """The log at a glance, for a span of time; ``last_at`` is when the last event happened."""
-
-    counts: dict[State, int] = field(default_factory=dict)
-    flow: list[Minute] = field(default_factory=list)
-    failures: list[Row] = field(default_factory=list)
-    messages: int = 0
-    events: int = 0
-    bytes: int = 0
-    last_at: int = 0
+    ids: list[int]
+    older: int
+    """Matching messages below them, as far as they were counted."""
+    more: bool
+    """Whether there may be more than that."""
 
 
 class Log:
@@ -98,11 +88,11 @@ class Log:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._links: dict[str, sqlite3.Connection] = {}
+        self._links: dict[str, tuple[tuple[int, int], sqlite3.Connection]] = {}
 
     def close(self) -> None:
         """Close the files."""
-        for link in self._links.values():
+        for _, link in self._links.values():
             link.close()
         self._links.clear()
 
@@ -134,17 +124,24 @@ class Log:
                 found += finder.find(high, limit - len(found))
         return found
 
-    def count(
-        self, query: search.Query, before: int | None = None, limit: int | None = None
-    ) -> int:
-        """How many messages match, those below ``before`` only, counted up to ``limit``."""
-        count = 0
+    def page(self, query: search.Query, limit: int, counted: int, looks: int) -> Page:
+        """The newest matching ids, and how many older ones there are, as far as that is cheap.
+
+        At most ``counted`` are counted; where no index counts them, only those among ``looks``
+        messages.
+        """
+        found: list[int] = []
+        older = 0
+        more = False
         for finder in self._finders(query):
-            if count == limit:
+            part = finder.page(limit - len(found), counted - older, looks)
+            found += part.ids
+            older += part.older
+            looks -= part.looked
+            more = part.more
+            if more:
                 break
-            high = finder.high if before is None else before
-            count += finder.count(high, -1 if limit is None else limit - count)
-        return count
+        return Page(found, older, more)
 
     def newer(self, query: search.Query, after: int) -> "array[int]":
         """Matching message ids above ``after``, newest first.
@@ -272,31 +269,22 @@ class Log:
 
     # ---------------------------------------------------------------- overview
 
-    def overview(self, since: int, until: int, failures: int = 20) -> Overview:
-        """Counts by state, the flow by minutes, the last failures and the totals."""
+    def total(self) -> int:
+        """How many messages there are."""
+        links = [self._link(month) for month in months.listing(self._directory)]
+        return sum(counting.total(link) for link in links if link is not None)
+
+    def overview(
+        self, since: int, until: int, failures: int = 20, flow_since: int | None = None
+    ) -> Overview:
+        """Counts by state, the last failures and the totals; the flow from ``flow_since`` on."""
         result = Overview()
-        minutes: dict[int, Minute] = {}
+        span = since, since if flow_since is None else max(since, flow_since), until
         for month in months.listing(self._directory):
             link = self._link(month)
-            if link is None:
-                continue
-            result.messages += link.execute("SELECT count(*) FROM msg").fetchone()[0]
-            result.events += self._last_seq(month)
-            last = link.execute("SELECT ts FROM ev ORDER BY seq DESC LIMIT 1").fetchone()
-            result.last_at = max(result.last_at, last[0] if last else 0)
-            for minute, status, count, size in link.execute(
-                "SELECT ts/60000000, status, count(*), coalesce(sum(size), 0) FROM msg "
-                "WHERE id>=? AND id<? GROUP BY 1, 2",
-                (ids.lowest(since), ids.lowest(until)),
-            ):
-                state = State(status)
-                result.counts[state] = result.counts.get(state, 0) + count
-                result.bytes += size
-                one = minutes.setdefault(minute, Minute(minute * 60_000_000))
-                one.received += count if state < State.REFUSED else 0
-                one.delivered += count if state in (State.STORED, State.RELAYED) else 0
-                one.refused += count if State.REFUSED <= state <= State.ABORTED else 0
-        result.flow = [minutes[minute] for minute in sorted(minutes)]
+            if link is not None:
+                counting.add(link, months.span(month), span, result)
+        result.flow.sort(key=lambda minute: minute.at)
         failed = search.InState(
             (State.BOUNCED, State.EXPIRED, State.DEFERRED, State.REFUSED, State.TEMPFAILED)
         )
@@ -309,13 +297,17 @@ class Log:
     # ------------------------------------------------------------------- files
 
     def _link(self, month: str) -> sqlite3.Connection | None:
-        link = self._links.get(month)
-        if link is None:
-            try:
-                link = months.open_reading(months.path(self._directory, month))
-            except FileNotFoundError:
-                return None
-            self._links[month] = link
+        """The month file that has this name at present, opened once."""
+        file = months.path(self._directory, month)
+        try:
+            there = os.stat(file)
+            place, link = self._links.get(month, (None, None))
+            if link is None or place != (there.st_dev, there.st_ino):
+                link = months.open_reading(file)
+                self._links[month] = (there.st_dev, there.st_ino), link
+        except FileNotFoundError:
+            self._links.pop(month, None)
+            return None
         return link
 
     def _finders(self, query: search.Query, after: int | None = None) -> Iterator[Finder]:

@@ -135,7 +135,7 @@ class Disk:
 
     async def total(self) -> int:
         """How many messages there are without a filter."""
-        return await self._figures.run(lambda log: log.count(search.EVERYTHING))
+        return await self._figures.run(Log.total)
 
     async def recipients(self, m: int) -> Sequence[Recipient]:
         """A message's recipients and where their copies lie now."""
@@ -209,12 +209,12 @@ class Disk:
 
     def _glance(self, log: Log, now_us: int) -> Glance:
         disk = shutil.disk_usage(_existing(self._places.data))
-        found = log.overview(now_us - _DAY, now_us + 1000, FAILURES)
+        first = now_us // _MINUTE - _MINUTES + 1
+        found = log.overview(now_us - _DAY, now_us + 1000, FAILURES, first * _MINUTE)
         if not months.listing(self._places.log):
             return Glance(
                 boxes=_boxes(self._places.boxes), disk_total=disk.total, disk_free=disk.free
             )
-        first = now_us // _MINUTE - _MINUTES + 1
         by_minute = {one.at // _MINUTE: one for one in found.flow}
         hour = [by_minute.get(first + index) for index in range(_MINUTES)]
         return Glance(

@@ -1,0 +1,309 @@
+"""What a term of a query means in the tables of one month file.
+
+A condition has two faces: a test on one message ``m``, and the index entries that hit it. What
+names few addresses lists them by number; a part that very many addresses share stays a text,
+compared address by address, because listing them would cost more than most answers need.
+"""
+
+# ruff: noqa: S608 - statements are put together of our own words; values are parameters
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracing import addresses, search
+from tracing.states import State
+
+LISTED = 300
+"""Addresses or domains up to which those that match are listed."""
+STREAMS = 32
+"""Addresses up to which the messages of each are read by themselves, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Rows of an index: the column with the message's id, then table and condition."""
+
+    column: str
+    source: str
+
+    @property
+    def select(self) -> str:
+        """The statement for ids in [:low, :high)."""
+        text = f"SELECT {self.column} AS id FROM {self.source}"
+        return f"{text} AND {self.column}>=:low AND {self.column}<:high"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``hits`` is None where no index leads to the messages, empty where there are none.
+
+    ``streams`` are the same hits, each in the order of ids by its index; None where they are
+    not. ``once`` are those that name each message a single time, as far as that is known. The
+    hits of a ``broad`` condition are dear to count.
+    """
+
+    test: str
+    hits: tuple[Hits, ...] | None = None
+    streams: tuple[Hits, ...] | None = None
+    once: tuple[Hits, ...] = ()
+    broad: bool = False
+
+
+NEVER = Condition("0", (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Rows of ``addr`` or ``dom`` that a matcher means: listed, or else a test on a row ``a``."""
+
+    table: str
+    listed: Sequence[int] | None
+    test: str = ""
+    select: str = ""
+
+
+@dataclass(slots=True)
+class Conditions:
+    """Makes the conditions for one month file; ``values`` are the parameters they name."""
+
+    link: sqlite3.Connection
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, term: search.Term) -> Condition:
+        """The condition of a term."""
+        condition = self._of(term.matcher)
+        if term.negated:
+            # A test is unknown where a message has no sender or no address: no match.
+            return Condition(f"({condition.test}) IS NOT TRUE")
+        return condition
+
+    def _of(self, matcher: search.Matcher) -> Condition:
+        match matcher:
+            case search.Address():
+                return self._from(matcher) if matcher.role == "from" else self._to(matcher)
+            case search.MessageId(value):
+                both = (self._value(value), self._value(f"<{value}>"))
+                hits = tuple(Hits("id", f"msg WHERE message_id={one}") for one in both)
+                return Condition(f"m.message_id IN ({','.join(both)})", hits, hits)
+            case search.Id(low, high):
+                first, end = self._value(max(low, 0)), self._value(min(high, (1 << 63) - 1))
+                hits = (Hits("id", f"msg WHERE id>={first} AND id<{end}"),)
+                return Condition(f"m.id>={first} AND m.id<{end}", hits, hits)
+            case search.Ip(low_ip, high_ip):
+                return self._ip(low_ip, high_ip)
+            case search.Subject(words):
+                return self._subject(words)
+            case search.InState(states):
+                return _in_state(states)
+            case search.Anywhere(terms):
+                return _either([self._of(term) for term in terms])
+
+    def _value(self, value: Any) -> str:
+        name = f"v{len(self.values)}"
+        self.values[name] = value
+        return f":{name}"
+
+    # --------------------------------------------------------------- conditions
+
+    def _from(self, matcher: search.Address) -> Condition:
+        if matcher.null:
+            hits = (Hits("id", "msg WHERE sender IS NULL"),)
+            return Condition("m.sender IS NULL", hits, hits)
+        members = self._members(matcher)
+        column = "sdom" if members.table == "dom" else "sender"
+        if members.listed is None:
+            test = f"EXISTS (SELECT 1 FROM {members.table} a WHERE a.id=m.{column} AND "
+            hits = (Hits("id", f"msg WHERE {column} IN ({members.select})"),)
+            return Condition(f"{test}({members.test}))", hits, broad=True)
+        if not members.listed:
+            return NEVER
+        among = self._among(members.listed)
+        test = f"m.{column}{among}" if len(members.listed) == 1 else f"+m.{column}{among}"
+        hits = (Hits("id", f"msg WHERE {column}{among}"),)
+        return Condition(test, hits, self._streams("id", "msg", (column,), members.listed), hits)
+
+    def _to(self, matcher: search.Address) -> Condition:
+        if matcher.null:
+            return NEVER
+        members = self._members(matcher)
+        domain = members.table == "dom"
+        if members.listed is None:
+            either = f"a.id IN (r.addr, r.orig) AND ({members.test})"
+            among = f" IN ({members.select})"
+            tables = "rcpt r CROSS JOIN addr a"
+            if domain:
+                either = f"o.id IN (r.addr, r.orig) AND a.id=o.dom AND ({members.test})"
+                among = f" IN (SELECT id FROM addr WHERE dom{among})"
+                tables = "rcpt r CROSS JOIN addr o CROSS JOIN dom a"
+        elif not members.listed:
+            return NEVER
+        else:
+            among = self._among(members.listed)
+            tables, either = "rcpt r", f"r.addr{among} OR r.orig{among}"
+            if domain:
+                # The addresses of a domain that receives mail here are few: one index is enough.
+                within = f" IN (SELECT id FROM addr WHERE dom{among})"
+                either, among = f"r.dom{among} OR r.orig{within}", within
+        return Condition(
+            f"EXISTS (SELECT 1 FROM {tables} WHERE r.msg=m.id AND ({either}))",
+            (Hits("msg", f"rcpt WHERE addr{among}"), Hits("msg", f"rcpt WHERE orig{among}")),
+            None if domain else self._streams("msg", "rcpt", ("addr", "orig"), members.listed),
+            () if domain or members.listed is None else _first(among),
+            broad=members.listed is None,
+        )
+
+    def _streams(
+        self, column: str, table: str, keys: Sequence[str], listed: Sequence[int] | None
+    ) -> tuple[Hits, ...] | None:
+        if listed is None or len(listed) > STREAMS:
+            return None
+        return tuple(
+            Hits(column, f"{table} WHERE {key}={number}") for key in keys for number in listed
+        )
+
+    def _ip(self, low: bytes, high: bytes) -> Condition:
+        first = self._value(low)
+        if low == high:
+            hits = (Hits("id", f"msg WHERE ip={first}"),)
+            return Condition(f"m.ip={first}", hits, hits)
+        last, length = self._value(high), len(low)
+        hits = (Hits("id", f"msg WHERE ip>={first} AND ip<={last} AND length(ip)={length}"),)
+        return Condition(f"+m.ip>={first} AND +m.ip<={last} AND length(m.ip)={length}", hits)
+
+    def _subject(self, words: Sequence[str]) -> Condition:
+        phrase = " ".join(
+            f'"{word[:-1]}"*' if word.endswith("*") else f'"{word}"' for word in words
+        )
+        try:
+            self.link.execute(
+                "SELECT 1 FROM msg_fts WHERE msg_fts MATCH ? LIMIT 1", (phrase,)
+            ).fetchone()
+        except sqlite3.OperationalError:
+            return NEVER  # a letter younger than SQLite's Unicode tables splits the word
+        hits = (Hits("rowid", f"msg_fts WHERE msg_fts MATCH {self._value(phrase)}"),)
+        return Condition(f"m.id IN ({hits[0].select})", hits, hits)
+
+    # ------------------------------------------------------------- dictionaries
+
+    def _among(self, numbers: Sequence[int]) -> str:
+        if len(numbers) == 1:
+            return f"={numbers[0]}"
+        return f" IN (SELECT value FROM json_each({self._value(json.dumps(list(numbers)))}))"
+
+    def _members(self, matcher: search.Address) -> _Members:
+        if matcher.domain:
+            low, high = addresses.rname_range(matcher.domain)
+            name = self._value(addresses.reverse(matcher.domain))
+            first, end = self._value(low), self._value(high)
+            under = f"a.rname>={first} AND a.rname<{end}"
+            union = f"SELECT id FROM dom a WHERE a.rname={name} UNION ALL SELECT id FROM dom a "
+            return self._listed("dom", f"{union}WHERE {under}", f"a.rname={name} OR {under}")
+        if matcher.exact:
+            local, host = addresses.split(matcher.exact)
+            rows = self.link.execute(
+                "SELECT addr.id FROM dom JOIN addr ON dom=dom.id WHERE rname=? AND local=?",
+                (addresses.reverse(host), local),
+            )
+            return _Members("addr", [row[0] for row in rows])
+        part = matcher.part
+        if len(part) < 3:
+            first, end = self._value(part), self._value(part + "\U0010ffff")
+            test = f"a.local>={first} AND a.local<{end}"
+            return self._listed("addr", f"SELECT a.id FROM addr a WHERE {test}", test)
+        return self._part(addresses.words(part))
+
+    def _listed(self, table: str, select: str, test: str) -> _Members:
+        rows = self.link.execute(f"{select} LIMIT {LISTED + 1}", self.values).fetchall()
+        if len(rows) <= LISTED:
+            return _Members(table, [row[0] for row in rows])
+        return _Members(table, None, test, select)
+
+    def _part(self, part: str) -> _Members:
+        """Addresses that contain a part of three characters or more."""
+        every = (part[i : i + 3] for i in range(len(part) - 2))
+        grams = dict.fromkeys(gram for gram in every if "\0" not in gram)
+        if not grams:
+            return _Members("addr", [])  # a full-text query ends at NUL
+        phrase = self._value(" ".join('"' + gram.replace('"', '""') + '"' for gram in grams))
+        trigrams = f"SELECT rowid FROM addr_tri WHERE addr_tri MATCH {phrase}"
+        test = self._contains(part)
+        newest = f"{trigrams} ORDER BY rowid DESC LIMIT {LISTED + 1}"
+        rows = self.link.execute(
+            f"SELECT a.id, {test} FROM ({newest}) t CROSS JOIN addr a ON a.id=t.rowid", self.values
+        ).fetchall()
+        if len(rows) <= LISTED:
+            return _Members("addr", [row[0] for row in rows if row[1]])
+        candidates = [row[0] for row in rows]
+        select = f"SELECT a.id FROM addr a WHERE {test}"
+        if max(candidates) - min(candidates) > 3 * LISTED:
+            # Fewer than every third address is a candidate: the trigrams lead to them sooner.
+            select = f"SELECT a.id FROM addr_tri JOIN addr a ON a.id=addr_tri.rowid WHERE {test} "
+            select += f"AND addr_tri MATCH {phrase}"
+        return _Members("addr", None, test, select)
+
+    def _contains(self, part: str) -> str:
+        """A test whether the address ``a`` contains a part.
+
+        The part may end in @, but has none inside: that would be a whole address.
+        """
+        sought = self._value(part)
+        local = _words("a.local", part)
+        if "@" in part:
+            nowhere = "a.dom IN (SELECT id FROM dom WHERE rname='')"
+            return f"(instr({local},{sought}) OR instr({local}||'@',{sought}) AND NOT {nowhere})"
+        # A domain's labels are kept in reverse; within one label that makes no difference.
+        label = self._value(max(part.split("."), key=len))
+        domains = f"SELECT id FROM dom WHERE instr({_words('rname', part)},{label})"
+        if "." in part:
+            rows = self.link.execute(
+                f"SELECT id, rname FROM dom WHERE id IN ({domains})", self.values
+            )
+            found = [dom for dom, name in rows if part in addresses.words(addresses.reverse(name))]
+            domains = f"SELECT value FROM json_each({self._value(json.dumps(found))})"
+        return f"(instr({local},{sought}) OR a.dom IN ({domains}))"
+
+
+def _first(among: str) -> tuple[Hits, ...]:
+    """For each message the first of its recipients that is or was among some addresses."""
+    before = f"r.msg=rcpt.msg AND r.n<rcpt.n AND (r.addr{among} OR r.orig{among})"
+    first = f"(n=1 OR NOT EXISTS (SELECT 1 FROM rcpt r WHERE {before}))"
+    return (
+        Hits("msg", f"rcpt WHERE addr{among} AND {first}"),
+        Hits("msg", f"rcpt WHERE orig{among} AND NOT addr{among} AND {first}"),
+    )
+
+
+def _words(column: str, part: str) -> str:
+    """A column as ``addresses.words`` has it, as far as that matters to a part."""
+    return f"replace(replace({column},'ё','е'),'Ё','Е')" if "е" in part else column
+
+
+def _either(conditions: Sequence[Condition]) -> Condition:
+    streams = [one.streams for one in conditions]
+    return Condition(
+        " OR ".join(f"({one.test})" for one in conditions),
+        tuple(hits for one in conditions for hits in one.hits or ()),
+        None if None in streams else tuple(hits for one in streams for hits in one or ()),
+        broad=any(one.broad for one in conditions),
+    )
+
+
+def _in_state(states: Sequence[State]) -> Condition:
+    listed = ",".join(str(int(state)) for state in states)
+    test = (
+        f"+m.status IN ({listed}) OR EXISTS "
+        f"(SELECT 1 FROM rcpt r WHERE r.msg=m.id AND r.status IN ({listed}))"
+    )
+    if State.STORED in states:
+        return Condition(test)
+    # The second half is what lets SQLite take the partial index.
+    every = [f"WHERE status={int(state)} AND status!={int(State.STORED)}" for state in states]
+    hits = tuple(
+        Hits(column, f"{table} {one}")
+        for column, table in (("id", "msg"), ("msg", "rcpt"))
+        for one in every
+    )
+    return Condition(test, hits, hits)
