@@ -25,6 +25,7 @@ COMMANDS = {
     "why": ("tracing.cli_why:why", "why a message is where it is, in one sentence"),
     "proof": ("tracing.cli_why:proof", "a sheet that proves what another server took"),
     "tail": ("tracing.cli:tail", "follow events as they happen"),
+    "queue": ("mtad.queue.cli:queue", "what waits to leave, and what to do about it"),
     "audit": ("mtad.books:audit", "prove that the books balance"),
     "send": ("mtad.submit.send:send", "send a test message and show every word"),
     "sendmail": ("mtad.submit.sendmail:sendmail", "take a message from a local program"),

@@ -71,6 +71,11 @@ def parts(directory: Path, messages: Iterable[int] | None = None) -> Iterator[Pa
                 yield from _month(link, here)
 
 
+def parameters(entry: Sequence[Any]) -> dict[str, Any]:
+    """The parameters and marks of an entry."""
+    return dict(json.loads(entry[-1])) if entry[-1] != "{}" else {}
+
+
 def _month(link: sqlite3.Connection, messages: Sequence[int] | None) -> Iterator[Part]:
     if messages is None:
         rows = link.execute(f"{_ENTRIES} ORDER BY msg, n")

@@ -54,8 +54,7 @@ class LogRole:
             "trace": self.trace,
             "timeline": self.timeline,
             "tail": self.tail,
-            "queue.load": self._queue.load,
-            "content": self._queue.content,
+            **self._queue.verbs(),
         }
 
     async def serve(self, signals: Signals) -> None:

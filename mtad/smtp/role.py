@@ -83,7 +83,7 @@ async def serve(
             return service.status() | {"settings": settings.status(), "queue": queue.status()}
 
         signals.on_reload(settings.read_again)
-        server = await control.serve(places.socket(NAME), {"status": status})
+        server = await control.serve(places.socket(NAME), {"status": status, **queue.verbs()})
         listener = Listener(service, {"smtp": sockets.get("smtp", ())})
         await listener.start()
         journal.note(SysStart(at=now_us(), trace=run, role=NAME, version=version("mtad")))
