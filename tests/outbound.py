@@ -119,3 +119,4 @@ async def sender(
         yield Sender(courier, resolver, table, clock)
     finally:
         courier.close()
+        await courier.closed()

@@ -27,23 +27,23 @@ class _Window:
 class Windows:
     """The number of connections each destination may have, up to ``most``."""
 
-    def __init__(self) -> None:
-        self.most = 20
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._windows: dict[str, _Window] = {}
 
     def room(self, key: str) -> int:
         """How many more may be opened at this moment."""
         window = self._windows.get(key)
         if window is None:
-            return int(min(FIRST_WINDOW, self.most))
-        return max(0, min(int(window.size), self.most) - window.in_use)
+            return int(min(FIRST_WINDOW, self._most))
+        return max(0, int(window.size) - window.in_use)
 
     def begin(self, key: str, now: float) -> None:
         """One is in use from here on."""
         window = self._windows.get(key)
         if window is None:
             self._forget(now)
-            window = self._windows[key] = _Window(min(FIRST_WINDOW, self.most))
+            window = self._windows[key] = _Window(min(FIRST_WINDOW, self._most))
         window.in_use += 1
         window.used = now
 
@@ -52,7 +52,7 @@ class Windows:
         window = self._windows[key]
         window.in_use -= 1
         if worked:
-            window.size = min(float(self.most), window.size + 1)
+            window.size = min(float(self._most), window.size + 1)
         elif worked is not None:
             window.size = max(1.0, window.size / 2)
 

@@ -62,10 +62,22 @@ class ConnectFailed(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """A connection that is being opened, or open. Not safe for concurrent use."""
+    """A connection that is being opened, or open. Not safe for concurrent use.
 
-    def __init__(self, client: Client, endpoint: Endpoint, timeouts: Timeouts, cn: int) -> None:
+    While it is open it is in ``everyone``.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        endpoint: Endpoint,
+        timeouts: Timeouts,
+        cn: int,
+        everyone: "set[Connection]",
+    ) -> None:
         self.client = client
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._everyone = everyone
         self.endpoint = endpoint
         self.cn = cn
         self.messages = 0
@@ -85,6 +97,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected."""
         self._link = cast(asyncio.Transport, transport)
+        self._everyone.add(self)
 
     def data_received(self, data: bytes) -> None:
         """The server sent something."""
@@ -99,6 +112,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._gone()
         self._happened.extend(self.client.lost("connection lost"))
         self._wake()
         self.resume_writing()
@@ -153,9 +167,12 @@ class Connection(asyncio.Protocol):
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
             )
         except BaseException:
+            # The transport tells the handshake of its end and not us.
+            self._gone()
             self._link.abort()
             raise
         if secure is None:
+            self._gone()
             raise ConnectionResetError("connection lost")
         self._link = secure
         return self.ssl_object()
@@ -266,6 +283,11 @@ class Connection(asyncio.Protocol):
         self.abort()
         self._wake()
         self.resume_writing()
+
+    def _gone(self) -> None:
+        self._everyone.discard(self)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def _flush(self) -> None:
         if output := self.client.take():

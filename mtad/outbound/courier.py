@@ -67,24 +67,16 @@ class OutboundCourier:
         new_id: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        settings = around.settings
+        self._settings = settings
         self._transports = transports
-        self._new_id = new_id
         self._now = monotonic
-        self._windows = Windows()
-        self._pauses = Pauses()
-        self._pool = Pool()
-        self._in_use = 0
-        self.use(around)
-
-    def use(self, around: Surroundings) -> None:
-        """Work by these settings; what is under way ends by those it began with."""
-        settings = self._settings = around.settings
-        self._windows.most = settings.max_connections_per_destination
-        self._pool.idle_seconds = settings.idle_seconds
-        self._pool.max_messages = settings.max_messages_per_connection
-        opener = Opener(around.hostname, timeouts(settings), around.contexts, self._new_id)
+        self._windows = Windows(settings.max_connections_per_destination)
+        self._pool = Pool(settings.idle_seconds, settings.max_messages_per_connection)
+        self._opener = Opener(around.hostname, timeouts(settings), around.contexts, new_id)
         policies = Policies(around.resolver, security.BY_NAME[settings.tls], around.sts)
-        self._means = Means(around, opener, self._pool, self._pauses, policies, self._now)
+        self._means = Means(around, self._opener, self._pool, Pauses(), policies, monotonic)
+        self._in_use = 0
 
     def destination_of(self, address: str) -> str:
         """The key that addresses share when one ``deliver`` may take them together."""
@@ -123,8 +115,12 @@ class OutboundCourier:
             self._windows.end(key, worked=worked)
 
     def close(self) -> None:
-        """End the connections that are kept."""
+        """End the connections that are kept; what is being carried is carried to its end."""
         self._pool.close()
+
+    async def closed(self) -> None:
+        """Wait until no connection is open; the longest wait is for an answer to QUIT."""
+        await asyncio.gather(*(connection.ended for connection in self._opener.everyone))
 
 
 def timeouts(settings: Outbound) -> Timeouts:

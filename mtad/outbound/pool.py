@@ -20,9 +20,9 @@ class _Kept:
 class Pool:
     """Idle sessions by key; the one used last is used next."""
 
-    def __init__(self) -> None:
-        self.idle_seconds = 5.0
-        self.max_messages = 100
+    def __init__(self, idle_seconds: float, max_messages: int) -> None:
+        self._idle_seconds = idle_seconds
+        self._max_messages = max_messages
         self._kept: dict[Hashable, list[_Kept]] = {}
 
     def take(self, key: Hashable) -> Session | None:
@@ -41,13 +41,13 @@ class Pool:
         """Keep a session, or end it where it has done enough."""
         connection = session.connection
         announced = connection.client.extensions.max_messages
-        most = min(announced or self.max_messages, self.max_messages)
-        is_spent = connection.messages >= most or not self.idle_seconds
+        most = min(announced or self._max_messages, self._max_messages)
+        is_spent = connection.messages >= most or not self._idle_seconds
         if is_spent or not connection.client.is_idle:
             connection.quit()
         else:
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(self.idle_seconds, self._expire, key, session)
+            timer = loop.call_later(self._idle_seconds, self._expire, key, session)
             self._kept.setdefault(key, []).append(_Kept(session, timer))
 
     def close(self) -> None:

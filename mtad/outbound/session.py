@@ -64,6 +64,8 @@ class Opener:
         self._timeouts = timeouts
         self._contexts = contexts
         self._new_id = new_id
+        self.everyone: set[Connection] = set()
+        """Every connection that is open, on whichever way to its end."""
 
     async def open(self, endpoint: Endpoint, way: Way, m: int, note: Note) -> Session | Dead:
         """Connect, greet, encrypt and log in. Raises nothing but CancelledError."""
@@ -95,7 +97,7 @@ class _Opening:
             credentials=way.credentials,
             is_private=way.policy.is_implicit or bool(to.path),
         )
-        self._connection = Connection(self._client, to, opener._timeouts, self._cn)
+        self._connection = Connection(self._client, to, opener._timeouts, self._cn, opener.everyone)
         self._tls = ""
         self.verdict = ""
         self.handshake_failed = False
