@@ -225,6 +225,20 @@ def test_every_field_has_its_index(filled: tuple[Log, list[Known]], text: str) -
         assert "USE TEMP B-TREE FOR ORDER BY" not in str(listing)
 
 
+@pytest.mark.parametrize("text", [text for text in SINGLE if ":" in text and "state" not in text])
+def test_few_messages_are_gathered_not_walked_for(
+    filled: tuple[Log, list[Known]], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Where hits come in no order, that of all messages is no help to find them."""
+    monkeypatch.setattr(Finder, "_in_order", lambda *_: False)
+    log, _ = filled
+    link = log._link("2026-12")
+    assert link is not None
+    (listing,) = (steps for one, steps in plans(link, text).items() if "ORDER BY id" in one)
+    assert "USE TEMP B-TREE FOR ORDER BY" in listing
+    assert any(SINGLE[text] in step for step in listing)
+
+
 @pytest.mark.parametrize(
     ("text", "index"), [("from:exam", "msg_sender"), ("to:exam", "rcpt_addr"), ("from:b", "sender")]
 )

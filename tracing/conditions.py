@@ -16,7 +16,7 @@ from typing import Any
 from tracing import addresses, search
 from tracing.states import State
 
-LISTED = 300
+LISTED = 1_000
 """Addresses or domains up to which those that match are listed."""
 STREAMS = 32
 """Addresses up to which the messages of each are read by themselves, newest first."""
@@ -230,16 +230,16 @@ class Conditions:
         phrase = self._value(" ".join('"' + gram.replace('"', '""') + '"' for gram in grams))
         trigrams = f"SELECT rowid FROM addr_tri WHERE addr_tri MATCH {phrase}"
         test = self._contains(part)
-        newest = f"{trigrams} ORDER BY rowid DESC LIMIT {LISTED + 1}"
+        first = f"{trigrams} LIMIT {LISTED + 1}"
         rows = self.link.execute(
-            f"SELECT a.id, {test} FROM ({newest}) t CROSS JOIN addr a ON a.id=t.rowid", self.values
+            f"SELECT a.id, {test} FROM ({first}) t CROSS JOIN addr a ON a.id=t.rowid", self.values
         ).fetchall()
         if len(rows) <= LISTED:
             return _Members("addr", [row[0] for row in rows if row[1]])
         candidates = [row[0] for row in rows]
         select = f"SELECT a.id FROM addr a WHERE {test}"
-        if max(candidates) - min(candidates) > 3 * LISTED:
-            # Fewer than every third address is a candidate: the trigrams lead to them sooner.
+        if max(candidates) - min(candidates) > 6 * LISTED:
+            # So few of the addresses are candidates that the trigrams lead to them sooner.
             select = f"SELECT a.id FROM addr_tri JOIN addr a ON a.id=addr_tri.rowid WHERE {test} "
             select += f"AND addr_tri MATCH {phrase}"
         return _Members("addr", None, test, select)

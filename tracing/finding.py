@@ -113,7 +113,8 @@ class Finder:
         parts = leader.streams if self._in_order(leader) else leader.hits
         union = " UNION ".join(hits.select for hits in parts or ()) or "SELECT 0 AS id WHERE 0"
         if not others:
-            return union
+            # The sign keeps SQLite from walking all messages only because they come in order.
+            return union if self._in_order(leader) else f"SELECT +id AS id FROM ({union})"
         return f"{text} AND m.id IN ({union})"
 
     def _in_order(self, leader: Condition | None) -> bool:
