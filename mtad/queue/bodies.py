@@ -11,12 +11,15 @@ from contextlib import aclosing
 from pathlib import Path
 
 from mtad import control
-from mtad.errors import MtadError
+from mtad.errors import MtadError, Unreachable
 from mtad.journal.content import path_of
 from mtad.journal.frame import MAX_BODY
 from mtad.where import Places
 
 MAX_OCTETS = 64 * 2**20
+PATIENCE_SECONDS = 30.0
+"""What a log role that was killed gets to come back, before an attempt has failed for it."""
+AGAIN_SECONDS = 0.5
 _OWN = b"Return-Path:"
 
 
@@ -27,8 +30,14 @@ class NotReadable(Exception):
 class Bodies:
     """Messages by id; belongs to one event loop."""
 
-    def __init__(self, places: Places, max_octets: int = MAX_OCTETS) -> None:
+    def __init__(
+        self,
+        places: Places,
+        max_octets: int = MAX_OCTETS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._places = places
+        self._patience_seconds = patience_seconds
         self._max_octets = max_octets
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._octets = 0
@@ -55,11 +64,26 @@ class Bodies:
         path = path_of(self._places, m)
         found = await asyncio.to_thread(_read, path)
         if found is None:
-            await self._ask_for(m)
+            await self._insist(m)
             found = await asyncio.to_thread(_read, path)
         if found is None:
             raise NotReadable("its content file is gone")
         return found
+
+    async def _insist(self, m: int) -> None:
+        """Ask the log role for a file; while it is being started again, wait for it a while."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_seconds
+        while True:
+            try:
+                await self._ask_for(m)
+                return
+            except Unreachable as error:
+                if loop.time() >= deadline:
+                    raise NotReadable(str(error)) from error
+            except MtadError as error:
+                raise NotReadable(str(error)) from error
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def octets(self, m: int) -> bytes:
         """A message as it is stored, however long. Raises NotReadable."""
@@ -72,13 +96,11 @@ class Bodies:
             raise NotReadable(f"its content file: {error.strerror or error}") from error
 
     async def _ask_for(self, m: int) -> None:
-        """Let the log role make the content file."""
-        try:
-            asked = control.listen(self._places.socket("log"), "content", m=m)
-            async with aclosing(asked):
-                await anext(asked, None)
-        except MtadError as error:
-            raise NotReadable(str(error)) from error
+        """Let the log role make the content file. Raises Unreachable, MtadError."""
+        asked = control.listen(self._places.socket("log"), "content", m=m)
+        async with aclosing(asked):
+            if await anext(asked, None) is None:
+                raise Unreachable("the log role went away before it answered")
 
 
 def _read(path: Path) -> bytes | Path | None:
