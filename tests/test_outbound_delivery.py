@@ -365,8 +365,8 @@ class _Breaking:
         data: bytes = self._file.read(size)  # type: ignore[attr-defined]
         return data
 
-    def close(self) -> None:
-        self._file.close()  # type: ignore[attr-defined]
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
 
 
 @pytest.mark.parametrize("answer", ["552 5.3.4 too big", "421 4.3.0 closing"])

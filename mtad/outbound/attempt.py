@@ -38,7 +38,8 @@ Stage = Literal[
 class Mail:
     """A message as it is to be sent, one reverse-path for all recipients of the attempt.
 
-    ``content`` is the message with LF line ends, or the path of a file that holds it.
+    ``content`` is the message with LF line ends as it is sent, or the path of a file that holds
+    it as it is stored (``stored.open_to_send``).
     ``sender`` is the reverse-path, empty for ``<>``. ``body`` is 8BITMIME or empty as declared
     by the client (RFC 6152), ``ret`` FULL, HDRS or empty and ``envid`` xtext as received (RFC
     3461); ``arrived_us`` microseconds since the epoch.

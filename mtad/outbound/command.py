@@ -17,6 +17,7 @@ from mtad.outbound import envelope
 from mtad.outbound.attempt import Kind, Mail, Outcome, Recipient
 from mtad.outbound.envelope import BadPath
 from mtad.outbound.reply import shown
+from mtad.outbound.stored import open_to_send
 
 MAX_OUTPUT = 4096
 """Octets kept of what a program prints."""
@@ -164,7 +165,10 @@ async def _read(stream: asyncio.StreamReader) -> bytes:
 def _open(content: bytes | Path) -> int:
     """A descriptor the message can be read from. Raises OSError."""
     if isinstance(content, Path):
-        return os.open(content, os.O_RDONLY | os.O_CLOEXEC)
+        with open_to_send(content) as file:
+            number = os.dup(file.fileno())
+            os.lseek(number, file.tell(), os.SEEK_SET)
+        return number
     number = os.memfd_create("message")
     try:
         with open(number, "wb", closefd=False) as file:

@@ -19,6 +19,7 @@ from mtad.outbound.attempt import Stage
 from mtad.outbound.content import BLOCK, BareReturn, Stuffer
 from mtad.outbound.envelope import Envelope
 from mtad.outbound.protocol import Body, Client, Done, Happening, Ready, Refused, StartTls
+from mtad.outbound.stored import open_to_send
 
 QUIT_SECONDS = 5.0
 """For the answer to QUIT, which decides nothing."""
@@ -309,7 +310,7 @@ async def _reading(content: bytes | Path) -> "AsyncIterator[bytes | BinaryIO]":
         yield content
         return
     loop = asyncio.get_running_loop()
-    file = await loop.run_in_executor(None, lambda: content.open("rb"))
+    file = await loop.run_in_executor(None, open_to_send, content)
     try:
         yield file
     finally:

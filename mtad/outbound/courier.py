@@ -26,6 +26,7 @@ from mtad.outbound.policies import Policies
 from mtad.outbound.pool import Pool
 from mtad.outbound.security import Contexts
 from mtad.outbound.session import Opener
+from mtad.outbound.stored import open_to_send
 from mtad.outbound.sts_cache import StsCache
 from mtad.outbound.sts_fetch import StsFetcher
 from mtad.outbound.transmission import Transmission
@@ -166,7 +167,7 @@ async def _traits(content: bytes | Path) -> Traits:
 
 def _file_traits(path: Path) -> Traits:
     scanner = Scanner()
-    with path.open("rb") as file:
+    with open_to_send(path) as file:
         while block := file.read(BLOCK):
             scanner.feed(block)
     return scanner.traits()

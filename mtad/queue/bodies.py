@@ -20,7 +20,6 @@ MAX_OCTETS = 64 * 2**20
 PATIENCE_SECONDS = 30.0
 """What a log role that was killed gets to come back, before an attempt has failed for it."""
 AGAIN_SECONDS = 0.5
-_OWN = b"Return-Path:"
 
 
 class NotReadable(Exception):
@@ -113,8 +112,3 @@ def _read(path: Path) -> bytes | Path | None:
     except OSError as error:
         raise NotReadable(f"its content file: {error.strerror or error}") from error
     return path if len(octets) > MAX_BODY else octets
-
-
-def to_send(message: bytes) -> bytes:
-    """A stored message as it leaves: without the Return-Path line of ours (RFC 5321 4.4)."""
-    return message.partition(b"\n")[2] if message.startswith(_OWN) else message

@@ -17,8 +17,9 @@ from mtad.delivery.framing import Envelope
 from mtad.delivery.local import Barrier, Delivery
 from mtad.journal.errors import JournalBroken, JournalFull
 from mtad.outbound.attempt import Courier, Mail, Outcome, Recipient
+from mtad.outbound.stored import to_send
 from mtad.queue.agenda import Agenda
-from mtad.queue.bodies import Bodies, NotReadable, to_send
+from mtad.queue.bodies import Bodies, NotReadable
 from mtad.queue.entries import Entries, Entry, Letter
 from mtad.queue.ledger import PatientLedger
 from mtad.queue.outcomes import settle
