@@ -2,7 +2,8 @@
 """Mail accepted and delivered per second, from outside, by Postfix' smtp-source.
 
 ``serve`` makes a site with the boxes that smtp-source writes to (0u to 10u and u at bench.test),
-serves it, and prints where: give that to a side-by-side run against other servers. ``run`` makes
+serves it, and prints where: give that to a side-by-side run against other servers. With
+``--relay HOST:PORT`` it passes everything on to there instead (smtp-sink, say). ``run`` makes
 its own load and prints medians: messages accepted and delivered per second, CPU per message.
 Needs smtp-source (Debian package postfix). Everything stays on 127.0.0.1.
 """
@@ -25,8 +26,14 @@ DOMAIN = "bench.test"
 BOXES = [f"{i}u" for i in range(11)] + ["u"]
 
 
-def site(folder: Path) -> Server:
-    """A served site with the boxes of the load."""
+def site(folder: Path, relay: str = "") -> Server:
+    """A served site with the boxes of the load, or one that passes it on."""
+    if relay:
+        server = Server(folder)
+        server.mtad("domain", "add", DOMAIN, "--relay")
+        server.mtad("transport", "set", DOMAIN, "relay", relay)
+        server.start()
+        return server
     server = Server(folder, f"u@{DOMAIN}")
     with server.changes() as changes:
         for name in BOXES[:-1]:
@@ -97,6 +104,7 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("serve", "run"))
     parser.add_argument("--folder", type=Path, help="where the site is made (default: temporary)")
+    parser.add_argument("--relay", default="", help="serve: pass everything on to HOST:PORT")
     parser.add_argument("--sizes", default="2000,20000", help="octets, comma separated")
     parser.add_argument("--sessions", default="1,50", help="parallel sessions, comma separated")
     parser.add_argument("--rcpts", type=int, default=1)
@@ -104,7 +112,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        server = site(options.folder or Path(scratch) / "site")
+        server = site(options.folder or Path(scratch) / "site", options.relay)
         assert server.process is not None
         if options.what == "serve":
             pids = server.folder / "pids"

@@ -209,6 +209,13 @@ def test_an_alias_may_lead_elsewhere_but_not_nowhere(terminal: Terminal) -> None
     assert said == "x@example.org is neither a box nor an alias of this server"
 
 
+def test_a_domain_of_another_server(terminal: Terminal) -> None:
+    said = terminal.run("domain", "add", "far.example", "--relay")
+    assert said == "domain far.example added, its mail is passed on\n"
+    assert "passed on" in terminal.run("domain", "show", "far.example")
+    terminal.run("alias", "add", "out@example.org", "any@far.example")
+
+
 def test_a_box_passes_its_mail_on(terminal: Terminal) -> None:
     forward = ("box", "forward", "you@example.org")
     said = terminal.run(*forward, "me@elsewhere.example", "--keep")

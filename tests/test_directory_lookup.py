@@ -76,6 +76,26 @@ def test_aliases_unfold_in_order_and_each_box_once(state_db: Path) -> None:
     )
 
 
+def test_a_domain_may_be_another_servers(state_db: Path) -> None:
+    with database.writing(state_db) as connection:
+        connection.execute(tables.domain.insert().values(name="sub.example", added=1, relay=True))
+    fill(
+        state_db,
+        boxes=["here@sub.example"],
+        aliases={"x@example.org": ["far@sub.example"], "al@sub.example": ["here@sub.example"]},
+    )
+    directory = Directory(state_db)
+    assert directory.is_local("sub.example")
+    far = Target("far@sub.example", "far@sub.example", False, remote=True)
+    assert directory.resolve(parse("Far@sub.example")) == (far,)
+    assert boxes(directory, "here@sub.example") == ["here@sub.example"]
+    assert boxes(directory, "al@sub.example") == ["here@sub.example"]
+    (alias,) = directory.resolve(parse("x@example.org"))
+    assert (alias.box, alias.remote, alias.alias) == ("far@sub.example", True, True)
+    (postmaster,) = directory.resolve(parse("postmaster@sub.example"))
+    assert postmaster.remote
+
+
 def pass_on(path: Path, box: str, *targets: str, keep: bool = False) -> None:
     with database.writing(path) as connection:
         for position, target in enumerate(targets, 1):

@@ -24,6 +24,7 @@ from tracing.events import AdminChange
 
 ABSENT = "absent"
 PRESENT = "present"
+RELAYED = "present, passed on"
 MAX_TARGETS = 1000
 """Targets of one alias."""
 
@@ -50,14 +51,17 @@ class Changes:
         self._journal = journal
         self._actor = actor
 
-    def add_domain(self, name: str) -> str:
-        """Take mail for a domain; returns its normal form."""
+    def add_domain(self, name: str, *, relay: bool = False) -> str:
+        """Take mail for a domain; with ``relay`` for the server that has its boxes.
+
+        Returns its normal form.
+        """
         name = parse_domain(name)
-        with self._change("domain", name, ABSENT, PRESENT) as change:
+        with self._change("domain", name, ABSENT, RELAYED if relay else PRESENT) as change:
             connection = change.connection
             if exists(connection, domain.c.name, name):
                 raise AlreadyThere(f"{name} is a domain of this server already")
-            connection.execute(domain.insert().values(name=name, added=clock.now_us()))
+            connection.execute(domain.insert().values(name=name, added=clock.now_us(), relay=relay))
         return name
 
     def remove_domain(self, name: str) -> None:
@@ -261,7 +265,8 @@ def _ours(connection: sa.Connection, target: str) -> None:
 
 def _sound(connection: sa.Connection, target: str) -> None:
     """Raise for an address of a domain of ours that leads nowhere."""
-    if exists(connection, domain.c.name, target.rpartition("@")[2]):
+    relay = sa.select(domain.c.relay).where(domain.c.name == target.rpartition("@")[2])
+    if connection.scalar(relay) is False:
         _ours(connection, target)
 
 

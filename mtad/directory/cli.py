@@ -29,14 +29,20 @@ def domain(context: click.Context, as_json: bool) -> None:
 
 @domain.command("add")
 @click.argument("name")
+@click.option(
+    "--relay",
+    is_flag=True,
+    help="Its boxes are on another server: 'mtad transport set' says where.",
+)
 @config_option
 @json_option
 @click.pass_context
-def domain_add(context: click.Context, name: str, as_json: bool) -> None:
+def domain_add(context: click.Context, name: str, relay: bool, as_json: bool) -> None:
     """Take mail for the domain NAME."""
     with changing(context) as changes:
-        added = changes.add_domain(name)
-    show(as_json, {"domain": added}, f"domain {added} added")
+        added = changes.add_domain(name, relay=relay)
+    text = f"domain {added} added" + (", its mail is passed on" if relay else "")
+    show(as_json, {"domain": added, "relay": relay}, text)
 
 
 @domain.command("list")
@@ -76,9 +82,12 @@ def domain_show(context: click.Context, name: str, as_json: bool) -> None:
     now = clock.now_us()
     selectors = [key.selector for key in keys if key.signs(now)]
     lines = [name, f"  added    {when(row.added)}"]
+    if row.relay:
+        lines.append("  relay    its mail is passed on, but for boxes and aliases here")
     lines.append(f"  dkim     {safe(' '.join(selectors)) or '-'}")
     lines += [f"  {word:<8} {safe(' '.join(addresses)) or '-'}" for word, addresses in held.items()]
     document = {"domain": name, "added": when(row.added), "dkim_selectors": selectors}
+    document["relay"] = row.relay
     show(as_json, document | held, "\n".join(lines))
 
 

@@ -69,6 +69,8 @@ class View:
     """The directory at one moment."""
 
     domains: frozenset[str]
+    relayed: frozenset[str]
+    """Those of them whose mail is taken for another server."""
     boxes: frozenset[str]
     aliases: Mapping[str, tuple[str, ...]]
     forwards: Mapping[str, Forward]
@@ -86,7 +88,7 @@ class Directory:
         self.way_home: Callable[[str, str], str | None] = lambda local, domain: None
         """Reads return paths made here (``mtad.delivery.passing``)."""
         self._signature: _Signature | None = None
-        self._view = View(frozenset(), frozenset(), {}, {}, "", {}, has_cram=False)
+        self._view = View(frozenset(), frozenset(), frozenset(), {}, {}, "", {}, has_cram=False)
         self.refresh()
 
     @property
@@ -125,6 +127,8 @@ class Directory:
             return (Target(given, given, False),)
         if address.domain not in view.domains:
             return ()
+        if address.domain in view.relayed and not is_box and given not in view.aliases:
+            return (Target(given, given, False, remote=True),)
         start = given
         if (
             not is_box
@@ -205,7 +209,7 @@ def _expand(view: View, start: str) -> Iterator[tuple[str, bool]]:
             if address not in followed:
                 followed.add(address)
                 waiting.extend((one, forwarded) for one in reversed(view.aliases[address]))
-        elif address.rpartition("@")[2] not in view.domains:
+        elif (host := address.rpartition("@")[2]) not in view.domains or host in view.relayed:
             yield address, forwarded
 
 
@@ -225,6 +229,9 @@ def read(connection: sa.Connection) -> View:
     credential = tables.credential.c
     return View(
         domains=frozenset(connection.scalars(sa.select(tables.domain.c.name))),
+        relayed=frozenset(
+            connection.scalars(sa.select(tables.domain.c.name).where(tables.domain.c.relay))
+        ),
         boxes=frozenset(connection.scalars(sa.select(tables.box.c.address))),
         aliases=aliases,
         forwards=forwards,

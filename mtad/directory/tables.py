@@ -20,6 +20,13 @@ domain = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True, comment="lower case, A-labels (RFC 5890)"),
     sa.Column("added", sa.BigInteger, nullable=False, comment="microseconds"),
+    sa.Column(
+        "relay",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="what is no box or alias here is passed on to where the domain's mail goes",
+    ),
     comment="domains mail is taken for",
 )
 
