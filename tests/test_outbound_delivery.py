@@ -411,9 +411,12 @@ async def test_a_size_above_the_servers_is_not_even_tried() -> None:
 
 async def test_bare_returns_are_never_sent() -> None:
     async with remote() as there, sender(ADDRESS, port=there.port) as us:
-        outcome = await us.one(content=b"Subject: x\n\na\n\r.\r\nMAIL FROM:<evil@x.test>\r\n")
+        evil = b"\n\r.\r\nMAIL FROM:<evil@x.test>\r\n"
+        assert (await us.one(content=b"Subject: x\n\na" + evil)).kind == "delivered"
+        assert b"evil" not in there.messages[0], "it is encoded"
+        outcome = await us.one(content=b"Subject: x" + evil + b"\n\nbody\n")
         assert (outcome.kind, outcome.stage, outcome.enh) == ("failed", "policy", "5.6.11")
-        assert there.transactions == []
+        assert len(there.transactions) == 1
 
 
 async def test_addresses_that_cannot_be_sent() -> None:

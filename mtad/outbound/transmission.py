@@ -1,17 +1,22 @@
 """One message on its way to recipients that share a destination, over one session or several."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from mtad.outbound import envelope as commands
 from mtad.outbound.attempt import Mail, Outcome, Recipient
 from mtad.outbound.connection import Endpoint
-from mtad.outbound.content import Traits
+from mtad.outbound.content import Traits, traits_of
+from mtad.outbound.conversion import CannotConvert, converted
 from mtad.outbound.envelope import BadPath, Envelope, To
 from mtad.outbound.extensions import Extensions
 from mtad.outbound.protocol import Answer, Done
 from mtad.outbound.session import Dead, Session
 
+MAX_CONVERTED = 64 * 2**20
+"""Octets of a message that is converted, all of it in memory."""
 MAX_REPLY = 4096
 """Characters kept of a reply."""
 
@@ -34,6 +39,9 @@ class Transmission:
         self._recipients = recipients
         self.traits = traits
         self._max_recipients = max_recipients
+        self._as_it_is = _Form(mail.content, traits)
+        self._forms: dict[bool, _Form] = {}
+        """Converted ones, by whether they are 7-bit."""
         self._outcomes: dict[int, Outcome] = {}
         self.pending = list(recipients)
 
@@ -79,17 +87,21 @@ class Transmission:
         """Send to everyone pending; whether the session held. Raises OSError for our own file."""
         connection = session.connection
         extensions = connection.client.extensions
+        try:
+            form = await self._form(extensions)
+        except CannotConvert as error:
+            form, answer = self._as_it_is, _failed(error.enh, str(error))
+            self._refuse(session, lambda recipient: answer)
         may_be_stale = connection.messages > 0
-        self._refuse_unfit(session, extensions)
+        unfit = self._unfit(session, extensions, form.traits)
+        self._refuse(session, lambda recipient: unfit or _bad_address(recipient, extensions))
         limit = min(extensions.max_recipients or self._max_recipients, self._max_recipients)
         waiting = list(self.pending)
         while waiting and connection.client.is_idle:
             chunk, waiting = waiting[:limit], waiting[limit:]
             begun = asyncio.get_running_loop().time()
-            size = self.traits.size
-            done = await connection.transact(
-                self._envelope(chunk, extensions), self.mail.content, size
-            )
+            envelope = self._envelope(chunk, form.traits)
+            done = await connection.transact(envelope, form.content, form.traits.size)
             ms = round((asyncio.get_running_loop().time() - begun) * 1000, 1)
             if may_be_stale and _is_stale(done):
                 # It had been closed while nobody used it; that says nothing of the message.
@@ -118,13 +130,25 @@ class Transmission:
                 self.pending.remove(recipient)
         return again
 
-    def _envelope(self, chunk: Sequence[Recipient], extensions: Extensions) -> Envelope:
+    async def _form(self, extensions: Extensions) -> "_Form":
+        """The message as this server takes it. Raises CannotConvert, OSError."""
+        traits = self.traits
+        to_7bit = traits.has_8bit and "8BITMIME" not in extensions
+        if not (to_7bit or traits.has_returns or traits.has_long_lines):
+            return self._as_it_is
+        if to_7bit not in self._forms:
+            loop = asyncio.get_running_loop()
+            content = await loop.run_in_executor(None, _converted, self.mail.content, to_7bit)
+            self._forms[to_7bit] = _Form(content, traits_of(content))
+        return self._forms[to_7bit]
+
+    def _envelope(self, chunk: Sequence[Recipient], traits: Traits) -> Envelope:
         mail = self.mail
         return Envelope(
             sender=mail.sender,
             recipients=[To(each.address, each.notify, each.orcpt) for each in chunk],
-            size=self.traits.size,
-            is_8bit=self.traits.has_8bit,
+            size=traits.size,
+            is_8bit=traits.has_8bit,
             smtputf8=self._needs_utf8(chunk),
             requiretls=mail.requiretls,
             ret=mail.ret,
@@ -139,45 +163,59 @@ class Transmission:
             or (self.mail.smtputf8 and self.traits.has_8bit_header)
         )
 
-    def _refuse_unfit(self, session: Session, extensions: Extensions) -> None:
+    def _refuse(self, session: Session, judge: Callable[[Recipient], Answer | None]) -> None:
         """Fail what this server cannot take whatever it is asked."""
-        answer = self._unfit(session, extensions)
         endpoint = session.connection.endpoint
         for recipient in list(self.pending):
-            final = answer or self._bad_address(recipient, extensions)
-            if final is not None:
-                made = outcome(recipient.n, final, endpoint, session=session)
+            if (answer := judge(recipient)) is not None:
+                made = outcome(recipient.n, answer, endpoint, session=session)
                 self._outcomes[recipient.n] = made
                 self.pending.remove(recipient)
 
-    def _unfit(self, session: Session, extensions: Extensions) -> Answer | None:
-        if 0 < extensions.max_size < self.traits.size:
-            why = f"the message has {self.traits.size} octets, the server takes "
-            return _failed("5.3.4", why + f"{extensions.max_size}")
+    def _unfit(self, session: Session, extensions: Extensions, traits: Traits) -> Answer | None:
+        """Why this server cannot take the message for anyone."""
+        if 0 < extensions.max_size < traits.size:
+            why = f"the message has {traits.size} octets, the server takes {extensions.max_size}"
+            return _failed("5.3.4", why)
         is_remote = session.way.policy.wish == "must"
         if self.mail.requiretls and is_remote and "REQUIRETLS" not in extensions:
             return _failed("5.7.30", "the server does not offer REQUIRETLS")
-        if self.traits.has_returns:
-            return _failed("5.6.11", "it has carriage returns that end no line")
         utf8 = "SMTPUTF8" in extensions
         if self.mail.smtputf8 and self.traits.has_8bit_header and not utf8:
             return _failed("5.6.7", "its header needs SMTPUTF8, which the server does not offer")
-        if self.traits.has_8bit and "8BITMIME" not in extensions:
-            return _failed("5.6.3", "it has 8-bit text and the server does not offer 8BITMIME")
         try:
             commands.path(self.mail.sender, utf8=utf8)
         except BadPath as error:
             return _failed("5.6.7" if not utf8 else "5.1.7", f"the sender: {error}")
         return None
 
-    def _bad_address(self, recipient: Recipient, extensions: Extensions) -> Answer | None:
-        utf8 = "SMTPUTF8" in extensions
-        try:
-            commands.path(recipient.address, utf8=utf8)
-        except BadPath as error:
-            is_utf8 = not utf8 and commands.needs_utf8(recipient.address)
-            return _failed("5.6.7" if is_utf8 else "5.1.3", str(error))
-        return None
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A message in a form that goes over the wire, and what is in it then."""
+
+    content: bytes | Path
+    traits: Traits
+
+
+def _converted(content: bytes | Path, to_7bit: bool) -> bytes:
+    """Raises CannotConvert, OSError."""
+    if isinstance(content, Path):
+        if content.stat().st_size > MAX_CONVERTED:
+            raise CannotConvert("5.6.3", "it is too long to be converted for this server")
+        content = content.read_bytes()
+    return converted(content, to_7bit=to_7bit)
+
+
+def _bad_address(recipient: Recipient, extensions: Extensions) -> Answer | None:
+    """Why a recipient cannot be named to this server."""
+    utf8 = "SMTPUTF8" in extensions
+    try:
+        commands.path(recipient.address, utf8=utf8)
+    except BadPath as error:
+        is_utf8 = not utf8 and commands.needs_utf8(recipient.address)
+        return _failed("5.6.7" if is_utf8 else "5.1.3", str(error))
+    return None
 
 
 def _failed(enh: str, why: str) -> Answer:
