@@ -232,26 +232,21 @@ class Connection(asyncio.Protocol):
 
     async def _send(self, source: "bytes | BinaryIO", size: int) -> None:
         """The message, until the server has had enough of it."""
-        stuffer = Stuffer()
+        stuffer, ready = Stuffer(), b""
         try:
-            if isinstance(source, bytes):
-                for at in range(0, len(source), BLOCK):
-                    await self._drain()
-                    if self._happened:
-                        return
-                    self._write(stuffer.feed(source[at : at + BLOCK]))
-            else:
-                while block := await self._loop.run_in_executor(None, source.read, BLOCK):
-                    await self._drain()
-                    if self._happened:
-                        return
-                    self._write(stuffer.feed(block))
+            async for block in _blocks(source):
+                await self._drain()
+                if self._happened:
+                    return
+                self._write(ready)
+                ready = stuffer.feed(block)
         except (OSError, BareReturn) as error:
             # Nothing may follow that could be taken for the end of the message.
             self._give_up(f"the message cannot be read: {error}")
         if not self._happened:
             self.client.sent(stuffer.end(), size)
-            self._flush()
+            # The last block and the end together: a short message is one segment.
+            self._write(ready + self.client.take())
 
     async def _drain(self) -> None:
         """Wait until the socket takes more."""
@@ -291,16 +286,26 @@ class Connection(asyncio.Protocol):
             self.ended.set_result(None)
 
     def _flush(self) -> None:
-        if output := self.client.take():
-            self._write(output)
+        self._write(self.client.take())
 
     def _write(self, octets: bytes) -> None:
-        if self._link is not None and not self._link.is_closing():
+        if octets and self._link is not None and not self._link.is_closing():
             self._link.write(octets)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+async def _blocks(source: "bytes | BinaryIO") -> AsyncIterator[bytes]:
+    """The message in pieces; a file is read in a thread. Raises OSError."""
+    if isinstance(source, bytes):
+        for at in range(0, len(source), BLOCK):
+            yield source[at : at + BLOCK]
+        return
+    loop = asyncio.get_running_loop()
+    while block := await loop.run_in_executor(None, source.read, BLOCK):
+        yield block
 
 
 @contextlib.asynccontextmanager
