@@ -57,12 +57,20 @@ NEVER = Condition("0", (), ())
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """Rows of ``addr`` or ``dom`` that a matcher means: listed, or else a test on a row ``a``."""
+    """Rows of ``addr`` or ``dom`` that a matcher means: listed, or else a test on a row ``a``.
+
+    ``tables`` and ``where`` lead to these rows.
+    """
 
     table: str
     listed: Sequence[int] | None
     test: str = ""
-    select: str = ""
+    tables: str = ""
+    where: str = ""
+
+    def joined(self, column: str, on: str) -> Hits:
+        """The rows of a further table that belong to these."""
+        return Hits(column, f"{self.tables} CROSS JOIN {on} WHERE ({self.where})")
 
 
 @dataclass(slots=True)
@@ -116,7 +124,7 @@ class Conditions:
         column = "sdom" if members.table == "dom" else "sender"
         if members.listed is None:
             test = f"EXISTS (SELECT 1 FROM {members.table} a WHERE a.id=m.{column} AND "
-            hits = (Hits("id", f"msg WHERE {column} IN ({members.select})"),)
+            hits = (members.joined("msg.id", f"msg ON msg.{column}=a.id"),)
             return Condition(f"{test}({members.test}))", hits, broad=True)
         if not members.listed:
             return NEVER
@@ -129,36 +137,41 @@ class Conditions:
         if matcher.null:
             return NEVER
         members = self._members(matcher)
-        domain = members.table == "dom"
         if members.listed is None:
-            either = f"a.id IN (r.addr, r.orig) AND ({members.test})"
-            among = f" IN ({members.select})"
-            tables = "rcpt r CROSS JOIN addr a"
-            if domain:
-                either = f"o.id IN (r.addr, r.orig) AND a.id=o.dom AND ({members.test})"
-                among = f" IN (SELECT id FROM addr WHERE dom{among})"
-                tables = "rcpt r CROSS JOIN addr o CROSS JOIN dom a"
-        elif not members.listed:
+            return self._to_many(members)
+        if not members.listed:
             return NEVER
-        else:
-            among = self._among(members.listed)
-            tables, either = "rcpt r", f"r.addr{among} OR r.orig{among}"
-            if domain:
-                # The addresses of a domain that receives mail here are few: one index is enough.
-                within = f" IN (SELECT id FROM addr WHERE dom{among})"
-                either, among = f"r.dom{among} OR r.orig{within}", within
+        column, among = "addr", self._among(members.listed)
+        named = among
+        if matcher.domain:
+            # The addresses of a domain that receives mail here are few: one index is enough.
+            column, named = "dom", f" IN (SELECT id FROM addr WHERE dom{among})"
+        either = f"r.{column}{among} OR r.orig{named}"
+        test = f"EXISTS (SELECT 1 FROM rcpt r WHERE r.msg=m.id AND ({either}))"
+        hits = (Hits("msg", f"rcpt WHERE addr{named}"), Hits("msg", f"rcpt WHERE orig{named}"))
+        if matcher.domain:
+            return Condition(test, hits)
+        streams = self._streams("msg", "rcpt", ("addr", "orig"), members.listed)
+        return Condition(test, hits, streams, _first(among))
+
+    def _to_many(self, members: _Members) -> Condition:
+        named = "r.msg=m.id AND {}.id IN (r.addr, r.orig)"
+        tables, where, on = "addr a", named.format("a"), "rcpt ON rcpt.{}=a.id"
+        if members.table == "dom":
+            tables = "addr o CROSS JOIN dom a"
+            where = f"{named.format('o')} AND a.id=o.dom"
+            on = "addr o ON o.dom=a.id CROSS JOIN rcpt ON rcpt.{}=o.id"
         return Condition(
-            f"EXISTS (SELECT 1 FROM {tables} WHERE r.msg=m.id AND ({either}))",
-            (Hits("msg", f"rcpt WHERE addr{among}"), Hits("msg", f"rcpt WHERE orig{among}")),
-            None if domain else self._streams("msg", "rcpt", ("addr", "orig"), members.listed),
-            () if domain or members.listed is None else _first(among),
-            broad=members.listed is None,
+            f"EXISTS (SELECT 1 FROM rcpt r CROSS JOIN {tables} WHERE {where} AND ({members.test}))",
+            tuple(members.joined("rcpt.msg", on.format(column)) for column in ("addr", "orig")),
+            broad=True,
         )
 
+    @staticmethod
     def _streams(
-        self, column: str, table: str, keys: Sequence[str], listed: Sequence[int] | None
+        column: str, table: str, keys: Sequence[str], listed: Sequence[int]
     ) -> tuple[Hits, ...] | None:
-        if listed is None or len(listed) > STREAMS:
+        if len(listed) > STREAMS:
             return None
         return tuple(
             Hits(column, f"{table} WHERE {key}={number}") for key in keys for number in listed
@@ -198,9 +211,7 @@ class Conditions:
             low, high = addresses.rname_range(matcher.domain)
             name = self._value(addresses.reverse(matcher.domain))
             first, end = self._value(low), self._value(high)
-            under = f"a.rname>={first} AND a.rname<{end}"
-            union = f"SELECT id FROM dom a WHERE a.rname={name} UNION ALL SELECT id FROM dom a "
-            return self._listed("dom", f"{union}WHERE {under}", f"a.rname={name} OR {under}")
+            return self._listed("dom", f"a.rname={name} OR a.rname>={first} AND a.rname<{end}")
         if matcher.exact:
             local, host = addresses.split(matcher.exact)
             rows = self.link.execute(
@@ -211,15 +222,15 @@ class Conditions:
         part = matcher.part
         if len(part) < 3:
             first, end = self._value(part), self._value(part + "\U0010ffff")
-            test = f"a.local>={first} AND a.local<{end}"
-            return self._listed("addr", f"SELECT a.id FROM addr a WHERE {test}", test)
+            return self._listed("addr", f"a.local>={first} AND a.local<{end}")
         return self._part(addresses.words(part))
 
-    def _listed(self, table: str, select: str, test: str) -> _Members:
-        rows = self.link.execute(f"{select} LIMIT {LISTED + 1}", self.values).fetchall()
+    def _listed(self, table: str, test: str) -> _Members:
+        text = f"SELECT a.id FROM {table} a WHERE {test} LIMIT {LISTED + 1}"
+        rows = self.link.execute(text, self.values).fetchall()
         if len(rows) <= LISTED:
             return _Members(table, [row[0] for row in rows])
-        return _Members(table, None, test, select)
+        return _Members(table, None, test, f"{table} a", test)
 
     def _part(self, part: str) -> _Members:
         """Addresses that contain a part of three characters or more."""
@@ -237,12 +248,11 @@ class Conditions:
         if len(rows) <= LISTED:
             return _Members("addr", [row[0] for row in rows if row[1]])
         candidates = [row[0] for row in rows]
-        select = f"SELECT a.id FROM addr a WHERE {test}"
-        if max(candidates) - min(candidates) > 6 * LISTED:
-            # So few of the addresses are candidates that the trigrams lead to them sooner.
-            select = f"SELECT a.id FROM addr_tri JOIN addr a ON a.id=addr_tri.rowid WHERE {test} "
-            select += f"AND addr_tri MATCH {phrase}"
-        return _Members("addr", None, test, select)
+        if max(candidates) - min(candidates) <= 6 * LISTED:
+            return _Members("addr", None, test, "addr a", test)
+        # So few of the addresses are candidates that the trigrams lead to them sooner.
+        tables = "addr_tri CROSS JOIN addr a ON a.id=addr_tri.rowid"
+        return _Members("addr", None, test, tables, f"addr_tri MATCH {phrase} AND {test}")
 
     def _contains(self, part: str) -> str:
         """A test whether the address ``a`` contains a part.
@@ -254,16 +264,14 @@ class Conditions:
         if "@" in part:
             nowhere = "a.dom IN (SELECT id FROM dom WHERE rname='')"
             return f"(instr({local},{sought}) OR instr({local}||'@',{sought}) AND NOT {nowhere})"
-        # A domain's labels are kept in reverse; within one label that makes no difference.
-        label = self._value(max(part.split("."), key=len))
-        domains = f"SELECT id FROM dom WHERE instr({_words('rname', part)},{label})"
-        if "." in part:
-            rows = self.link.execute(
-                f"SELECT id, rname FROM dom WHERE id IN ({domains})", self.values
-            )
-            found = [dom for dom, name in rows if part in addresses.words(addresses.reverse(name))]
-            domains = f"SELECT value FROM json_each({self._value(json.dumps(found))})"
-        return f"(instr({local},{sought}) OR a.dom IN ({domains}))"
+        longest = self._value(max(part.split("."), key=len))
+        rows = self.link.execute(
+            f"SELECT id, rname FROM dom WHERE instr({_words('rname', part)},{longest})", self.values
+        )
+        # A domain's labels are kept in reverse, and the part may go over several.
+        found = [dom for dom, name in rows if part in addresses.words(addresses.reverse(name))]
+        domains = f" OR a.dom{self._among(found)}" if found else ""
+        return f"(instr({local},{sought}){domains})"
 
 
 def _first(among: str) -> tuple[Hits, ...]:
