@@ -208,6 +208,11 @@ class Outbound(Section):
         "encrypt or wait; verify: the certificate must be valid for the MX too.",
     )
     mta_sts: bool = Field(True, description="Obey other domains' MTA-STS policies (RFC 8461).")
+    tls_reports: bool = Field(
+        True,
+        description="Tell domains that ask for it how TLS with their servers went, once a day (RFC "
+        "8460).",
+    )
     ca_file: str = Field(
         "",
         description="Further certification authorities, PEM, beside those of the system; relative "

@@ -1,9 +1,9 @@
 """The jobs role: what is done by the clock and not by a message.
 
-A snapshot every day at the settings' hour, and hourly the removal of deleted messages whose
-keep time is over. A snapshot that was missed because the machine was off is taken once it is
-on again. On ``run/jobs.sock``: ``snapshot`` takes one now and streams its progress, ``status``
-says what runs, what ran last and what comes next.
+A snapshot every day at the settings' hour, the TLS reports about the day before, and hourly the
+removal of deleted messages whose keep time is over. A snapshot that was missed because the
+machine was off is taken once it is on again. On ``run/jobs.sock``: ``snapshot`` takes one now
+and streams its progress, ``status`` says what runs, what ran last and what comes next.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
 from mtad.reload import InForce
 from mtad.signals import Signals
+from mtad.submit import tls_reports
 from tracing import events, ids
 from tracing.queries import Log
 
@@ -49,6 +50,8 @@ PURGE_AFTER = timedelta(minutes=10)
 MIN_KEEP_SECONDS = 3600
 """A content file younger than this is never removed: its links may be in the making."""
 PROGRESS_SECONDS = 0.2
+REPORTS_JITTER = 4 * 3600
+"""Seconds within which the day's TLS reports go out, so that not all servers write at once."""
 DAILY = "daily snapshot"
 MISSED = "missed snapshot"
 
@@ -111,6 +114,13 @@ class Jobs:
             id="purge",
             misfire_grace_time=600,
             next_run_time=clock.now() + PURGE_AFTER,
+            **once,
+        )
+        self.scheduler.add_job(
+            self.tls_reports,
+            CronTrigger(hour=0, minute=15, timezone=UTC, jitter=REPORTS_JITTER),
+            id="TLS reports",
+            misfire_grace_time=int(GRACE.total_seconds()),
             **once,
         )
         self.scheduler.add_job(self.catch_up, DateTrigger(clock.now() + CATCH_UP_AFTER), id=MISSED)
@@ -192,6 +202,14 @@ class Jobs:
                 self._running = None
             self._last = {"began_us": began, "ok": True, "snapshot": taken.name}
             return taken
+
+    # ------------------------------------------------------------------ reports
+
+    async def tls_reports(self) -> int:
+        """Tell other domains of yesterday's TLS with their servers; how many reports were sent."""
+        if not self._loaded.config.outbound.tls_reports:
+            return 0
+        return await tls_reports.send_daily(self._loaded, self._journal.mint.new, clock.now())
 
     # -------------------------------------------------------------------- purge
 

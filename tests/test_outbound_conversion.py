@@ -235,7 +235,7 @@ async def test_long_lines_and_returns_are_encoded_for_everyone(tmp_path: Path) -
     long = b"Subject: x\n\n" + b"0123456789" * 20_000 + b"\n.\n\r.\r\nRSET\r\n"
     async with remote() as there, sender(ADDRESS, port=there.port) as us:
         path = tmp_path / "content"
-        path.write_bytes(long)
+        path.write_bytes(b"Return-Path: <a@local.test>\n" + long)
         for content in (long, path):
             assert (await us.one(content=content)).kind == "delivered"
         assert len(set(there.messages)) == 1

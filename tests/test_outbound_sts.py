@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mtad.dns import DnsError, Mx
 from mtad.outbound import mta_sts
+from mtad.outbound.https import Https
 from mtad.outbound.mta_sts import BadPolicy, StsPolicy
 from mtad.outbound.security import VERIFY, Contexts
 from mtad.outbound.sts_cache import FetchFailed, Found, StsCache
@@ -118,6 +119,7 @@ class Web:
 
     port: int = 0
     requests: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     response: bytes | None = b""
 
 
@@ -134,7 +136,10 @@ async def web(context: ssl.SSLContext, response: bytes | None) -> AsyncIterator[
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            made.requests.append(await reader.readuntil(b"\r\n\r\n"))
+            head = await reader.readuntil(b"\r\n\r\n")
+            made.requests.append(head)
+            if length := re.search(rb"Content-Length: (\d+)", head):
+                made.bodies.append(await reader.readexactly(int(length[1])))
             if made.response is None:
                 await reader.read()
             else:
@@ -167,7 +172,7 @@ WEB = {("mta-sts.remote.test", "A"): ("127.0.0.1",)}
 
 def fetcher(port: int, ca_file: Path, seconds: float = 5) -> StsFetcher:
     context = Contexts(ca_file).of(VERIFY)
-    return StsFetcher(Names(WEB), context, ("ipv4",), port=port, seconds=seconds)
+    return StsFetcher(Https(Names(WEB), context, ("ipv4",), seconds=seconds), port=port)
 
 
 async def test_the_policy_comes_by_https(

@@ -13,17 +13,22 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tracing import codec, counting, ids, months, retrieval, search
 from tracing.codec import ASIDE
 from tracing.counting import Overview
-from tracing.events import Event
+from tracing.events import Event, kind_of
 from tracing.finding import Finder
 from tracing.retrieval import spelled
 from tracing.states import State
 
 MAX_TIMELINE = 10_000
 """Events of one timeline."""
+OF_KIND_STEP = 1000
+"""Events of one kind read at once."""
+
+E_ = TypeVar("E_", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +267,20 @@ class Log:
                 found += _events(month, link, where, values)
         return found
 
+    def of_kind(self, kind: type[E_], since: int, until: int) -> Iterator[E_]:
+        """Every event of a kind in a time span, microseconds; reads all of its months."""
+        where = "WHERE kind=(SELECT id FROM str WHERE s=?) AND ts>=? AND ts<? AND seq>? "
+        for month in months.listing(self._directory):
+            link = self._link(month)
+            seq = 0
+            while link is not None:
+                values = (kind_of(kind), since, until, seq, OF_KIND_STEP)
+                found = _events(month, link, where + "ORDER BY seq LIMIT ?", values)
+                if not found:
+                    break
+                seq = found[-1].seq
+                yield from (one.event for one in found if isinstance(one.event, kind))
+
     def _last_seq(self, month: str) -> int:
         link = self._link(month)
         row = link.execute("SELECT coalesce(max(seq), 0) FROM ev").fetchone() if link else (0,)
@@ -367,6 +386,6 @@ def _rows(link: sqlite3.Connection, part: Sequence[int]) -> dict[int, Row]:
 
 
 def _events(
-    month: str, link: sqlite3.Connection, where: str, values: tuple[int, ...]
+    month: str, link: sqlite3.Connection, where: str, values: tuple[int | str, ...]
 ) -> list[Stored]:
     return [Stored(month, seq, event) for seq, event in retrieval.events(link, where, values)]

@@ -19,7 +19,7 @@ _EVENT = (
 
 
 def events(
-    link: sqlite3.Connection, where: str, values: tuple[int, ...]
+    link: sqlite3.Connection, where: str, values: tuple[int | str, ...]
 ) -> list[tuple[int, Event]]:
     """The events a condition on ``ev`` selects, each with its seq."""
     rows = link.execute(_EVENT + where, values).fetchall()

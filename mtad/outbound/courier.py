@@ -21,6 +21,7 @@ from mtad.outbound.congestion import Pauses, Windows
 from mtad.outbound.connection import Timeouts
 from mtad.outbound.content import BLOCK, Scanner, Traits, traits_of
 from mtad.outbound.delivery import Delivery, Means, Surroundings
+from mtad.outbound.https import Https
 from mtad.outbound.own import OwnAddresses
 from mtad.outbound.policies import Policies
 from mtad.outbound.pool import Pool
@@ -52,8 +53,8 @@ def surroundings(loaded: Loaded) -> Surroundings:
     )
     sts = None
     if config.outbound.mta_sts:
-        fetch = StsFetcher(resolver, contexts.strict, config.outbound.ip_versions)
-        sts = StsCache(loaded.places.cache, fetch)
+        https = Https(resolver, contexts.strict, config.outbound.ip_versions)
+        sts = StsCache(loaded.places.cache, StsFetcher(https))
     own = OwnAddresses(config.listen.smtp)
     return Surroundings(config.hostname, config.outbound, resolver, contexts, own, sts)
 

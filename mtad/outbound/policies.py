@@ -70,7 +70,10 @@ class Policies:
         wishes: Wishes,
     ) -> Policy:
         """The policy for one host. Raises Unusable."""
-        policy = replace(await self._find(candidate, transport, sts, wishes), domain=domain)
+        policy = await self._find(candidate, transport, sts, wishes)
+        if transport.kind == "mx":
+            # What a smart host does is no business of the recipient's domain.
+            policy = replace(policy, domain=domain)
         if sts.failure and policy.name != "dane":
             policy = replace(policy, failure=sts.failure)
         if wishes.requiretls and not policy.proves_host:
@@ -79,7 +82,7 @@ class Policies:
         if policy.name == "mta-sts" and sts.policy and not sts.policy.covers(candidate.host):
             if policy.verifies:
                 answer = Answer("deferred", "policy", "4.7.1", why=NOT_THEIRS)
-                raise Unusable(answer, replace(policy, domain=domain))
+                raise Unusable(answer, policy)
             policy = replace(policy, failure=security.INVALID)
         return policy
 

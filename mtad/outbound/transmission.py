@@ -14,6 +14,7 @@ from mtad.outbound.envelope import BadPath, Envelope, To
 from mtad.outbound.extensions import Extensions
 from mtad.outbound.protocol import Answer, Done
 from mtad.outbound.session import Dead, Session
+from mtad.outbound.stored import open_to_send
 
 MAX_CONVERTED = 64 * 2**20
 """Octets of a message that is converted, all of it in memory."""
@@ -203,7 +204,8 @@ def _converted(content: bytes | Path, to_7bit: bool) -> bytes:
     if isinstance(content, Path):
         if content.stat().st_size > MAX_CONVERTED:
             raise CannotConvert("5.6.3", "it is too long to be converted for this server")
-        content = content.read_bytes()
+        with open_to_send(content) as file:
+            content = file.read()
     return converted(content, to_7bit=to_7bit)
 
 
