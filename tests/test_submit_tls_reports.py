@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mtad import where
 from mtad.config import Loaded
 from mtad.dns import DnsError
 from mtad.outbound.courier import surroundings
@@ -126,11 +127,12 @@ async def test_a_day_of_the_log(site: Loaded, monkeypatch: pytest.MonkeyPatch) -
         made = surroundings(loaded)
         return type(made)(made.hostname, made.settings, Names(records), made.contexts, made.own)
 
-    drop.make(site.places.drop)
+    folder = where.drop(site.path, where.read_toml(site.path))
+    drop.make(folder)
     monkeypatch.setattr(tls_reports, "surroundings", answer)
     now = day + timedelta(days=1, hours=2)
     assert await tls_reports.send_daily(site, lambda: 5, now) == 1
-    (path,) = site.places.drop.glob("*.drop")
+    (path,) = folder.glob("*.drop")
     envelope, message = path.read_bytes().split(b"\n", 1)
     assert json.loads(envelope)["recipients"] == ["tls@remote.test"]
     assert b"Subject: Report Domain: h5.test Submitter:" in message
