@@ -9,9 +9,11 @@ import pytest
 
 from mtad.delivery import holds
 from mtad.delivery.route import Accepted
+from mtad.errors import MtadError
 from mtad.journal.errors import JournalFull
 from mtad.journal.frame import MAX_BODY
 from mtad.queue import ledger
+from mtad.queue import runner as running
 from mtad.queue.entries import Place
 from mtad.queue.schedule import HOUR, MINUTE
 from tests.dialog import until
@@ -114,6 +116,53 @@ async def test_a_deferred_recipient_is_due_as_the_schedule_says(site: Yard) -> N
     assert len(site.courier.carried) == 1
     await site.pass_until(due)
     assert [one.at for one in site.courier.carried] == [began, due]
+
+
+async def test_one_way_takes_many_domains_together(site: Yard) -> None:
+    site.courier.keys = {"one.test": "relay", "two.test": "relay"}
+    await site.send("a@one.test", "b@two.test", "c@three.test")
+    await site.settle()
+    assert sorted(one.addresses for one in site.courier.carried) == [
+        ("a@one.test", "b@two.test"),
+        ("c@three.test",),
+    ]
+
+
+async def test_who_has_another_way_meanwhile_does_not_go_along(
+    site: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one domain's server would be asked to relay for another, and refuse for good."""
+    site.courier.keys = {"one.test": "relay", "two.test": "relay"}
+    get = site.runner.bodies.get
+
+    async def slow(m: int) -> Any:
+        site.courier.keys = {}
+        return await get(m)
+
+    monkeypatch.setattr(site.runner.bodies, "get", slow)
+    m = await site.send("a@one.test", "b@two.test")
+    await site.settle()
+    assert sorted(one.addresses for one in site.courier.carried) == [
+        ("a@one.test",),
+        ("b@two.test",),
+    ]
+    assert site.states(m) == [State.RELAYED] * 2
+
+
+async def test_while_nobody_knows_where_mail_goes_it_stays(
+    site: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LOOK_SECONDS", 0.01)
+    site.courier.trouble = MtadError("the database cannot be read")
+    m = await site.send("a@one.test", "b@two.test")
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(site.runner.run())
+        await asyncio.sleep(0.1)
+        assert site.courier.carried == []
+        site.courier.trouble = None
+        await until(lambda: not site.runner.entries.count)
+        await site.runner.stop(1)
+    assert site.states(m) == [State.RELAYED] * 2
 
 
 async def test_a_destination_gets_no_more_than_it_has_room_for(site: Yard) -> None:

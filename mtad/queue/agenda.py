@@ -58,18 +58,19 @@ class Agenda:
         return heap[0][0] if heap else 0
 
     def advance(self, now: int) -> None:
-        """Let what is due stand in line."""
+        """Let what is due stand in line. Raises what ``destination_of`` does, and loses nobody."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            item = heapq.heappop(heap)
-            if _is_at(Place.WAITING, item):
-                self._stand(item)
+            if _is_at(Place.WAITING, heap[0]):
+                self._stand(heap[0])
+            heapq.heappop(heap)
 
     def _stand(self, item: _Item) -> None:
         entry = item[2]
+        destination = self._destination_of(entry.addr)
         entry.place = Place.READY
         tier = self._tiers.setdefault(entry.letter.priority, _Tier())
-        line = tier.line(self._destination_of(entry.addr))
+        line = tier.line(destination)
         line.setdefault((entry.letter.m, entry.reverse_path), []).append(item)
 
     def take(self, room: Room, most: int) -> tuple[str, list[Entry]] | None:

@@ -85,7 +85,7 @@ def act(loaded: Loaded, order: Order, keys: Sequence[tuple[int, int]]) -> Done:
         for event in events:
             entries.apply(event)
 
-    directory, bodies = Directory(places.state_db), Bodies(places)
+    directory, bodies = Directory(places.state_db), Bodies(places, patience_seconds=0)
     passing = Passing(directory, [authkey.load(places.auth_key).return_paths])
     language = config.queue.report_language
     with command_journal(places) as journal:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from mtad import clock
 from mtad.delivery.framing import Envelope
 from mtad.delivery.local import Barrier, Delivery
+from mtad.errors import MtadError
 from mtad.journal.errors import JournalBroken, JournalFull
 from mtad.outbound.attempt import Courier, Mail, Outcome, Recipient
 from mtad.outbound.stored import to_send
@@ -110,7 +111,11 @@ class Runner:
         """Try what is due until ``stop``."""
         while not self._is_stopping:
             self._wake.clear()
-            self.turn()
+            try:
+                self.turn()
+            except MtadError as error:  # where mail goes cannot be read; it goes later
+                log.warning("nothing can be sent: %s", error)
+                await asyncio.sleep(LOOK_SECONDS)
             try:
                 async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
@@ -175,10 +180,6 @@ class Runner:
         self.attempts += 1
         began = self._now()
         letter = batch[0].letter
-        recipients = [
-            Recipient(entry.n, entry.addr, entry.tries + 1, entry.notify, entry.orcpt)
-            for entry in batch
-        ]
         try:
             try:
                 mail = await self._mail(letter, batch[0].reverse_path)
@@ -187,9 +188,17 @@ class Runner:
                 self._beginning[destination] -= 1
                 if not self._beginning[destination]:
                     del self._beginning[destination]
-            outcomes = await self.courier.deliver(mail, recipients, self._journal.note)
+            batch = self._still_together(destination, batch)
+            if not batch:
+                self.agenda.freed(destination)
+                return
+            outcomes = await self.courier.deliver(
+                mail, [_recipient(entry) for entry in batch], self._journal.note
+            )
         except NotReadable as error:
             outcomes = _later(batch, f"the message cannot be read: {error}")
+        except MtadError as error:
+            outcomes = _later(batch, str(error))
         except Exception:
             log.exception("an attempt failed by a mistake of ours")
             outcomes = _later(batch, "a mistake of this server, see its log")
@@ -201,6 +210,14 @@ class Runner:
         ]
         self.delivered += sum(outcome.kind == "delivered" for outcome in outcomes)
         await self._ledger.finish(settled, now)
+
+    def _still_together(self, destination: str, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """Those who still go that way: transports may change while someone stands in line."""
+        stay = [e for e in batch if self.courier.destination_of(e.addr) == destination]
+        for entry in batch:
+            if entry not in stay:
+                self.entries.set_due(entry, entry.next_try)
+        return stay
 
     async def _mail(self, letter: Letter, sender: str) -> Mail:
         """The message for the courier. Raises NotReadable."""
@@ -218,6 +235,10 @@ class Runner:
             # Without one of the sender's, ours comes back in reports and names the message.
             envid=letter.envid or ids.text(letter.m),
         )
+
+
+def _recipient(entry: Entry) -> Recipient:
+    return Recipient(entry.n, entry.addr, entry.tries + 1, entry.notify, entry.orcpt)
 
 
 def _later(batch: Sequence[Entry], why: str) -> Sequence[Outcome]:

@@ -1,6 +1,8 @@
 """The queue of a process, put together: runner, courier, reports, and what can be asked of it."""
 
 import asyncio
+import contextlib
+import logging
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,7 @@ from mtad.delivery import holds
 from mtad.delivery.local import Delivery
 from mtad.directory.lookup import Directory
 from mtad.directory.transports import TransportTable
-from mtad.errors import MtadError
+from mtad.errors import ConfigError, MtadError
 from mtad.journal.writer import Journal
 from mtad.outbound.courier import OutboundCourier, surroundings
 from mtad.queue.acts import ACTS, Act, Acts, Order
@@ -22,8 +24,12 @@ from mtad.queue.reporting import Reporter
 from mtad.queue.runner import Runner
 from mtad.queue.schedule import Schedule
 
+log = logging.getLogger("mtad.queue")
+
 STOP_SECONDS = 5.0
 """What attempts under way get when the process is told to stop."""
+QUIT_SECONDS = 1.0
+"""What other servers get to answer QUIT then."""
 
 
 class QueueService:
@@ -40,7 +46,8 @@ class QueueService:
         self._transports = TransportTable(loaded.places.state_db)
         bodies = Bodies(loaded.places)
         self._reporter = Reporter(directory, bodies, self._new_id, loaded.config.hostname)
-        self._courier = self._new_courier(loaded)
+        self._courier = OutboundCourier(surroundings(loaded), self._transports, self._new_id)
+        self._renewal: asyncio.Task[None] | None = None
         self._delivery = delivery
         self.runner = Runner(
             journal,
@@ -63,14 +70,24 @@ class QueueService:
         self._obey(loaded)
 
     def use(self, loaded: Loaded) -> None:
-        """Go by these settings. Raises ConfigError, and then goes on as before."""
+        """Go by these settings."""
         before, now = self._loaded.config, loaded.config
         if (before.outbound, before.dns, before.hostname) != (now.outbound, now.dns, now.hostname):
-            courier = self._new_courier(loaded)
-            self._courier.close()  # what it is carrying it carries to the end
-            self._courier = self.runner.courier = courier
+            self._renewal = asyncio.get_running_loop().create_task(self._renew(loaded))
         self._loaded = loaded
         self._obey(loaded)
+
+    async def _renew(self, loaded: Loaded) -> None:
+        """Take another courier; what the one before is carrying it carries to the end."""
+        try:
+            around = await asyncio.to_thread(surroundings, loaded)
+        except ConfigError as error:
+            log.error("mail goes out by the settings before: %s", error)
+            return
+        before = self._courier
+        self._courier = OutboundCourier(around, self._transports, self._new_id)
+        self.runner.courier = self._courier
+        before.close()
 
     def _obey(self, loaded: Loaded) -> None:
         config = loaded.config
@@ -81,9 +98,6 @@ class QueueService:
         self._reporter.hostname = config.hostname
         language = config.queue.report_language
         self._reporter.lang = lambda address: language
-
-    def _new_courier(self, loaded: Loaded) -> OutboundCourier:
-        return OutboundCourier(surroundings(loaded), self._transports, self._new_id)
 
     async def run(self) -> None:
         """Fill the queue from the log, and try what is due until ``stop``."""
@@ -96,6 +110,9 @@ class QueueService:
         """Begin nothing more; what is under way has some seconds to end."""
         await self.runner.stop(STOP_SECONDS)
         self._courier.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIT_SECONDS):
+                await self._courier.closed()
         self._loader.close()
 
     def verbs(self) -> dict[str, Verb]:
