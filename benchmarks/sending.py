@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# In the place of this folder: a queue.py in it would be taken for the standard library's.
+# In the place of this folder: the tests have a server.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 # ruff: noqa: E402
