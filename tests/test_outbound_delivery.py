@@ -309,6 +309,27 @@ async def test_a_dead_host_is_left_alone_for_a_while() -> None:
             assert (await us.one()).kind == "delivered"
 
 
+async def test_a_server_is_asked_once_in_an_attempt() -> None:
+    async with remote({"rcpt": per_recipient}) as there, sender(ADDRESS, port=there.port) as us:
+        assert (await us.one()).kind == "delivered"
+        assert (await us.one("later@remote.test")).kind == "deferred"
+        assert there.connections == 1
+        assert sum("<later@" in line for line in there.commands) == 1
+        assert len(us.all("out.transcript")) == 1
+
+
+async def test_kept_connections_are_bounded() -> None:
+    names = {
+        (f"{n}.test", kind): addresses
+        for n in range(5)
+        for kind, addresses in (("MX", ()), ("A", ("127.0.0.1",)))
+    }
+    async with remote() as there, sender(names, port=there.port, max_connections=2) as us:
+        for n in range(5):
+            assert (await us.one(f"b@{n}.test")).kind == "delivered"
+        await until(lambda: there.commands.count("QUIT") == 3)
+
+
 # -------------------------------------------------------------------------- the message
 
 

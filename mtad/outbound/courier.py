@@ -74,7 +74,9 @@ class OutboundCourier:
         self._transports = transports
         self._now = monotonic
         self._windows = Windows(settings.max_connections_per_destination)
-        self._pool = Pool(settings.idle_seconds, settings.max_messages_per_connection)
+        self._pool = Pool(
+            settings.idle_seconds, settings.max_messages_per_connection, settings.max_connections
+        )
         self._opener = Opener(around.hostname, timeouts(settings), around.contexts, new_id)
         policies = Policies(around.resolver, security.BY_NAME[settings.tls], around.sts)
         self._means = Means(around, self._opener, self._pool, Pauses(), policies, monotonic)

@@ -71,6 +71,8 @@ class Delivery:
         self._transport = transport
         self._domain = domain
         self._wishes = Wishes(sending.mail.requiretls, sending.traits.tls_optional)
+        self._tried: set[Endpoint] = set()
+        """Servers that were asked to take the message in this attempt."""
         self._sts: Found | None = None
         self._candidate = Candidate("", "", 0, is_secure=False)
         """The host of the endpoint at hand."""
@@ -123,6 +125,8 @@ class Delivery:
         last: Answer | None = None
         try:
             async for to in self._endpoints():
+                if to in self._tried:
+                    continue
                 pause = f"{to.ip or to.path}:{to.port}"
                 now = self._means.now()
                 if why := self._means.pauses.why(pause, now):
@@ -165,6 +169,8 @@ class Delivery:
         except BaseException:
             session.connection.abort()
             raise
+        if not session.is_stale:
+            self._tried.add(session.connection.endpoint)
         if sending.has_trouble:
             say_transcript(session.connection, self._m, self._note)
         self._means.pool.put(self._pool_key, session)

@@ -18,11 +18,12 @@ class _Kept:
 
 
 class Pool:
-    """Idle sessions by key; the one used last is used next."""
+    """Idle sessions by key, at most ``most``; the one used last is used next."""
 
-    def __init__(self, idle_seconds: float, max_messages: int) -> None:
+    def __init__(self, idle_seconds: float, max_messages: int, most: int) -> None:
         self._idle_seconds = idle_seconds
         self._max_messages = max_messages
+        self._most = most
         self._kept: dict[Hashable, list[_Kept]] = {}
 
     def take(self, key: Hashable) -> Session | None:
@@ -43,7 +44,7 @@ class Pool:
         announced = connection.client.extensions.max_messages
         most = min(announced or self._max_messages, self._max_messages)
         is_spent = connection.messages >= most or not self._idle_seconds
-        if is_spent or not connection.client.is_idle:
+        if is_spent or len(self) >= self._most or not connection.client.is_idle:
             connection.quit()
         else:
             loop = asyncio.get_running_loop()

@@ -30,13 +30,15 @@ class Way:
 class Session:
     """An open connection with what its events need.
 
-    ``tls`` is version and cipher or empty; ``verdict`` what the certificate proved.
+    ``tls`` is version and cipher or empty; ``verdict`` what the certificate proved;
+    ``is_stale`` that it had ended before it was used again.
     """
 
     connection: Connection
     way: Way
     tls: str = ""
     verdict: str = ""
+    is_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

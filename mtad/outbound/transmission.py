@@ -106,6 +106,7 @@ class Transmission:
             ms = round((asyncio.get_running_loop().time() - begun) * 1000, 1)
             if may_be_stale and _is_stale(done):
                 # It had been closed while nobody used it; that says nothing of the message.
+                session.is_stale = True
                 return False
             may_be_stale = False
             waiting = self._take(chunk, done, session, ms) + waiting
