@@ -9,6 +9,7 @@ gathered after all. Counting hits up to a limit tells which case it is.
 
 # ruff: noqa: S608 - statements are put together of our own words; values are parameters
 
+import json
 import sqlite3
 from array import array
 from dataclasses import dataclass, field
@@ -154,9 +155,11 @@ class Finder:
         found = self._ids(self.statement(None), low, high, limit)
         if floor is None or len(found) == limit:
             return found, array("q")
-        # Sorted here: SQLite would keep a limited list in order with every row it meets.
-        rows = self._run(self.statement(broad), self.low, low)
-        return found, array("q", sorted((row[0] for row in rows), reverse=True))
+        # Read as one text and sorted here: a row each, or a list that SQLite keeps in order with
+        # every row it meets, costs half as much again.
+        text = f"SELECT json_group_array(id) FROM ({self.statement(broad)})"
+        every: list[int] = json.loads(self._run(text, self.low, low).fetchone()[0])
+        return found, array("q", sorted(every, reverse=True))
 
     def _below(self, high: int, count: int) -> int | None:
         """The message below the newest ``count`` ones."""
