@@ -91,6 +91,13 @@ class Smtp(Section):
     command_timeout_seconds: int = Field(
         300, ge=1, description="Silence before the connection ends (RFC 5321 4.5.3.2.7)."
     )
+    proxies: tuple[str, ...] = Field(
+        (),
+        description="Networks of proxies in front of this server. They must begin each connection "
+        "with a PROXY header (version 1 or 2), and the client it names is the one that counts.",
+    )
+
+    _check = field_validator("proxies")(_networks)
 
 
 class Submission(Section):

@@ -81,6 +81,30 @@ async def test_openssl(version: str, tmp_path: Path, context: object) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--proxy-version", "1", "--proxy-family", "TCP4"],
+        ["--proxy-version", "2", "--proxy-family", "AF_INET"],
+    ],
+)
+async def test_swaks_as_a_proxy(options: list[str], tmp_path: Path) -> None:
+    swaks = program("swaks")
+    async with server(tmp_path, limits={"proxies": ("127.0.0.0/8",)}) as running:
+        status, said = await run(
+            swaks,
+            *("--server", "127.0.0.1", "--port", str(running.port)),
+            *("--from", "a@x.test", "--to", "alice@local.test", *options),
+            *("--proxy-source", "192.0.2.9", "--proxy-source-port", "4711"),
+            *("--proxy-dest", "127.0.0.1", "--proxy-dest-port", str(running.port)),
+        )
+        assert status == 0, said
+        await running.closed()
+        opened = running.journal.one("conn.open")
+        assert (opened.ip, opened.proxy) == ("192.0.2.9", "127.0.0.1")
+
+
+@pytest.mark.interop
 async def test_swaks_is_refused(tmp_path: Path) -> None:
     swaks = program("swaks")
     async with server(tmp_path) as running:

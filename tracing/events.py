@@ -29,9 +29,13 @@ from tracing.event import kind_of as kind_of
 
 @declare("connection from {ip} to {listener}")
 class ConnOpen(Event, frozen=True, kw_only=True, tag="conn.open"):
-    """A peer connected; ``trace`` is the connection's id from here on."""
+    """A peer connected; ``trace`` is the connection's id from here on.
+
+    ``proxy`` is the address of the proxy that it came through, empty without one.
+    """
 
     listener: str
+    proxy: str = ""
 
 
 @declare("connection from {ip} refused: {why}", Outcome.FAIL)

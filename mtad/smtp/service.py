@@ -24,6 +24,7 @@ class Limits:
     max_messages_per_connection: int = 10_000
     max_errors: int = 20
     command_timeout_seconds: float = 300.0
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -64,12 +65,18 @@ class Service:
             self.limits.max_recipients,
         )
 
-    def why_not(self, ip: str) -> str:
-        """Why a further connection from ``ip`` is not taken; empty when it is."""
+    def why_full(self) -> str:
+        """Why no further connection is taken; empty when one is."""
         if self.is_stopping:
             return "shutting down"
         if len(self.sessions) >= self.limits.max_connections:
             return "too many connections"
+        return ""
+
+    def why_not(self, ip: str) -> str:
+        """Why a further connection from ``ip`` is not taken; empty when it is."""
+        if why := self.why_full():
+            return why
         if self.per_ip[ip] >= self.limits.max_connections_per_ip:
             return "too many connections from your address"
         return ""

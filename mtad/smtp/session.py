@@ -10,20 +10,19 @@ import fcntl
 import logging
 import termios
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from mtad.clock import now_us
 from mtad.errors import Refusal
 from mtad.smtp import command, received
+from mtad.smtp.arrival import Arrival
 from mtad.smtp.data import ChunkReader
 from mtad.smtp.policy import Transaction
 from mtad.smtp.service import Service
-from mtad.smtp.wire import BadLine, Gone, Wire
+from mtad.smtp.wire import BadLine, Gone
 from tracing import ids
 from tracing.events import (
     ConnClose,
-    ConnOpen,
-    ConnRefused,
     Event,
     SmtpAbort,
     SmtpProtocol,
@@ -58,7 +57,7 @@ SYNTAX = "5.5.4"
 SEQUENCE = "5.5.1"
 
 
-class Session(Wire):
+class Session(Arrival):
     """One session. Its life is in the log from ``conn.open`` to ``conn.close``."""
 
     verbs: ClassVar[Mapping[str, Callable[[Any, bytes], Awaitable[None]]]] = {}
@@ -89,46 +88,6 @@ class Session(Wire):
         self._argument = b""
         self._check = ""
         self._stage = "connect"
-
-    # -------------------------------------------------------- the connection
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there: take it in or turn it away. STARTTLS may call this again."""
-        if self.link is not None:
-            return
-        self.link = cast(asyncio.Transport, transport)
-        service = self._service
-        peer = transport.get_extra_info("peername") or ("",)
-        ip = str(peer[0]).removeprefix("::ffff:")
-        self._client = received.Client(ip)
-        self.cn = service.journal.mint.new()
-        self._opened = self.loop.time()
-        service.connections += 1
-        if why := service.why_not(ip):
-            self._turn_away(why)
-            return
-        service.enter(self, ip)
-        self._note(ConnOpen(at=now_us(), trace=self.cn, ip=ip, listener=self._listener))
-        self.task = self.loop.create_task(self._handle_client())
-
-    def _turn_away(self, why: str) -> None:
-        """Answer 421 instead of a greeting (RFC 5321 3.1 allows it)."""
-        status = "4.3.2" if self._service.is_stopping else "4.7.0"
-        reply = f"421 {status} {self._service.hostname} {why}"
-        self._note(
-            ConnRefused(
-                at=now_us(),
-                trace=self.cn,
-                ip=self._client.ip,
-                code=421,
-                enh=status,
-                reply=reply,
-                why=why,
-            )
-        )
-        assert self.link is not None
-        self.link.write(reply.encode() + b"\r\n")
-        self.link.close()
 
     async def _handle_client(self) -> None:
         """The session. Whatever happens, its end is in the log and the socket is closed."""
