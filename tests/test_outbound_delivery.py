@@ -303,7 +303,7 @@ async def test_a_dead_host_is_left_alone_for_a_while() -> None:
         us.clock[0] += 31
         await us.one()
         assert len(us.all("out.try")) == 2, "the pause doubles"
-        us.clock[0] += 30
+        us.courier.hurry()
         async with remote(port=port):
             assert (await us.one()).kind == "delivered"
             assert (await us.one()).kind == "delivered"

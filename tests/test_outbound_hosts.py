@@ -279,6 +279,21 @@ async def test_a_name_server_that_says_nothing(port: int) -> None:
             assert outcome.why == "remote.test MX: no answer in time"
 
 
+async def test_of_two_hosts_that_are_down_the_better_is_told_of(port: int) -> None:
+    async with sender(NAMES, port=port, source_ipv4="") as us:
+        outcome = await us.one()
+        assert (outcome.host, outcome.stage) == ("a.test", "connect")
+
+
+async def test_a_reply_says_more_than_silence(port: int) -> None:
+    async with (
+        remote({"rcpt": "450 4.2.0 later"}, host="127.0.0.2", port=port),
+        sender(NAMES, port=port) as us,
+    ):
+        outcome = await us.one()
+        assert (outcome.host, outcome.reply) == ("b.test", "450 4.2.0 later")
+
+
 # -------------------------------------------------------------------------- no circles
 
 NAMES = {

@@ -413,8 +413,8 @@ async def test_enforced_and_broken(authority: Authority, trusted: Path, tmp_path
         sender(NAMES, sts=policy("enforce"), port=there.port, ca_file=trusted) as us,
     ):
         outcome = await us.one()
-        assert (outcome.kind, outcome.stage) == ("deferred", "policy")
-        assert outcome.why == "not an exchanger of the MTA-STS policy"
+        assert (outcome.kind, outcome.stage) == ("deferred", "tls")
+        assert outcome.why == "TLS failed: wrong name"
         assert there.transactions == []
         assert there.connections == 1
         first, second = us.all("out.tls")

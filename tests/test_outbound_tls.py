@@ -181,6 +181,15 @@ async def test_verify(verdict: str, authority: Authority, trusted: Path, tmp_pat
         assert there.connections == 1
 
 
+async def test_an_address_as_smart_host(tmp_path: Path) -> None:
+    async with remote(OFFERED, tls=self_signed(HOST).context(tmp_path)) as there:
+        transport = Transport("*", "relay", "[127.0.0.1]", there.port, tls="required")
+        async with sender({}, transport) as us:
+            outcome = await us.one()
+            assert (outcome.kind, outcome.verdict) == ("delivered", "self-signed")
+            assert outcome.host == "[127.0.0.1]"
+
+
 async def test_implicit_tls(authority: Authority, trusted: Path, tmp_path: Path) -> None:
     context = authority.issue("smart.test").context(tmp_path)
     names = {("smart.test", "A"): ("127.0.0.1",)}

@@ -60,7 +60,8 @@ def judge(
             return "self-signed"
         if not _leads_to(leaf, others, names, authorities.store, at):
             return "unknown issuer"
-    except ValueError:
+    except Exception:
+        # A hostile certificate may raise anything, and proves nothing.
         return UNREADABLE
     return TRUSTED if any(covers(name, host) for name in names) else "wrong name"
 

@@ -14,14 +14,12 @@ FIRST_PAUSE = 30.0
 LONGEST_PAUSE = 900.0
 MAX_REMEMBERED = 10_000
 """Destinations, and hosts, that something is remembered of."""
-FORGET_AFTER = 3600.0
 
 
 @dataclass(slots=True)
 class _Window:
     size: float
     in_use: int = 0
-    used: float = 0.0
 
 
 class Windows:
@@ -38,14 +36,13 @@ class Windows:
             return int(min(FIRST_WINDOW, self._most))
         return max(0, int(window.size) - window.in_use)
 
-    def begin(self, key: str, now: float) -> None:
+    def begin(self, key: str) -> None:
         """One is in use from here on."""
         window = self._windows.get(key)
         if window is None:
-            self._forget(now)
+            self._forget()
             window = self._windows[key] = _Window(min(FIRST_WINDOW, self._most))
         window.in_use += 1
-        window.used = now
 
     def end(self, key: str, *, worked: bool | None) -> None:
         """It is free again; ``worked`` is None where nothing was learnt of the destination."""
@@ -56,12 +53,10 @@ class Windows:
         elif worked is not None:
             window.size = max(1.0, window.size / 2)
 
-    def _forget(self, now: float) -> None:
-        if len(self._windows) < MAX_REMEMBERED:
-            return
-        for key, window in list(self._windows.items()):
-            if not window.in_use and now - window.used > FORGET_AFTER:
-                del self._windows[key]
+    def _forget(self) -> None:
+        """What was learnt of destinations goes when it is of too many."""
+        if len(self._windows) >= MAX_REMEMBERED:
+            self._windows = {key: each for key, each in self._windows.items() if each.in_use}
 
 
 @dataclass(slots=True)
@@ -87,12 +82,16 @@ class Pauses:
         pause = self._pauses.get(key)
         if pause is None:
             if len(self._pauses) >= MAX_REMEMBERED:
-                self._pauses = {k: p for k, p in self._pauses.items() if p.until > now}
+                del self._pauses[next(iter(self._pauses))]
             self._pauses[key] = _Pause(now + FIRST_PAUSE, FIRST_PAUSE, why)
         elif now >= pause.until:
             # Several tries at a time that fail together are one failure.
             pause.seconds = min(LONGEST_PAUSE, pause.seconds * 2)
             pause.until, pause.why = now + pause.seconds, why
+
+    def forget(self) -> None:
+        """Every host may be tried."""
+        self._pauses.clear()
 
     def worked(self, key: str) -> None:
         """The host is all right."""

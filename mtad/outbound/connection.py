@@ -54,6 +54,11 @@ class Endpoint:
     path: str = ""
     source: str = ""
 
+    @property
+    def tls_name(self) -> str:
+        """The name, or for a literal the address, that a certificate must be for."""
+        return self.ip if self.host.startswith("[") else self.host
+
     def __str__(self) -> str:
         return self.path or f"{self.host} [{self.ip}]:{self.port}"
 
@@ -144,7 +149,7 @@ class Connection(asyncio.Protocol):
                         to.ip,
                         to.port,
                         ssl=context,
-                        server_hostname=to.host if context else None,
+                        server_hostname=to.tls_name if context else None,
                         local_addr=(to.source, 0) if to.source else None,
                     )
         except ssl.SSLError:
@@ -164,7 +169,7 @@ class Connection(asyncio.Protocol):
                 self._link,
                 self,
                 context,
-                server_hostname=self.endpoint.host,
+                server_hostname=self.endpoint.tls_name,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
             )
         except BaseException:

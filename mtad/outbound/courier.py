@@ -72,14 +72,14 @@ class OutboundCourier:
         settings = around.settings
         self._settings = settings
         self._transports = transports
-        self._now = monotonic
         self._windows = Windows(settings.max_connections_per_destination)
         self._pool = Pool(
             settings.idle_seconds, settings.max_messages_per_connection, settings.max_connections
         )
         self._opener = Opener(around.hostname, timeouts(settings), around.contexts, new_id)
         policies = Policies(around.resolver, security.BY_NAME[settings.tls], around.sts)
-        self._means = Means(around, self._opener, self._pool, Pauses(), policies, monotonic)
+        self._pauses = Pauses()
+        self._means = Means(around, self._opener, self._pool, self._pauses, policies, monotonic)
         self._in_use = 0
 
     def destination_of(self, address: str) -> str:
@@ -99,7 +99,7 @@ class OutboundCourier:
         domain = _domain_of(recipients[0].address)
         transport = self._transports().find(domain)
         key = _key(transport, domain)
-        self._windows.begin(key, self._now())
+        self._windows.begin(key)
         self._in_use += 1
         worked: bool | None = None
         try:
@@ -117,6 +117,10 @@ class OutboundCourier:
         finally:
             self._in_use -= 1
             self._windows.end(key, worked=worked)
+
+    def hurry(self) -> None:
+        """Try hosts again that are left alone: someone asked for it."""
+        self._pauses.forget()
 
     def close(self) -> None:
         """End the connections that are kept; what is being carried is carried to its end."""

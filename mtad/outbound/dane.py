@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mtad import clock
 from mtad.dns import Tlsa
-from mtad.outbound.certificates import covers, is_issued_by, load, names_of
+from mtad.outbound.certificates import UNREADABLE, covers, is_issued_by, load, names_of
 
 TA, EE = 2, 3
 """Certificate usages: an authority of the host's own, and its very key."""
@@ -56,8 +56,9 @@ def verdict(
             return MATCH
         anchors = [record for record in records if record.usage == TA]
         return _by_authority(anchors, certificates, names, at) if anchors else NO_MATCH
-    except ValueError:
-        return "unreadable"
+    except Exception:
+        # A hostile certificate may raise anything, and proves nothing.
+        return UNREADABLE
 
 
 def text(record: Tlsa) -> str:

@@ -57,7 +57,9 @@ class Policies:
 
     async def of_domain(self, domain: str, transport: Transport, wishes: Wishes) -> Found:
         """The MTA-STS policy that counts for mail to a domain."""
-        if self._sts is None or transport.kind != "mx" or transport.tls or _is_free(wishes):
+        if transport.kind != "mx" or transport.tls or domain.startswith("["):
+            return Found()
+        if self._sts is None or _is_free(wishes):
             return Found()
         return await self._sts.of(domain, self._resolver)
 

@@ -181,4 +181,4 @@ def failure(error: BaseException) -> str:
         return "handshake not finished in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return "connection lost"
+    return "connection lost" if isinstance(error, OSError) else str(error)

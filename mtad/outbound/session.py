@@ -138,7 +138,8 @@ class _Opening:
                 happening = await self._connection.greeted()
         except Untrusted as error:
             return self._handshake_ended(str(error))
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # ValueError: a host name that cannot be one in TLS.
             return self._handshake_ended(security.failure(error))
         if isinstance(happening, Refused):
             self._connection.quit()

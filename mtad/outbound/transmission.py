@@ -77,9 +77,14 @@ class Transmission:
             self._remember(made)
 
     def _remember(self, made: Outcome) -> None:
-        """Keep a word that is not the last; that a host is of no use never outdoes "later"."""
+        """Keep a word that is not the last.
+
+        That a host is of no use never outdoes "later", nor silence a server's reply; of two
+        hosts that were not reached the better one is told of.
+        """
         known = self._outcomes.get(made.n)
-        if known is None or known.kind == "failed" or made.kind == "deferred":
+        is_better = made.kind == "deferred" and made.reply
+        if known is None or known.kind != "deferred" or is_better:
             self._outcomes[made.n] = made
 
     # --------------------------------------------------------------- over a session

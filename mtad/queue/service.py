@@ -130,6 +130,8 @@ class QueueService:
             str(request.get("to") or ""),
         )
         keys = [(int(m), int(n)) for m, n in request["entries"]]
+        if act in ("retry", "release"):
+            self._courier.hurry()
         done = await self._acts.do(order, keys)
         return {"done": done.done, "busy": done.busy, "gone": done.gone, "unfit": done.unfit}
 
