@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +439,39 @@ async def test_bare_returns_are_never_sent() -> None:
         outcome = await us.one(content=b"Subject: x" + evil + b"\n\nbody\n")
         assert (outcome.kind, outcome.stage, outcome.enh) == ("failed", "policy", "5.6.11")
         assert len(there.transactions) == 1
+
+
+ENDS = (
+    *(b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r\n.\r\n", b"\r.\r", b"\r\n.\r", b"\n.\r", b"\r.\n"),
+    *(
+        b"\r.\r\n",
+        b"\n.\n\n",
+        b"\0\n.\n",
+        b"\n\0.\n",
+        b"\n.\0\n",
+        b"\n.\r\r\n",
+        b"\r\r\n.\r\n",
+        b"\n..\n",
+    ),
+    *(b"\n. \n", b"\x85.\x85", b"\xe2\x80\xa8.\xe2\x80\xa8"),
+)
+"""What some server somewhere takes for the end of a message."""
+
+
+@pytest.mark.parametrize("extensions", [{}, {"ehlo": capabilities()}], ids=["8bit", "7bit"])
+@pytest.mark.parametrize("end", ENDS, ids=repr)
+async def test_nothing_in_a_message_ends_it(end: bytes, extensions: dict[str, Answer]) -> None:
+    """Not even for a server that takes CR, LF or both for a line end (SMTP smuggling)."""
+    evil = b"MAIL FROM:<evil@x.test>\r\nRCPT TO:<b@remote.test>\r\nDATA\r\nx\r\n.\r\n"
+    async with remote(extensions) as there, sender(ADDRESS, port=there.port) as us:
+        for evil_lines in (evil, evil.replace(b"\r\n", b"\n")):
+            content = b"Subject: x\n\nhello" + end + evil_lines
+            assert (await us.one(content=content)).kind == "delivered"
+        for message in there.messages:
+            lines = re.split(rb"\r\n|\r|\n", message)
+            assert b"." not in lines
+            assert message.count(b"\r") == message.count(b"\n") == message.count(b"\r\n")
+        assert len(there.transactions) == 2
 
 
 async def test_addresses_that_cannot_be_sent() -> None:
