@@ -19,17 +19,17 @@ def fields(message: bytes) -> tuple[list[bytes], bytes]:
     header: what follows is body, though the empty line is missing.
     """
     found: list[bytes] = []
-    at = 0
+    start = at = 0
     while at < len(message):
-        end = message.find(b"\n", at) + 1 or len(message)
-        line = message[at:end]
-        if line[:1] in (b" ", b"\t") and found:
-            found[-1] += line
-        elif _FIELD.match(line):
-            found.append(line)
-        else:
-            break
-        at = end
+        if message[at] not in b" \t" or not at:
+            if at > start:
+                found.append(message[start:at])
+                start = at
+            if not _FIELD.match(message, at):
+                break
+        at = message.find(b"\n", at) + 1 or len(message)
+    if at > start:
+        found.append(message[start:at])
     return found, message[at:]
 
 

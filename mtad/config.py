@@ -57,10 +57,10 @@ class Listen(Section):
 
     smtp: tuple[str, ...] = Field(("0.0.0.0:25",), description="Mail from other servers.")
     submission: tuple[str, ...] = Field(
-        ("0.0.0.0:587",), description="Mail from our users, STARTTLS. Not served yet."
+        ("0.0.0.0:587",), description="Mail from our users, STARTTLS."
     )
     submissions: tuple[str, ...] = Field(
-        ("0.0.0.0:465",), description="Mail from our users, TLS from the start. Not served yet."
+        ("0.0.0.0:465",), description="Mail from our users, TLS from the start."
     )
     imap: tuple[str, ...] = Field(("0.0.0.0:143",), description="IMAP, STARTTLS. Not served yet.")
     imaps: tuple[str, ...] = Field(("0.0.0.0:993",), description="IMAP over TLS. Not served yet.")
@@ -126,6 +126,11 @@ class Submission(Section):
     )
     max_recipients_per_hour: int = Field(
         1000, ge=0, description="Recipients of one user within an hour; 0 for no limit."
+    )
+    drop_dir: str = Field(
+        "",
+        description="Where programs on this machine leave messages ('mtad sendmail'); relative to "
+        "this file. Empty: drop in data_dir.",
     )
 
     _check = field_validator("trusted_networks")(_networks)

@@ -45,7 +45,7 @@ from tracing.render import safe
 Sockets = Mapping[str, Sequence[socket.socket]]
 Serve = Callable[[Loaded, Sockets, Signals], Awaitable[None]]
 
-SERVED = ("smtp",)
+SERVED = ("smtp", "submission", "submissions")
 """The services of ``[listen]`` that this version serves."""
 
 STOP_SECONDS = 20

@@ -17,7 +17,13 @@ from mtad import clock, config
 from mtad.config import Config, Loaded
 from mtad.errors import ConfigError
 
-RESTART = ("data_dir", "listen", "journal.segment_bytes", "journal.cap_bytes")
+RESTART = (
+    "data_dir",
+    "listen",
+    "journal.segment_bytes",
+    "journal.cap_bytes",
+    "submission.drop_dir",
+)
 """Settings, and sections of them, that stay as they are until the server starts again: its
 sockets are bound, its locks and journals are open."""
 

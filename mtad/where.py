@@ -59,6 +59,11 @@ class Places:
         return self.data / "cache"
 
     @property
+    def drop(self) -> Path:
+        """Where local programs leave messages, unless the settings name another place."""
+        return self.data / "drop"
+
+    @property
     def auth_key(self) -> Path:
         """The server's own secret behind logins; losing it costs the secrets for CRAM-MD5."""
         return self.data / "auth.key"
@@ -129,4 +134,4 @@ def drop(path: Path, table: Mapping[str, Any]) -> Path:
     written = section.get("drop_dir") if isinstance(section, Mapping) else None
     if isinstance(written, str) and written:
         return (path.resolve().parent / written).resolve()
-    return places(path, table).data / "drop"
+    return places(path, table).drop

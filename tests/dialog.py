@@ -48,6 +48,9 @@ class Book:
         boxes = self.entries.get(given, ())
         return tuple(Target(box, given, box != given) for box in boxes)
 
+    def may_send_as(self, box: str, address: Address) -> bool:
+        return box in self.entries.get(str(address), ())
+
     def home(self, local: str, domain: str) -> tuple[Target, ...]:
         return ()
 
@@ -216,14 +219,14 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connect(port: int, host: str = "127.0.0.1") -> AsyncIterator[Client]:
+async def connect(port: int, host: str = "127.0.0.1", **options: Any) -> AsyncIterator[Client]:
     """A connection to the server."""
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_connection(host, port, **options)
     try:
         yield Client(reader, writer)
     finally:
         writer.close()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             await writer.wait_closed()
 
 

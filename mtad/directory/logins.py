@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from mtad import clock
+from mtad import clock, tls_exporter
 from mtad.config import Auth
 from mtad.directory import authkey
 from mtad.directory.attempts import Attempts
@@ -96,6 +96,7 @@ class Logins:
     ) -> None:
         """``note`` takes events in the event loop. Raises MtadError, OSError."""
         key = authkey.load(places.auth_key)
+        tls_exporter.is_usable()  # found out now rather than at somebody's login
         self.settings = settings
         self.hostname = hostname
         self.decoy = key.decoy
@@ -109,6 +110,12 @@ class Logins:
         self._waiting = 0
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
+
+    def use(self, settings: Auth, hostname: str) -> None:
+        """Go on with other settings; who is banned stays so."""
+        self.settings, self.hostname = settings, hostname
+        self.guard = Guard(self.attempts, settings)
+        self.verifier.remember_seconds = settings.remember_minutes * 60
 
     async def close(self) -> None:
         """Finish what is under way and write down what is not yet."""

@@ -62,7 +62,8 @@ class Verifier:
         self._state_db = state_db
         self._engine = db.engine(state_db, read_only=True)
         self._key = key
-        self._remember = remember_seconds
+        self.remember_seconds = remember_seconds
+        """For how long a right password is known again; may change at any time."""
         self._seconds = seconds
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
@@ -145,9 +146,9 @@ class Verifier:
             return name if until > self._seconds() else None
 
     def _remembered(self, mark: bytes, name: str) -> str:
-        if self._remember:
+        if self.remember_seconds:
             with self._lock:
-                self._known[mark] = (self._seconds() + self._remember, name)
+                self._known[mark] = (self._seconds() + self.remember_seconds, name)
                 self._known.move_to_end(mark)
                 while len(self._known) > MAX_REMEMBERED:
                     self._known.popitem(last=False)

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from mtad.smtp.receiver import Receiver
 from mtad.smtp.service import Service
+from mtad.smtp.submitter import Submitter
 
 DRAIN_SECONDS = 10.0
 """At a stop: time for sessions to finish their current command."""
 COMMIT_SECONDS = 10.0
 """Then: time for messages whose end was seen to become durable."""
 BACKLOG = 1024
+INBOUND = "smtp"
+"""The listener for other servers; the others are for our users."""
 
 
 class Listener:
@@ -36,8 +39,12 @@ class Listener:
         host, port = sock.getsockname()[:2]
         label = f"{name} {host}:{port}"
 
+        service, submission = self._service, self._service.submission
+
         def session() -> Receiver:
-            return Receiver(self._service, label, self._loop)
+            if name == INBOUND or submission is None:
+                return Receiver(service, label, self._loop)
+            return Submitter(service, submission, label, self._loop)
 
         return await self._loop.create_server(session, sock=sock, backlog=BACKLOG)
 

@@ -16,7 +16,7 @@ from mtad.smtp import command, headers, received
 from mtad.smtp.checks.destination import resolve
 from mtad.smtp.checks.source import BROKEN, FULL
 from mtad.smtp.data import DataReader, Reader
-from mtad.smtp.policy import Transaction, first_refusal
+from mtad.smtp.policy import Recipient, Transaction, first_refusal
 from mtad.smtp.session import BYE, SEQUENCE, SYNTAX, Session
 from mtad.smtp.wire import NEVER, Gone
 from tracing import ids
@@ -44,7 +44,7 @@ class Mailing(Session):
         self._refresh()
         at = now_us()
         client = self._client
-        self._transaction = transaction = Transaction(
+        transaction = Transaction(
             self._service.journal.mint.new(),
             self.cn,
             client.ip,
@@ -57,7 +57,10 @@ class Mailing(Session):
             mail.requiretls,
             mail.ret,
             mail.envid,
+            is_secure=self._is_tls,
         )
+        await self._identify(transaction)
+        self._transaction = transaction
         self._note(
             SmtpMail(
                 at=at,
@@ -69,6 +72,7 @@ class Mailing(Session):
                 cn=self.cn,
                 helo=client.helo,
                 size=mail.size,
+                login=transaction.login,
                 smtputf8=mail.smtputf8,
                 body=mail.body,
                 requiretls=mail.requiretls,
@@ -76,7 +80,7 @@ class Mailing(Session):
                 envid=mail.envid,
             )
         )
-        found = await first_refusal(self._service.policy.source, transaction, self._facts)
+        found = await first_refusal(self._policy.source, transaction, self._facts)
         if found:
             await self._refuse(found[1], check=found[0])
             self._transaction = None
@@ -93,8 +97,8 @@ class Mailing(Session):
         rcpt = command.rcpt(argument, smtputf8=transaction.smtputf8)
         path = rcpt.path
         self._refresh()
-        self._facts.candidate = candidate = resolve(self._service.directory, path)
-        found = await first_refusal(self._service.policy.destination, transaction, self._facts)
+        self._facts.candidate = candidate = self._resolve(path)
+        found = await first_refusal(self._policy.destination, transaction, self._facts)
         if found:
             transaction.refused += 1
             transaction.numbers += 1
@@ -199,10 +203,11 @@ class Mailing(Session):
     async def _take(self, transaction: Transaction, parts: list[bytes]) -> None:
         """Ask the last checks, and make the message ours."""
         service, arrived = self._service, time.time_ns()
+        parts = self._prepared(transaction, parts, arrived // 1_000_000_000)
         transaction.headers = seen = headers.scan(
             parts[0] if parts else b"", received.mark(service.hostname)
         )
-        found = await first_refusal(service.policy.content, transaction, self._facts)
+        found = await first_refusal(self._policy.content, transaction, self._facts)
         if found:
             await self._refuse(found[1], check=found[0])
             return
@@ -234,12 +239,14 @@ class Mailing(Session):
             body="8BITMIME" if transaction.body in ("8BITMIME", "BINARYMIME") else "",
             smtputf8=transaction.smtputf8,
             requiretls=transaction.requiretls,
+            actor=f"user:{transaction.login}" if transaction.login else "remote",
         )
         self.deadline = NEVER
         if self._output:
             self._send()
         try:
-            await service.delivery.accept(envelope, [top, *parts])
+            signatures = await self._signatures(transaction, parts)
+            await service.delivery.accept(envelope, [top, *signatures, *parts])
         except JournalFull:
             await self._refuse(FULL, check="journal_room")
         except JournalBroken:
@@ -250,6 +257,7 @@ class Mailing(Session):
         else:
             service.messages += 1
             self._messages += 1
+            self._took(transaction)
             self._errors = self._idle_commands = 0
             if self.is_lost:
                 gone = SmtpUnheard(
@@ -257,6 +265,26 @@ class Mailing(Session):
                 )
                 self._note(gone)
             await self.push(reply)
+
+    # ------------------------------------ where mail from our own users is different
+
+    async def _identify(self, transaction: Transaction) -> None:
+        """Find out whose mail it is."""
+
+    def _resolve(self, path: command.Path) -> Recipient:
+        """Where a recipient leads."""
+        return resolve(self._service.directory, path)
+
+    def _prepared(self, transaction: Transaction, parts: list[bytes], at: int) -> list[bytes]:
+        """The message as it is taken; ``at`` in seconds."""
+        return parts
+
+    async def _signatures(self, transaction: Transaction, parts: list[bytes]) -> list[bytes]:
+        """What goes on top of a message, below our trace."""
+        return []
+
+    def _took(self, transaction: Transaction) -> None:
+        """The message is ours."""
 
     def _refresh(self) -> None:
         """Take over changes of the directory; what cannot be read stays as it was."""

@@ -15,6 +15,7 @@ from mtad.delivery.route import Accepted
 from mtad.errors import Refusal
 from mtad.smtp.command import Path
 from mtad.smtp.headers import Headers
+from mtad.smtp.usage import Used
 
 
 class Target(Protocol):
@@ -48,6 +49,9 @@ class Directory(Protocol):
 
     def home(self, local: str, domain: str) -> Sequence[Target]:
         """Where a bounce to a return path made here belongs (``mtad.delivery.passing``)."""
+
+    def may_send_as(self, box: str, address: Address) -> bool:
+        """Whether an address is a box's own."""
 
     def postmaster(self) -> Address:
         """Where mail for ``<Postmaster>`` goes."""
@@ -91,6 +95,27 @@ class Transaction:
     """Recipient numbers given out; one per target, and one for a refused recipient."""
     size: int = 0
     headers: Headers = field(default_factory=Headers)
+    login: str = ""
+    """The box of the user who submits it; empty for mail that comes from elsewhere."""
+    is_secure: bool = False
+    """Whether it comes over TLS."""
+    is_trusted: bool = False
+    """Whether it is submitted from a network that needs no login."""
+    authors: Sequence[str] | None = ()
+    """The addresses in From and Sender of a submitted message; None where these are malformed."""
+    is_header_cut: bool = False
+    """Whether the header of a submitted message is longer than what is read of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the user who submits a message may do; 0 stands for no limit."""
+
+    own_addresses_only: bool
+    max_messages: int
+    max_recipients: int
+    used: Callable[[], Used]
+    """What was sent within the last hour, what is under way included."""
 
 
 @dataclass(slots=True)
@@ -104,6 +129,8 @@ class Facts:
     max_recipients: int
     candidate: Recipient | None = None
     """The recipient in question, at the stage ``destination``."""
+    rights: Rights | None = None
+    """Those of the user, where mail is submitted by one."""
 
 
 Check = Callable[[Transaction, Facts], Awaitable[Refusal | None]]

@@ -40,6 +40,8 @@ class Client:
     """Whether it said EHLO."""
     tls: str = ""
     """Version and cipher, e.g. ``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty without TLS."""
+    is_known: bool = False
+    """Whether it has logged in."""
 
 
 def lines(
@@ -76,11 +78,10 @@ def mark(hostname: str) -> bytes:
 
 def protocol(client: Client, smtputf8: bool) -> str:
     """The word after ``with`` (RFC 3848, RFC 6531 4.3)."""
-    if smtputf8:
-        return "UTF8SMTPS" if client.tls else "UTF8SMTP"
-    if not client.extended:
+    if not client.extended and not smtputf8:
         return "SMTP"
-    return "ESMTPS" if client.tls else "ESMTP"
+    secure, known = "S" if client.tls else "", "A" if client.is_known else ""
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + secure + known
 
 
 def date(at: int) -> str:

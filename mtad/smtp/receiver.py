@@ -9,6 +9,8 @@ set-up (theirs inspects every class member per connection, 170 us), the octets a
 # ruff: noqa: N802 - a method's name is its verb, as SMTP writes it.
 
 import asyncio
+import ssl
+from dataclasses import replace
 
 from aiosmtpd.smtp import SMTP
 
@@ -37,17 +39,19 @@ class Receiver(Chunking, SMTP):
         await self._hello("EHLO", argument)
         service = self._service
         limits = self._limits
-        secure = ""
-        if self._is_tls:
-            secure = "250-REQUIRETLS\r\n"
-        elif service.tls:
-            secure = "250-STARTTLS\r\n"
+        further = self._further()
         await self.push(
             f"250-{service.hostname}\r\n250-PIPELINING\r\n250-SIZE {limits.max_message_bytes}\r\n"
             "250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-DSN\r\n"
             f"250-LIMITS MAILMAX={limits.max_messages_per_connection} "
-            f"RCPTMAX={limits.max_recipients}\r\n{secure}250 HELP"
+            f"RCPTMAX={limits.max_recipients}\r\n{further}250 HELP"
         )
+
+    def _further(self) -> str:
+        """What is announced depending on the connection, as lines of the reply."""
+        if self._is_tls:
+            return "250-REQUIRETLS\r\n"
+        return "250-STARTTLS\r\n" if self._service.tls else ""
 
     async def smtp_HELO(self, argument: bytes) -> None:
         """The same of old; nothing is announced."""
@@ -60,7 +64,7 @@ class Receiver(Chunking, SMTP):
             self._count_idle()
         self._end_transaction("reset")
         before = self._client
-        self._client = received.Client(before.ip, helo, verb == "EHLO", before.tls)
+        self._client = replace(before, helo=helo, extended=verb == "EHLO")
         self._note(
             SmtpEhlo(
                 at=now_us(),
@@ -84,8 +88,15 @@ class Receiver(Chunking, SMTP):
             raise Refusal(502, SEQUENCE, "STARTTLS is not offered")
         self._end_transaction("reset")
         await self.push("220 2.0.0 ready to start TLS")
+        await self._secure(context)
+
+    async def _secure(self, context: ssl.SSLContext, *, first: bool = False) -> None:
+        """Go on over TLS, as a client that has said nothing yet. Raises Gone.
+
+        ``first`` tells that TLS comes before anything else.
+        """
         try:
-            await self._start_tls(context)
+            await self._start_tls(context, first=first)
         except OSError as error:
             why = tls.reason(error)
             self._note(TlsFail(at=now_us(), trace=self.cn, ip=self._client.ip, why=why))
@@ -115,7 +126,7 @@ class Receiver(Chunking, SMTP):
     async def smtp_HELP(self, argument: bytes) -> None:
         """RFC 5321 4.1.1.8."""
         self._count_idle()
-        await self.push("214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS")
+        await self.push(f"214 2.0.0 {' '.join(sorted(self.verbs))}")
 
     async def smtp_VRFY(self, argument: bytes) -> None:
         """RFC 5321 3.5.3: we do not tell who is here, but take mail for them."""

@@ -14,15 +14,22 @@ from mtad.config import Loaded
 from mtad.delivery.local import Delivery
 from mtad.delivery.passing import Passing
 from mtad.directory import authkey
+from mtad.directory.logins import Logins
 from mtad.directory.lookup import Directory
 from mtad.errors import ConfigError
 from mtad.journal.writer import Journal
+from mtad.mailauth.signing import Signer
 from mtad.queue.service import QueueService
 from mtad.reload import InForce
+from mtad.sasl.binding import server_end_point
 from mtad.signals import Signals
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.listener import Listener
 from mtad.smtp.service import Limits, Service
+from mtad.smtp.submission import Submission
+from mtad.smtp.usage import Usage
+from mtad.submit import drop
+from mtad.submit.pickup import Pickup, asking
 from tracing.events import SysStart, SysStop
 
 log = logging.getLogger("mtad.smtp")
@@ -35,13 +42,13 @@ NODE = 1
 async def serve(
     loaded: Loaded, sockets: Mapping[str, Sequence[socket.socket]], signals: Signals
 ) -> None:
-    """Serve SMTP on the sockets under ``smtp`` until ``signals.stop``; then drain.
+    """Serve SMTP and submission on their sockets until ``signals.stop``; then drain.
 
     Raises MtadError when it cannot start: journal locked, database or certificate unusable.
     """
     config, places = loaded.config, loaded.places
     tls.bound_memory()
-    context = certificate(loaded)
+    context, end_point = certificate(loaded)
     directory = Directory(places.state_db)
     passing = Passing(directory, [authkey.load(places.auth_key).return_paths])
     directory.way_home = passing.home
@@ -64,6 +71,16 @@ async def serve(
             tls=context,
         )
 
+        logins = Logins(places, config.auth, config.hostname, directory, journal.note)
+        signer = Signer(loaded.path.resolve().parent, directory)
+        submission = Submission(
+            config.submission,
+            logins,
+            Usage(places.log),
+            signer if config.dkim.sign else None,
+            end_point,
+        )
+        service.submission = submission
         service.delivery.resend = passing.resend
         queue = QueueService(loaded, journal, service.delivery, directory)
 
@@ -71,48 +88,81 @@ async def serve(
             service.hostname = service.delivery.hostname = now.config.hostname
             service.limits = Limits(**now.config.smtp.model_dump())
             queue.use(now)
+            logins.use(now.config.auth, now.config.hostname)
+            submission.settings = now.config.submission
+            signer.forget()
+            submission.signer = signer if now.config.dkim.sign else None
             try:
-                service.tls = renewed(now, service.tls)
+                service.tls, submission.end_point = renewed(now, service.tls)
             except ConfigError as error:
                 log.error("the certificate in use stays: %s", error)
                 raise
 
         settings = InForce(loaded, use)
+        pickup = _pickup(loaded, service)
 
         async def status(_arguments: dict[str, Any]) -> dict[str, Any]:
-            return service.status() | {"settings": settings.status(), "queue": queue.status()}
+            return service.status() | {
+                "picked_up": pickup.taken,
+                "queue": queue.status(),
+                "settings": settings.status(),
+            }
 
         signals.on_reload(settings.read_again)
         server = await control.serve(places.socket(NAME), {"status": status, **queue.verbs()})
-        listener = Listener(service, {"smtp": sockets.get("smtp", ())})
+        listener = Listener(service, sockets)
         await listener.start()
         journal.note(SysStart(at=now_us(), trace=run, role=NAME, version=version("mtad")))
         signals.ready()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(queue.run())
+                picking = group.create_task(pickup.run())
                 await signals.stop.wait()
+                picking.cancel()
                 await asyncio.gather(listener.stop(), queue.stop())
         finally:
             server.close()
+        await logins.close()
         journal.note(SysStop(at=now_us(), trace=run, role=NAME, why="told to stop"))
     finally:
         await journal.close()
 
 
-def certificate(loaded: Loaded) -> ssl.SSLContext | None:
-    """The TLS context of the settings' files; None where neither file is there."""
+def _pickup(loaded: Loaded, service: Service) -> Pickup:
+    """Who takes the mail of local programs; makes the drop. Raises OSError."""
+    named = loaded.config.submission.drop_dir
+    folder = loaded.beside(named) if named else loaded.places.drop
+    drop.make(folder)
+    return Pickup(
+        folder,
+        service.journal,
+        service.directory,
+        service.delivery,
+        asking(loaded.places.socket("log")),
+        service.hostname,
+        service.limits.max_message_bytes,
+    )
+
+
+Certificate = tuple[ssl.SSLContext | None, bytes]
+"""A TLS context, None without TLS, and the hash of its certificate for channel bindings."""
+
+
+def certificate(loaded: Loaded) -> Certificate:
+    """What the settings' files give; no TLS where neither file is there. Raises ConfigError."""
     settings = loaded.config.tls
     chain, key = loaded.beside(settings.certificate), loaded.beside(settings.key)
     if not chain.exists() and not key.exists():
-        return None
-    return tls.server_context(chain, key)
+        return None, b""
+    context = tls.server_context(chain, key)
+    return context, server_end_point(chain.read_bytes())
 
 
-def renewed(loaded: Loaded, present: ssl.SSLContext | None) -> ssl.SSLContext | None:
+def renewed(loaded: Loaded, present: ssl.SSLContext | None) -> Certificate:
     """The same for a server that runs: TLS that was offered does not go with its files."""
-    context = certificate(loaded)
-    if context is None and present is not None:
+    found = certificate(loaded)
+    if found[0] is None and present is not None:
         chain = loaded.beside(loaded.config.tls.certificate)
         raise ConfigError(f"there is no file {chain}; TLS is switched off by a restart only")
-    return context
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from mtad.delivery.local import Barrier, Delivery
 from mtad.smtp.policy import Directory, Facts, Policy
+from mtad.smtp.submission import Submission
 
 MAX_HELD = 256 * 2**20
 """Octets of unfinished large messages in memory, all sessions together; above it 452."""
@@ -42,6 +43,8 @@ class Service:
     delivery: Delivery
     policy: Policy
     tls: ssl.SSLContext | None = None
+    submission: Submission | None = None
+    """What sessions of our own users share; None where there are none."""
     max_held: int = MAX_HELD
     sessions: set[Any] = field(default_factory=set)
     """The open sessions (``mtad.smtp.receiver.Receiver``)."""

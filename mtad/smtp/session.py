@@ -17,7 +17,7 @@ from mtad.errors import Refusal
 from mtad.smtp import command, received
 from mtad.smtp.arrival import Arrival
 from mtad.smtp.data import ChunkReader
-from mtad.smtp.policy import Transaction
+from mtad.smtp.policy import Policy, Transaction
 from mtad.smtp.service import Service
 from mtad.smtp.wire import BadLine, Gone
 from tracing import ids
@@ -41,6 +41,7 @@ STAGES = {
     "EHLO": "helo",
     "HELO": "helo",
     "STARTTLS": "helo",
+    "AUTH": "auth",
     "MAIL": "mail",
     "RCPT": "rcpt",
     "DATA": "data",
@@ -141,7 +142,7 @@ class Session(Arrival):
         try:
             line = await self._line()
         except BadLine as bad:
-            self._verb, self._argument, self._stage = "", bad.line, self._phase()
+            self._verb, self._argument, self._stage = "", self._fit(bad.line), self._phase()
             if bad.is_long:
                 refusal = Refusal(500, "5.5.6", "the line is too long")
             else:
@@ -150,6 +151,9 @@ class Session(Arrival):
             return
         self._commands += 1
         self._verb, self._argument = verb, argument = command.split(line)
+        if verb == "AUTH":
+            # Whatever becomes of it: what follows the mechanism is for no event.
+            self._argument = line = argument.partition(b" ")[0]
         method = self.verbs.get(verb)
         self._stage = STAGES.get(verb) or self._phase()
         if method is None:
@@ -254,6 +258,16 @@ class Session(Arrival):
         return f"421 4.3.0 {self._service.hostname} internal trouble, try again later"
 
     # ------------------------------------------------------------------ parts
+
+    @property
+    def _policy(self) -> Policy:
+        """What is asked of mail that comes on this connection."""
+        return self._service.policy
+
+    @staticmethod
+    def _fit(line: bytes) -> bytes:
+        """A line that is no command, fit for an event: it may have been meant to hold a secret."""
+        return b"AUTH" if line[:4].upper() == b"AUTH" else line
 
     def _phase(self) -> str:
         """The stage the session is in, for what belongs to no command."""

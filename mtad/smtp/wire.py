@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from mtad.smtp.command import MAX_LINE
 
@@ -52,6 +52,8 @@ class Wire:
     """What has arrived; up to ``_at`` it is used up."""
     deadline: float
     """In the loop's time; the listener's sweep looks at it."""
+    max_line = MAX_LINE
+    """Octets of a command line with its CRLF."""
     is_lost: bool
 
     def _open_wire(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
@@ -67,6 +69,7 @@ class Wire:
         self._sink: Callable[[bytes], bytes | None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._alarm: asyncio.Future[None] | None = None
         self._is_half_closed = False
         self._is_paused = False
         self._is_between = False
@@ -99,6 +102,7 @@ class Wire:
         """The connection is gone in both directions."""
         self.is_lost = True
         self._wake()
+        self._ring()
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -118,6 +122,7 @@ class Wire:
         """End the session at its next wait, or the present one."""
         self._end = self._end or why
         self._wake()
+        self._ring()
         self.resume_writing()
 
     def abort(self) -> None:
@@ -146,7 +151,7 @@ class Wire:
                 break
             self._give_back(self._take_input())
             start = len(self.input)
-            if start > MAX_LINE:
+            if start > self.max_line:
                 raise BadLine(await self._skip_line(), is_long=True)
             self._is_between = True
             try:
@@ -159,7 +164,7 @@ class Wire:
         self.deadline = NEVER
         line, self._at = self.input[self._at : end], end + 1
         if line.endswith(b"\r") and line.find(b"\r") == len(line) - 1:
-            if len(line) < MAX_LINE:
+            if len(line) < self.max_line:
                 return line[:-1]
             raise BadLine(line, is_long=True)
         raise BadLine(line, is_long=False)
@@ -245,25 +250,41 @@ class Wire:
         if self._end:
             raise Gone(self._end)
 
+    async def _delay(self, seconds: float) -> None:
+        """Let the client wait; what it says meanwhile waits too. Raises Gone."""
+        if self._output:
+            self._send()
+        if seconds and not (self._end or self.is_lost):
+            self._alarm = self.loop.create_future()
+            timer = self.loop.call_later(seconds, self._ring)
+            try:
+                await self._alarm
+            finally:
+                timer.cancel()
+                self._alarm = None
+        if self._end or self.is_lost:
+            raise Gone(self._end or "lost")
+
     def _send(self) -> None:
         """Write the gathered replies at once."""
         output, self._output = self._output, []
         if self.link is not None and not self.is_lost:
             self.link.write(output[0] if len(output) == 1 else b"".join(output))
 
-    async def _start_tls(self, context: ssl.SSLContext) -> None:
-        """Become a TLS connection; what was sent in clear is forgotten (RFC 3207 4.2).
+    async def _start_tls(self, context: ssl.SSLContext, *, first: bool = False) -> None:
+        """Become a TLS connection.
 
-        Raises OSError (ssl.SSLError among them) when the handshake fails.
+        What was sent in clear is forgotten (RFC 3207 4.2); with ``first``, where TLS comes
+        before anything else, what arrived already is the handshake's. Raises OSError
+        (ssl.SSLError among them) when the handshake fails.
         """
         assert self.link is not None
         self._send()
-        self._take_input()
-        if self._is_paused:
-            self._is_paused = False
-            self.link.resume_reading()
-        try:
-            secure = await self.loop.start_tls(
+        self._is_paused = False
+        self.link.pause_reading()
+        taken = self._take_input()
+        starting = self.loop.create_task(
+            self.loop.start_tls(
                 self.link,
                 cast(asyncio.Protocol, self),
                 context,
@@ -271,6 +292,13 @@ class Wire:
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=LINGER_SECONDS,
             )
+        )
+        try:
+            if first and taken:
+                await asyncio.sleep(0)
+                # It has put its protocol in our place and reads from the next turn on.
+                self.loop.call_soon(_hand_over, self.link.get_protocol(), taken)
+            secure = await starting
         except BaseException:
             self.is_lost = True
             self.link.abort()
@@ -298,13 +326,28 @@ class Wire:
                         await self._more()
                 finally:
                     give_up.cancel()
-        link.close()
+        if not link.is_closing():  # asyncio's TLS breaks when it is closed twice
+            link.close()
         if link.get_write_buffer_size():
             await asyncio.sleep(0)
             if link.get_write_buffer_size():
                 # Unread replies would keep the socket for as long as the client likes.
                 self.loop.call_later(LINGER_SECONDS, link.abort)
 
+    def _ring(self) -> None:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _hand_over(protocol: Any, octets: bytes) -> None:
+    """Let a buffered protocol have octets that arrived before it did."""
+    while octets:
+        room = protocol.get_buffer(len(octets))
+        count = min(len(room), len(octets))
+        room[:count] = octets[:count]
+        protocol.buffer_updated(count)
+        octets = octets[count:]

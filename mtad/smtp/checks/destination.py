@@ -33,7 +33,7 @@ def _candidate(facts: Facts) -> Recipient:
     return facts.candidate
 
 
-def _named(candidate: Recipient) -> str:
+def named(candidate: Recipient) -> str:
     """The address for a reply's text, where it can be said in ASCII and briefly."""
     text = candidate.path.text
     return f"<{text}>" if text.isascii() and len(text) <= 128 else "this address"
@@ -48,7 +48,7 @@ async def relay_denied(transaction: Transaction, facts: Facts) -> Refusal | None
     candidate = _candidate(facts)
     if candidate.domain and facts.directory.is_local(candidate.domain):
         return None
-    return Refusal(550, "5.7.1", f"relaying to {_named(candidate)} denied")
+    return Refusal(550, "5.7.1", f"relaying to {named(candidate)} denied")
 
 
 async def too_many_recipients(transaction: Transaction, facts: Facts) -> Refusal | None:
@@ -62,7 +62,7 @@ async def only_bounces(transaction: Transaction, facts: Facts) -> Refusal | None
     """A return path of mail that was passed on takes reports, which have the null sender."""
     candidate = _candidate(facts)
     if candidate.is_return_path and transaction.sender:
-        return Refusal(550, "5.7.1", f"{_named(candidate)} takes bounces only")
+        return Refusal(550, "5.7.1", f"{named(candidate)} takes bounces only")
     return None
 
 
@@ -71,4 +71,4 @@ async def unknown_box(transaction: Transaction, facts: Facts) -> Refusal | None:
     candidate = _candidate(facts)
     if candidate.targets:
         return None
-    return Refusal(550, "5.1.1", f"no box {_named(candidate)} here")
+    return Refusal(550, "5.1.1", f"no box {named(candidate)} here")

@@ -1,4 +1,4 @@
-"""The policy for mail from other servers: every check of every stage, in order."""
+"""The policies: every check of every stage, in order."""
 
 from mtad.smtp.checks.content import mail_loop
 from mtad.smtp.checks.destination import (
@@ -8,6 +8,16 @@ from mtad.smtp.checks.destination import (
     unknown_box,
 )
 from mtad.smtp.checks.source import journal_room, too_large
+from mtad.smtp.checks.submission import (
+    header_too_long,
+    login_first,
+    no_such_domain,
+    not_own_author,
+    not_own_sender,
+    starttls_first,
+    too_many_messages,
+    too_many_recipients_an_hour,
+)
 from mtad.smtp.policy import Policy
 
 INBOUND = Policy(
@@ -15,3 +25,24 @@ INBOUND = Policy(
     destination=(relay_denied, too_many_recipients, unknown_box, only_bounces),
     content=(mail_loop,),
 )
+"""For mail from other servers."""
+
+SUBMISSION = Policy(
+    source=(
+        starttls_first,
+        login_first,
+        journal_room,
+        too_large,
+        not_own_sender,
+        too_many_messages,
+    ),
+    destination=(
+        too_many_recipients,
+        no_such_domain,
+        unknown_box,
+        only_bounces,
+        too_many_recipients_an_hour,
+    ),
+    content=(mail_loop, header_too_long, not_own_author),
+)
+"""For mail from our own users."""
