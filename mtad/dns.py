@@ -91,11 +91,6 @@ class Resolver:
         self._resolver.set_flags(dns.flags.RD | (dns.flags.AD if validates else 0))
         self._backend = dns.asyncbackend.get_backend("asyncio")
 
-    @property
-    def validates(self) -> bool:
-        """Whether answers can be ``secure`` at all."""
-        return self._validates
-
     async def mx(self, name: str) -> Answer[Mx]:
         """Mail exchangers, in no order. Raises DnsError."""
         return await self._ask(name, "MX", lambda rr: Mx(rr.preference, _text(rr.exchange)))

@@ -21,7 +21,7 @@ from mtad.outbound.envelope import Envelope
 from mtad.outbound.protocol import Body, Client, Done, Happening, Ready, Refused, StartTls
 from mtad.outbound.stored import open_to_send
 
-QUIT_SECONDS = 5.0
+QUIT_SECONDS = 2.0
 """For the answer to QUIT, which decides nothing."""
 HANDSHAKE_SECONDS = 60.0
 

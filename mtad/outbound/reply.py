@@ -52,11 +52,6 @@ class Reply:
         return self.code < 400
 
     @property
-    def is_temporary(self) -> bool:
-        """4yz: the same may succeed later."""
-        return 400 <= self.code < 500
-
-    @property
     def words(self) -> tuple[str, ...]:
         """The text of each line without its code."""
         return tuple(line[4:] for line in self.text.split("\n"))
@@ -123,11 +118,6 @@ class Replies:
         self._buffer.clear()
         self._lines.clear()
         return count
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits to be read."""
-        return not self._buffer and not self._lines
 
 
 def shown(line: bytes) -> str:
