@@ -1,11 +1,18 @@
 """The resolver, against a real name server and sockets that say nothing."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
+from typing import cast
 
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rrset
 import pytest
 
-from mtad.dns import DnsError, Mx, Resolver
+from mtad.dns import DnsError, Mx, Resolver, Tlsa
 from tests import peers
 from tests.peers import Nsd
 
@@ -81,6 +88,46 @@ async def test_an_unauthenticated_answer_is_never_secure(nsd: Nsd) -> None:
     resolver = nsd.resolver(validates=True)
     assert not (await resolver.mx("remote.test")).secure
     assert not (await resolver.mx("nowhere.test")).secure
+
+
+class Validating(asyncio.DatagramProtocol):
+    """A name server that answers as a validating one does: AD where the client understands it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        query = dns.message.from_wire(data)
+        answer = dns.message.make_response(query)
+        name = query.question[0].name
+        if name == dns.name.from_text("nowhere.test"):
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+            answer.authority.append(
+                dns.rrset.from_text("test.", 60, "IN", "SOA", "ns.test. h.test. 1 60 60 60 60")
+            )
+        else:
+            answer.answer.append(dns.rrset.from_text(name, 60, "IN", "TLSA", "3 1 1 " + "ab" * 32))
+        if query.flags & dns.flags.AD:
+            answer.flags |= dns.flags.AD
+        self.transport.sendto(answer.to_wire(), addr)
+
+
+@pytest.mark.parametrize("validates", [True, False])
+async def test_an_authenticated_answer_is_secure_where_the_resolver_is_trusted(
+    validates: bool,
+) -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Validating, ("127.0.0.1", 0))
+    try:
+        port = transport.get_extra_info("sockname")[1]
+        resolver = Resolver(["127.0.0.1"], port=port, timeout_seconds=3, validates=validates)
+        found = await resolver.tlsa("_25._tcp.mx.test")
+        assert found.records == (Tlsa(3, 1, 1, b"\xab" * 32),)
+        assert found.secure is validates
+        gone = await resolver.tlsa("nowhere.test")
+        assert (gone.exists, gone.secure) == (False, validates)
+    finally:
+        transport.close()
 
 
 async def test_no_address_is_a_mistake(nsd: Nsd) -> None:
