@@ -104,8 +104,15 @@ def test_settings_speak_for_all_roles() -> None:
         ("mta", None, "does not answer"),
         (
             "mta",
-            {"connections": 1, "connections_total": 2, "messages": 1, "tls": True},
-            "up, 1 connection now, 2 connections and 1 message since it started, TLS offered",
+            {
+                "connections": 1,
+                "connections_total": 2,
+                "messages": 1,
+                "tls": True,
+                "queue": {"loaded": True, "recipients": 3},
+            },
+            "up, 1 connection now, 2 connections and 1 message since it started, "
+            "3 recipients in the queue, TLS offered",
         ),
         ("log", {"frames": 1}, "up, 1 journal frame applied since it started"),
         (

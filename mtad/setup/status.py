@@ -61,10 +61,14 @@ def _when(moment: str) -> str:
 
 def _mta(said: Mapping[str, Any]) -> str:
     tls_word = "TLS offered" if said.get("tls") else "no certificate, so no TLS"
+    queue = said.get("queue", {})
+    waiting = "the queue is being loaded"
+    if queue.get("loaded"):
+        waiting = f"{_count(queue, 'recipients', 'recipient')} in the queue"
     return (
         f"{_count(said, 'connections', 'connection')} now, "
         f"{_count(said, 'connections_total', 'connection')} and "
-        f"{_count(said, 'messages', 'message')} since it started, {tls_word}"
+        f"{_count(said, 'messages', 'message')} since it started, {waiting}, {tls_word}"
     )
 
 
