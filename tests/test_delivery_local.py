@@ -358,3 +358,16 @@ async def test_through_a_real_journal(tmp_path: Path) -> None:
         assert all(ids.text(m) for m in wanted)
     finally:
         await journal.close()
+
+
+async def test_what_is_made_here_is_signed_and_nothing_else(tmp_path: Path) -> None:
+    async def sign(parts: Sequence[bytes]) -> Sequence[bytes]:
+        return [b"Signed: yes\n", *parts]
+
+    journal = Memory()
+    delivery = Delivery(journal, Places(tmp_path), "mx.y.test")
+    delivery.sign = sign
+    for rel in ("", "dsn"):
+        sent = replace(envelope(journal.mint.new()), rel=rel)
+        assert await delivery.accept(sent, [b"X: y\n\n"]) == (18 if rel else 6)
+    assert [body for _, body in journal.frames] == [b"X: y\n\n", b"Signed: yes\nX: y\n\n"]

@@ -169,6 +169,14 @@ def test_what_the_settings_name_is_looked_at(
     assert any("repository.key" in problem and "put" in problem for problem in found)
 
 
+def test_a_dkim_key_that_is_gone_is_told(site: Loaded) -> None:
+    for path in site.beside("dkim").glob("*.m*.pem"):
+        path.unlink()
+    (problem,) = status.problems(site)
+    assert problem.startswith("dkim: cannot read the DKIM key ")
+    assert problem.endswith("'mtad dkim rotate example.org' makes another key")
+
+
 def test_a_data_directory_that_is_missing_or_closed_is_told(
     site: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,6 +268,18 @@ async def test_a_message_in_pieces(tmp_path: Path) -> None:
     assert await one.sign(pieces[:1]) == one.sign_now(pieces[:1])
 
 
+async def test_signatures_stand_below_the_trace(tmp_path: Path) -> None:
+    one = signer(tmp_path, "e1")
+    top = b"Return-Path: <>\nReceived: by us\n\tid 1; now\n"
+    for pieces in ([top, MESSAGE], [top + MESSAGE], [top[:20], top[20:] + MESSAGE]):
+        whole = b"".join(await one.signed(pieces))
+        before, _, after = whole.partition(b"DKIM-Signature:")
+        assert before == top
+        assert after.endswith(MESSAGE)
+    other = [top, MESSAGE.replace(b"Example.ORG", b"other.example")]
+    assert await one.signed(other) is other
+
+
 def test_a_key_without_a_file_stops_no_mail(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,7 @@ links, rows) is done by the log role from the frame, and again after a crash.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -45,6 +45,10 @@ OnQueued = Callable[[Envelope, Sequence[QueueAdd | QueueHold], int, bytes | None
 there, size, and the message unless it is in a file."""
 
 
+Sign = Callable[[Sequence[bytes]], Awaitable[Sequence[bytes]]]
+"""A message in pieces, and the same with its signatures."""
+
+
 class Delivery:
     """Takes messages through one process's journal, for boxes and for elsewhere."""
 
@@ -58,6 +62,8 @@ class Delivery:
         self.resend: Resend | None = None
         """What reverse-path mail has that is passed on elsewhere."""
         self.on_queued: OnQueued | None = None
+        self.sign: Sign | None = None
+        """Signs mail that is made here; what a client submits comes signed."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, envelope: Envelope, parts: Sequence[bytes]) -> int:
@@ -67,6 +73,8 @@ class Delivery:
         JournalBroken, or OSError when a large message's content file cannot be written; in
         each case nothing was promised.
         """
+        if envelope.rel and self.sign is not None:
+            parts = await self.sign(parts)
         size = sum(map(len, parts))
         if size > frame.MAX_BODY:
             await self._accept_large(envelope, size, parts)

@@ -21,6 +21,8 @@ from mtad.mailauth import canonical, dkim_sign, keys
 
 log = logging.getLogger("mtad.dkim")
 
+_TRACE = frozenset({b"return-path", b"received"})
+
 IN_LOOP_BYTES = 256 * 1024
 """A longer message is hashed in a thread: a megabyte takes 8 ms."""
 
@@ -60,6 +62,15 @@ class Signer:
         if sum(map(len, parts)) <= IN_LOOP_BYTES:
             return self.sign_now(parts)
         return await asyncio.get_running_loop().run_in_executor(None, self.sign_now, parts)
+
+    async def signed(self, parts: Sequence[bytes]) -> Sequence[bytes]:
+        """A message made here, in pieces cut anywhere, with its signatures below the trace."""
+        message = b"".join(parts)
+        made = await self.sign([message])
+        if not made.fields:
+            return parts
+        at = _end_of_trace(message)
+        return [message[:at], made.fields, message[at:]]
 
     def sign_now(self, parts: Sequence[bytes]) -> Signed:
         """The same at once: RSA takes 0.5 ms, a megabyte 8 ms."""
@@ -106,6 +117,16 @@ class Signer:
     def forget(self) -> None:
         """Read the keys again at their next use: the settings were read again."""
         self._keys.clear()
+
+
+def _end_of_trace(message: bytes) -> int:
+    """Where the fields end that a server puts on top of a message (RFC 5321 4.4)."""
+    end = 0
+    for field in split(message)[0]:
+        if name_of(field) not in _TRACE:
+            break
+        end += len(field)
+    return end
 
 
 def from_domain(fields: Sequence[bytes]) -> str:

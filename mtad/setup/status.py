@@ -7,7 +7,10 @@ from typing import Any
 
 from mtad import control, db, tls
 from mtad.config import Loaded
+from mtad.directory import database
+from mtad.directory.lookup import dkim_keys
 from mtad.errors import MtadError, Unreachable
+from mtad.mailauth import keys
 from mtad.where import Places
 
 ROLES = ("mta", "log", "access", "jobs")
@@ -108,6 +111,21 @@ def _count(said: Mapping[str, Any], name: str, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def _dkim(loaded: Loaded) -> Iterator[str]:
+    """Keys that the directory names and nobody can read."""
+    try:
+        with database.reading(loaded.places.state_db) as connection:
+            held = dkim_keys(connection)
+    except MtadError:
+        return  # told of already
+    for domain, found in sorted(held.items()):
+        for key in found:
+            try:
+                keys.read(loaded.beside(keys.file_of(domain, key.selector)))
+            except MtadError as error:
+                yield f"dkim: {error}; 'mtad dkim rotate {domain}' makes another key"
+
+
 def problems(loaded: Loaded) -> Iterator[str]:
     """What would keep a server with these settings from working, each as one sentence."""
     data = loaded.places.data
@@ -125,6 +143,7 @@ def problems(loaded: Loaded) -> Iterator[str]:
         tls.server_context(beside(settings.tls.certificate), beside(settings.tls.key))
     except MtadError as error:
         yield f"tls: {error}"
+    yield from _dkim(loaded)
     if not beside(settings.backup.key_file).is_file():
         yield (
             f"backup.key_file: there is no file {beside(settings.backup.key_file)}; "

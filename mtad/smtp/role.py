@@ -81,6 +81,7 @@ async def serve(
             end_point,
         )
         service.submission = submission
+        service.delivery.sign = signer.signed if config.dkim.sign else None
         service.delivery.resend = passing.resend
         queue = QueueService(loaded, journal, service.delivery, directory)
 
@@ -92,6 +93,7 @@ async def serve(
             submission.settings = now.config.submission
             signer.forget()
             submission.signer = signer if now.config.dkim.sign else None
+            service.delivery.sign = signer.signed if now.config.dkim.sign else None
             try:
                 service.tls, submission.end_point = renewed(now, service.tls)
             except ConfigError as error:
