@@ -27,7 +27,7 @@ from types import FrameType
 import click
 import uvloop
 
-from mtad import clock, config, db, jobs
+from mtad import clock, config, db, jobs, tls_exporter
 from mtad.cli_options import config_option, settings
 from mtad.config import Loaded
 from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
@@ -384,4 +384,5 @@ def run_server(loaded: config.Loaded) -> None:
     with _only_one(loaded.places.run):
         db.upgrade_state(loaded.places.state_db)
         _raise_limits()
+        tls_exporter.is_usable()  # found out once for all roles
         Supervisor(loaded, bind(loaded)).run()

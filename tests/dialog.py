@@ -48,6 +48,9 @@ class Book:
         boxes = self.entries.get(given, ())
         return tuple(Target(box, given, box != given) for box in boxes)
 
+    def is_open(self, box: str) -> bool:
+        return box in self.entries
+
     def may_send_as(self, box: str, address: Address) -> bool:
         return box in self.entries.get(str(address), ())
 

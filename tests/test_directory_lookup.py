@@ -10,7 +10,7 @@ import pytest
 
 from mtad import db
 from mtad.address import Address, parse
-from mtad.directory import database, tables
+from mtad.directory import credentials, database, tables
 from mtad.directory.lookup import MAX_TARGETS, Directory, Target
 from mtad.errors import Locked, MtadError, Unreachable
 
@@ -161,6 +161,17 @@ def test_who_may_send_as_whom(state_db: Path) -> None:
     assert not may("anna@corp.example")
     assert not may("nobody@example.org")
     assert not may("you@elsewhere.example")
+
+
+def test_a_locked_box_receives_and_may_not_log_in(state_db: Path) -> None:
+    with database.writing(state_db) as connection:
+        for address, enabled in (("you@example.org", True), ("anna@corp.example", False)):
+            credentials.replace(connection, address, "", {"argon2id": "x"}, enabled=enabled)
+    directory = Directory(state_db)
+    assert directory.is_open("you@example.org")
+    assert not directory.is_open("anna@corp.example")
+    assert not directory.is_open("nobody@example.org")
+    assert boxes(directory, "anna@corp.example") == ["anna@corp.example"]
 
 
 def test_dkim_keys_latest_first(state_db: Path) -> None:

@@ -258,15 +258,19 @@ async def test_who_may_send_as_anyone(tmp_path: Path, files: Files) -> None:
         assert reply.startswith("250 ")
 
 
-async def test_a_box_that_is_gone_sends_no_more(tmp_path: Path, files: Files) -> None:
+@pytest.mark.parametrize("act", ["removed", "locked"])
+async def test_a_login_lasts_no_longer_than_it_may(act: str, tmp_path: Path, files: Files) -> None:
     async with submitting(tmp_path, files) as running, secured(running) as client:
         bob = "bob@local.test"
         await client.talk(f"{plain(bob, SECRET + ' 2')}\nS: 235 .*")
         with command_journal(running.places) as journal:
             changes = CredentialChanges(running.places.state_db, journal, "admin:test")
-            changes.remove_alias("all@local.test")
-            changes.remove_box(bob)
-        await client.talk(f"C: MAIL FROM:<{bob}>\nS: 553 .*")
+            if act == "locked":
+                changes.lock(bob, locked=True)
+            else:
+                changes.remove_alias("all@local.test")
+                changes.remove_box(bob)
+        await client.talk(f"C: MAIL FROM:<{bob}>\nS: 530 5\\.7\\.0 log in again\nEOF")
 
 
 # ---------------------------------------------------------------- what becomes of it

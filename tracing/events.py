@@ -178,7 +178,7 @@ class MailMade(SmtpAccept, frozen=True, kw_only=True, tag="mail.made"):
 class SmtpReject(Event, frozen=True, kw_only=True, tag="smtp.reject"):
     """A permanent negative reply; ``check`` names the check that objected.
 
-    ``stage`` is connect, helo, mail, rcpt, data or dot; ``argument`` is what was said.
+    ``stage`` is connect, helo, auth, mail, rcpt, data or dot; ``argument`` is what was said.
     """
 
     stage: str

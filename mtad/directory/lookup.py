@@ -77,6 +77,8 @@ class View:
     postmaster: str
     dkim_keys: Mapping[str, tuple[DkimKey, ...]]
     has_cram: bool
+    locked: frozenset[str]
+    """Boxes that may not log in."""
 
 
 class Directory:
@@ -88,7 +90,7 @@ class Directory:
         self.way_home: Callable[[str, str], str | None] = lambda local, domain: None
         """Reads return paths made here (``mtad.delivery.passing``)."""
         self._signature: _Signature | None = None
-        self._view = View(frozenset(), frozenset(), frozenset(), {}, {}, "", {}, has_cram=False)
+        self._view = View(frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset())
         self.refresh()
 
     @property
@@ -156,6 +158,10 @@ class Directory:
     def has_cram(self) -> bool:
         """Whether some box may log in by CRAM-MD5."""
         return self._view.has_cram
+
+    def is_open(self, box: str) -> bool:
+        """Whether a box is there and may log in."""
+        return box in self._view.boxes and box not in self._view.locked
 
     def may_send_as(self, box: str, address: Address) -> bool:
         """Whether an address is a box's own: its name, or an alias that leads to it."""
@@ -244,6 +250,7 @@ def read(connection: sa.Connection) -> View:
             sa.select(sa.exists().where(credential.kind == CRAM, credential.enabled))
         )
         or False,
+        locked=frozenset(connection.scalars(sa.select(credential.box).where(~credential.enabled))),
     )
 
 

@@ -50,6 +50,9 @@ class Directory(Protocol):
     def home(self, local: str, domain: str) -> Sequence[Target]:
         """Where a bounce to a return path made here belongs (``mtad.delivery.passing``)."""
 
+    def is_open(self, box: str) -> bool:
+        """Whether a box is there and may log in."""
+
     def may_send_as(self, box: str, address: Address) -> bool:
         """Whether an address is a box's own."""
 
