@@ -22,6 +22,7 @@ rename = os.rename
 link = os.link
 unlink = os.unlink
 mkdir = os.mkdir
+rmdir = os.rmdir
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
