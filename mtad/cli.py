@@ -19,6 +19,7 @@ COMMANDS = {
     "box": ("mtad.directory.cli_box:box", "the accounts that receive mail"),
     "alias": ("mtad.directory.cli:alias", "addresses that lead to other addresses"),
     "transport": ("mtad.directory.cli_transport:transport", "how mail for some domains leaves"),
+    "bans": ("mtad.directory.cli_bans:bans", "who may not log in for a while"),
     "dkim": ("mtad.mailauth.cli:dkim", "the keys that sign mail"),
     "mail": ("mtad.store.cli:mail", "list, delete, move and flag stored messages"),
     "trace": ("tracing.cli:trace", "what happened to a message"),

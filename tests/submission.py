@@ -3,8 +3,8 @@
 import base64
 import contextlib
 import functools
+import smtplib
 import socket
-import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -33,6 +33,7 @@ from mtad.tls import server_context
 from mtad.where import Places
 from tests.dialog import HOST, Client, Memory, connect, until
 from tests.sasl_client import ScramClient
+from tests.test_smtp_tls import trusting
 
 ALICE, BOB, SECRET = "alice@local.test", "bob@local.test", "correct horse"
 
@@ -148,14 +149,6 @@ async def submitting(
         assert not service.submission.open
 
 
-def trusting() -> ssl.SSLContext:
-    """A client that takes any certificate."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 @contextlib.asynccontextmanager
 async def secured(running: Submitting, listener: str = "submission") -> AsyncIterator[Client]:
     """A client that has TLS and has said EHLO again."""
@@ -169,6 +162,15 @@ async def secured(running: Submitting, listener: str = "submission") -> AsyncIte
         await client.writer.start_tls(trusting())
         await client.talk("C: EHLO client.test\nS*")
         yield client
+
+
+def smtplib_link(port: int, *, secure: bool) -> smtplib.SMTP:
+    """Python's own client, with TLS."""
+    if secure:
+        return smtplib.SMTP_SSL("127.0.0.1", port, context=trusting(), timeout=20)
+    link = smtplib.SMTP("127.0.0.1", port, timeout=20)
+    link.starttls(context=trusting())
+    return link
 
 
 async def scram(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from mtad import cli, db
+from mtad import cli, clock, db
 from mtad.config import Loaded
 from mtad.directory import database, passwords
+from mtad.directory.attempts import Attempts
 from mtad.errors import Exit
 
 
@@ -148,6 +149,28 @@ def test_cram_and_lock(terminal: Terminal) -> None:
     assert said == "you@example.org is locked already"
     terminal.run("box", "unlock", you)
     assert terminal.json("box", "show", you)["locked"] is False
+
+
+def test_bans(terminal: Terminal) -> None:
+    assert terminal.json("bans") == {"bans": []}
+    attempts = Attempts(terminal.site.places.attempts)
+    later = clock.now_us() + 60_000_000
+    for subject in ("client 192.0.2.1", "client 2001:db8::/64", "login you@example.org"):
+        attempts.ban(subject, later)
+    attempts.ban("client 192.0.2.9", 5)
+    assert [one["subject"] for one in terminal.json("bans", "list")["bans"]] == [
+        "client 192.0.2.1",
+        "client 2001:db8::/64",
+        "login you@example.org",
+    ]
+    for who in ("192.0.2.1", "2001:db8::17", "YOU@example.org"):
+        assert terminal.run("bans", "lift", who) == f"{who} may log in again\n"
+        said = terminal.run("bans", "lift", who, code=Exit.NOTHING_FOUND)
+        assert said == f"{who!r} is not banned"
+    assert terminal.run("bans") == ""
+    attempts.ban("client 2001:db8::/64", later)
+    terminal.run("bans", "lift", "2001:db8::/64")
+    attempts.close()
 
 
 def test_boxes_are_listed_and_shown(terminal: Terminal) -> None:

@@ -24,9 +24,8 @@ from tests.submission import (
     scram,
     secured,
     submitting,
-    trusting,
 )
-from tests.test_smtp_tls import files
+from tests.test_smtp_tls import files, trusting
 
 __all__ = ["files"]
 
@@ -106,6 +105,15 @@ async def test_login(initial: bool, tmp_path: Path, files: Files) -> None:
         else:
             await client.talk(f"C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: {user}")
         await client.talk(f"S: 334 UGFzc3dvcmQ6\nC: {word}\nS: 235 .*")
+
+
+async def test_octet_by_octet(tmp_path: Path, files: Files) -> None:
+    async with submitting(tmp_path, files) as running, secured(running) as client:
+        user, word = encoded(ALICE.encode()), encoded(SECRET.encode())
+        for said, code in ((b"AUTH LOGIN", "334"), (user.encode(), "334"), (word.encode(), "235")):
+            for octet in said + b"\r\n":
+                await client.send(bytes([octet]))
+            assert (await client.line())[:3] == code
 
 
 async def test_cram_md5(tmp_path: Path, files: Files) -> None:

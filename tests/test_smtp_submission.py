@@ -28,10 +28,9 @@ from tests.submission import (
     plain,
     secured,
     submitting,
-    trusting,
 )
 from tests.test_mailauth_dkim import verdicts
-from tests.test_smtp_tls import files
+from tests.test_smtp_tls import files, trusting
 from tracing import ids
 from tracing.creation import create
 

@@ -1,15 +1,13 @@
 """Mail programs of other people log in and submit: swaks, curl, msmtp, s-nail, smtplib."""
 
 import asyncio
-import smtplib
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.dialog import until
-from tests.submission import ALICE, SECRET, Submitting, submitting
+from tests.submission import ALICE, SECRET, Submitting, smtplib_link, submitting
 from tests.test_smtp_interop import program, run
 from tests.test_smtp_tls import files
 
@@ -138,18 +136,9 @@ async def test_s_nail(mechanism: str, running: Submitting, tmp_path: Path) -> No
 @pytest.mark.parametrize("port", ["submission", "submissions"])
 async def test_smtplib(port: str, running: Submitting) -> None:
     """It tries what is offered in an order of its own: CRAM-MD5 first, then PLAIN."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
     def send() -> None:
-        where = ("127.0.0.1", running.ports[port])
-        link: smtplib.SMTP
-        if port == "submissions":
-            link = smtplib.SMTP_SSL(*where, context=context, timeout=20)
-        else:
-            link = smtplib.SMTP(*where, timeout=20)
-            link.starttls(context=context)
-        with link:
+        with smtplib_link(running.ports[port], secure=port == "submissions") as link:
             link.login(ALICE, SECRET)
             link.sendmail(ALICE, [CAROL], MESSAGE)
 

@@ -1,8 +1,6 @@
 """Submission on a whole server: logged in, signed, stored, told in the log, counted for ever."""
 
 import json
-import smtplib
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.server import Server
+from tests.submission import smtplib_link
 from tests.test_house_reload import write
 from tests.test_mailauth_dkim import verdicts
 from tests.test_mailauth_keys import dns
@@ -28,16 +27,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def submit(server: Server, port: str) -> tuple[int, bytes]:
     """Log in and send a message to ourselves; the reply to MAIL, or to the message's end."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    where = ("127.0.0.1", int(server.made[port]))
-    link: smtplib.SMTP
-    if port == "submissions":
-        link = smtplib.SMTP_SSL(*where, context=context, timeout=20)
-    else:
-        link = smtplib.SMTP(*where, timeout=20)
-        link.starttls(context=context)
-    with link:
+    with smtplib_link(int(server.made[port]), secure=port == "submissions") as link:
         link.login(YOU, server.made["password"])
         code, said = link.mail(YOU)
         if code != 250:

@@ -124,6 +124,19 @@ class Attempts:
             _put(connection, ban, subject=subject, until=until)
             connection.execute(failure.delete().where(failure.c.subject == subject))
 
+    def bans(self, now: int) -> list[tuple[str, int]]:
+        """Every subject that is banned and until when, the longest first."""
+        wanted = sa.select(ban.c.subject, ban.c.until).where(ban.c.until > now)
+        with self._engine.connect() as connection:
+            rows = connection.execute(wanted.order_by(ban.c.until.desc(), ban.c.subject))
+            return [(subject, until) for subject, until in rows]
+
+    def lift(self, subject: str) -> None:
+        """Forget the ban of a subject, and its failures."""
+        with self._writing() as connection:
+            for table in (ban, failure):
+                connection.execute(table.delete().where(table.c.subject == subject))
+
     def note_login(self, ip: str, box: str, service: str, now: int, every: int) -> None:
         """Somebody logged in; written at most each ``every`` microseconds."""
         ip = network(ip)

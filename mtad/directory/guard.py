@@ -37,9 +37,9 @@ class Guard:
 
     def refuses(self, ip: str, login: str, now: int) -> str:
         """Why no password is looked at; empty where one may be tried."""
-        if self._counts(ip) and self._attempts.banned_until(_client(ip), now):
+        if self._counts(ip) and self._attempts.banned_until(client_subject(network(ip)), now):
             return "the client is banned"
-        if self._attempts.banned_until(_login(login), now):
+        if self._attempts.banned_until(login_subject(login), now):
             since = now - KNOWN_DAYS * 24 * 60 * MINUTE
             if not self._attempts.knows(ip, login, since):
                 return "the login is banned for clients it does not know"
@@ -51,8 +51,8 @@ class Guard:
         window = settings.failure_minutes * MINUTE
         until = now + settings.ban_minutes * MINUTE
         for subject, most, counts in (
-            (_client(ip), settings.max_failures_per_ip, self._counts(ip)),
-            (_login(login), settings.max_failures_per_login, bool(login)),
+            (client_subject(network(ip)), settings.max_failures_per_ip, self._counts(ip)),
+            (login_subject(login), settings.max_failures_per_login, bool(login)),
         ):
             if counts and most and self._attempts.count(subject, now, window) >= most:
                 self._attempts.ban(subject, until)
@@ -73,9 +73,11 @@ class Guard:
         return not any(address in one for one in self._never)
 
 
-def _client(ip: str) -> str:
-    return f"client {network(ip)}"
+def client_subject(network: str) -> str:
+    """What a client is counted under; ``network`` as ``mtad.directory.attempts`` has it."""
+    return f"client {network}"
 
 
-def _login(login: str) -> str:
+def login_subject(login: str) -> str:
+    """What a login is counted under, given in normal form."""
     return f"login {login}"
