@@ -26,6 +26,11 @@ class Entry(NamedTuple):
     fresh: bool
     name: str
 
+    @property
+    def file(self) -> str:
+        """``new/<name>`` or ``cur/<name>``."""
+        return f"{'new' if self.fresh else 'cur'}/{self.name}"
+
     def below(self, mailbox: Path) -> Path:
         """The file's path in a mailbox's folder."""
         return mailbox / ("new" if self.fresh else "cur") / self.name

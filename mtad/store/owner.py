@@ -14,6 +14,7 @@ from mtad.journal.frame import Copy, Expunge, Flags, Meta, Move, raw
 from mtad.store import keywords, maildir, names, subject
 from mtad.store.holding import Holding
 from mtad.store.putting import Putting
+from mtad.store.reading import message
 from mtad.store.rows import MailboxRow, Row
 from mtad.store.telling import CHUNK, chunks, item_of, traced
 from mtad.store.values import MailboxInfo, Message, Prepared
@@ -54,7 +55,11 @@ class Owner(Holding):
             chosen = list(self.index.mailboxes.values())
         else:
             chosen = [self._mailbox(mailbox)]
-        return [message(box, row) for box in chosen for row in self.index.view(box)]
+        return [
+            message(box.name, row, box.folder, self.ground.entry(row))
+            for box in chosen
+            for row in self.index.view(box)
+        ]
 
     # --------------------------------------------------------------------- acts
 
@@ -272,25 +277,6 @@ class Owner(Holding):
             items = [Item(i.st, i.m, uid, i.base) for i, uid in zip(items, uids, strict=True)]
         trace, also = traced(items, self.desk)
         return tuple(items), trace, also
-
-
-def message(mailbox: MailboxRow, row: Row) -> Message:
-    """A message as others see it."""
-    return Message(
-        mailbox.name,
-        row.uid,
-        row.st,
-        row.m or 0,
-        row.base,
-        row.flags,
-        row.words,
-        row.modseq,
-        row.date_ns,
-        row.size,
-        row.sha256,
-        f"{'new' if row.fresh else 'cur'}/{row.name}",
-        mailbox.folder,
-    )
 
 
 def _copy(row: Row) -> Copy:

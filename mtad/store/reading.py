@@ -11,6 +11,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from mtad.errors import Corrupt
 from mtad.store import maildir, names
 from mtad.store.maildir import Entry
@@ -165,10 +167,10 @@ def _take(
     return chosen
 
 
-def _known(root: Path, mailbox: MailboxRow, row: Row, folder: str, entry: Entry) -> Found:
-    sub = "new" if entry.fresh else "cur"
-    return Found(
-        mailbox.name,
+def message(mailbox: str, row: Row, folder: str, entry: Entry) -> Message:
+    """A message as others see it, with the place of its file."""
+    return Message(
+        mailbox,
         row.uid,
         row.st,
         row.m or 0,
@@ -179,10 +181,14 @@ def _known(root: Path, mailbox: MailboxRow, row: Row, folder: str, entry: Entry)
         row.date_ns,
         row.size,
         row.sha256,
-        f"{sub}/{entry.name}",
+        entry.file,
         folder,
-        entry.below(root / folder),
     )
+
+
+def _known(root: Path, mailbox: MailboxRow, row: Row, folder: str, entry: Entry) -> Found:
+    known = message(mailbox.name, row, folder, entry)
+    return Found(**msgspec.structs.asdict(known), path=entry.below(root / folder))
 
 
 def _unnumbered(
@@ -215,7 +221,7 @@ def _unnumbered(
         at.st_mtime_ns,
         at.st_size,
         None,
-        f"{'new' if entry.fresh else 'cur'}/{entry.name}",
+        entry.file,
         folder,
         path,
     )
