@@ -1,12 +1,13 @@
 """Time the terminal UI over a pseudo terminal, on a long log.
 
-    python benchmarks/tui.py [DIRECTORY] [--rows 1000000] [--runs 5] [--json]
+    python benchmarks/tui.py [DIRECTORY] [--rows 1000000] [--runs 7] [--beside CHECKOUT] [--json]
 
 The log is made once in DIRECTORY by writing rows directly (a temporary one is removed
 afterwards). Each run starts ``mtad tui`` in a process of its own and measures, from before
 the fork, when the first row of the newest message is on the screen and when all ids are in;
 then how long one key takes until the last octet of the list's repaint, before the detail pane
-follows; and the memory held.
+follows; and the memory held. A first run that is not counted compiles the modules, as an
+installation does. With --beside another checkout takes turns with this one.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from tracing.log import Applied, Recorder
 
 COLUMNS, ROWS = 120, 36
 FIRST = "the newest message of all"
+HERE = Path(__file__).resolve().parent.parent
 QUIET_SECONDS = 0.012
 """Less than a frame of 60 a second: what is painted in a later frame is not waited for."""
 PATIENCE_SECONDS = 60
@@ -100,17 +102,20 @@ def _one(at: int) -> list[events.Event]:
 
 
 class Terminal:
-    """``mtad tui`` in a pseudo terminal, and what it has written."""
+    """A checkout's ``mtad tui`` in a pseudo terminal, and what it has written."""
 
-    def __init__(self, settings: Path, screen: str) -> None:
+    def __init__(self, checkout: Path, compiled: Path, settings: Path, screen: str) -> None:
         self.begun = time.perf_counter()
         self.pid, self.file = pty.fork()
         if self.pid == 0:
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             os.environ |= {
                 "TERM": "xterm-256color",
                 "TEXTUAL_ANIMATIONS": "none",
                 "LANG": "C.UTF-8",
+                "PYTHONPYCACHEPREFIX": str(compiled),
             }
+            os.chdir(checkout)
             size = struct.pack("HHHH", ROWS, COLUMNS, 0, 0)
             fcntl.ioctl(1, termios.TIOCSWINSZ, size)
             command = [sys.executable, "-m", "mtad", "tui", "--config", str(settings)]
@@ -166,9 +171,9 @@ class Terminal:
         os.close(self.file)
 
 
-def measure(settings: Path, messages: int) -> dict[str, float]:
+def measure(checkout: Path, compiled: Path, settings: Path, messages: int) -> dict[str, float]:
     """One run: seconds, but for memory in MB."""
-    terminal = Terminal(settings, "trace")
+    terminal = Terminal(checkout, compiled, settings, "trace")
     try:
         found = {
             "start to first row": terminal.until(lambda text: FIRST in text),
@@ -185,7 +190,7 @@ def measure(settings: Path, messages: int) -> dict[str, float]:
         found["memory, MB"] = terminal.megabytes
     finally:
         terminal.close()
-    terminal = Terminal(settings, "overview")
+    terminal = Terminal(checkout, compiled, settings, "overview")
     try:
         found["overview: start to figures"] = terminal.until(lambda text: "delivered " in text)
     finally:
@@ -198,22 +203,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    checkouts = [HERE, options.beside.resolve()] if options.beside else [HERE]
+    taken: dict[Path, list[dict[str, float]]] = {checkout: [] for checkout in checkouts}
     with tempfile.TemporaryDirectory() as aside:
-        settings = make(options.directory or Path(aside), options.rows)
-        runs = [measure(settings, options.rows) for _ in range(options.runs)]
+        settings = make((options.directory or Path(aside)).resolve(), options.rows)
+        for run in range(-1, options.runs):
+            for checkout in checkouts:
+                found = measure(checkout, Path(aside), settings, options.rows)
+                if run >= 0:
+                    taken[checkout].append(found)
+    for checkout, runs in taken.items():
+        report(checkout, options.rows, runs, as_json=options.json)
+
+
+def report(checkout: Path, rows: int, runs: list[dict[str, float]], *, as_json: bool) -> None:
+    """Print medians, and the worst of each."""
     medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-    if options.json:
-        print(json.dumps({"messages": options.rows, "runs": options.runs, **medians}))
+    worst = {name: max(run[name] for run in runs) for name in medians}
+    if as_json:
+        head = {"checkout": str(checkout), "messages": rows, "runs": len(runs)}
+        print(json.dumps({**head, **medians, "worst": worst}))
         return
-    print(f"{options.rows:,} messages, {COLUMNS}x{ROWS}, medians of {options.runs} runs")
+    print(f"{checkout}: {rows:,} messages, {COLUMNS}x{ROWS}, medians of {len(runs)} runs")
     for name, value in medians.items():
-        shown = f"{value:8.0f}   " if name.endswith("MB") else f"{1000 * value:8.1f} ms"
-        worst = max(run[name] for run in runs)
-        print(f"  {name:<28}{shown}  (worst {worst:.0f})" if name.endswith("MB") else
-              f"  {name:<28}{shown}  (worst {1000 * worst:.1f})")  # fmt: skip
+        factor, unit = (1, "MB") if name.endswith("MB") else (1000, "ms")
+        print(f"  {name:<28}{factor * value:8.1f} {unit}  (worst {factor * worst[name]:.1f})")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mtad import control
+from mtad import cli, control
 from mtad.errors import Exit
 from mtad.where import Places
 from tests.test_tui_stories import lines, press, text, until
@@ -17,12 +17,11 @@ from tracing import events, ids, months, search
 from tracing.log import Applied, Recorder
 from tracing.states import State
 from tui.app import MtadApp
-from tui.cli import tui
 from tui.disk import Disk, sentence
 from tui.run import settle
 from tui.screens.timeline import TimelineScreen
 from tui.screens.trace import TraceScreen
-from tui.vtable import Trouble
+from tui.source import Trouble
 from tui.world import World
 
 SUBJECTS = ("Contract", "[/red] \x1b]0;pwn\x07", "Отчёт за неделю", "会議の資料")
@@ -239,13 +238,63 @@ async def test_answers_come_in_threads(server: Server) -> None:
     await disk.close()
 
 
+async def test_what_a_screen_shows_first_is_read_before_there_is_a_loop(server: Server) -> None:
+    first = server.take("x")
+    disk = Disk(server.places, server.settings)
+    disk.begin("trace", "to:anna")
+    assert disk._first is not None
+    disk._first._asked.result(10)
+    second = server.take("later")
+    early = disk.messages(search.parse("to:anna", 0))
+    known = early.known()
+    assert known is not None
+    assert list(known[0]) == list(known[1]) == [first]
+    assert [list(chunk) async for chunk in early.id_chunks()] == [[first]]
+    assert list(await early.rows([first])) == [first]
+    assert list(await early.newer(first)) == [second]
+    again = disk.messages(search.parse("to:anna", 0))
+    assert [list(chunk) async for chunk in again.id_chunks()] == [[second, first]]
+    disk.begin("trace", "form:x")
+    assert disk.known_glance() is None
+    disk.begin("overview", "")
+    assert disk._glanced is not None
+    known_glance = disk._glanced.result(10)
+    assert disk.known_glance() is known_glance
+    assert (await disk.glance(time.time_ns() // 1000)).messages == 2
+    assert disk.known_glance() is None
+    await disk.close()
+
+
+@pytest.mark.parametrize("screen", ["overview", "trace"])
+async def test_what_has_been_read_is_in_the_first_picture(server: Server, screen: str) -> None:
+    for number in range(3):
+        server.take("Shown at once", refuse=number == 1)
+    disk = Disk(server.places, server.settings)
+    disk.begin(screen, "")
+    if disk._glanced is not None:
+        disk._glanced.result(10)
+    if disk._first is not None:
+        disk._first._asked.result(10)
+    seen: list[str] = []
+
+    class First(MtadApp):
+        def on_mount(self) -> None:
+            laid_out = self.screen.screen_layout_refresh_signal
+            laid_out.subscribe(self, lambda _: seen.append(text(self)))
+
+    app = First(World(disk, "mail.example.org"), start=screen)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+    assert "550 5.1.1" in seen[0] if screen == "overview" else "Shown at once" in seen[0]
+
+
 @pytest.mark.parametrize("screen", ["overview", "trace", "timeline", "snapshots"])
 def test_a_picture_needs_no_terminal(server: Server, tmp_path: Path, screen: str) -> None:
     server.take("Shown in the picture")
     file = tmp_path / "screen.svg"
     result = CliRunner().invoke(
-        tui,
-        ["--config", str(server.settings), "--screenshot", str(file), "--screen", screen,
+        cli.root,
+        ["tui", "--config", str(server.settings), "--screenshot", str(file), "--screen", screen,
          "--size", "100x30"],
         standalone_mode=False,
     )  # fmt: skip
@@ -258,11 +307,13 @@ def test_a_picture_needs_no_terminal(server: Server, tmp_path: Path, screen: str
 
 
 def test_without_a_terminal_it_says_what_to_do(server: Server) -> None:
-    result = CliRunner().invoke(tui, ["--config", str(server.settings)], standalone_mode=False)
+    result = CliRunner().invoke(
+        cli.root, ["tui", "--config", str(server.settings)], standalone_mode=False
+    )
     assert getattr(result.exception, "exit_code", None) == Exit.USAGE
     assert "--screenshot" in str(result.exception)
-    wrong = ["--config", str(server.settings), "--screenshot", "x.svg", "--size", "big"]
-    result = CliRunner().invoke(tui, wrong, standalone_mode=False)
+    wrong = ["tui", "--config", str(server.settings), "--screenshot", "x.svg", "--size", "big"]
+    result = CliRunner().invoke(cli.root, wrong, standalone_mode=False)
     assert "120x36" in str(result.exception)
 
 
@@ -276,10 +327,10 @@ def test_a_fault_leaves_one_sentence_and_a_file(
         raise ZeroDivisionError("made up")
 
     server.places.run.mkdir()
-    monkeypatch.setattr(TraceScreen, "_show_status", fail)
-    arguments = ["--config", str(server.settings), "--screenshot", str(tmp_path / "x.svg"),
+    monkeypatch.setattr(TraceScreen, "_status", fail)
+    arguments = ["tui", "--config", str(server.settings), "--screenshot", str(tmp_path / "x.svg"),
                  "--screen", "trace"]  # fmt: skip
-    result = CliRunner().invoke(tui, arguments, standalone_mode=False)
+    result = CliRunner().invoke(cli.root, arguments, standalone_mode=False)
     assert "ended because of a fault" in str(result.exception)
     (kept,) = server.places.run.glob("tui-fault-*.log")
     assert "made up" in kept.read_text()

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
+from backup.catalog import Box, Mailbox, Message, Snapshot
+from backup.format import Entry
 from tests.tui_server import NOW, MadeUp, events_of, message, recipients_of, world
 from tracing import events, search
 from tracing.queries import Row, Stored
 from tracing.states import State
 from tui.app import MtadApp
-from tui.data import Failure, Saved, SavedBox, SavedMailbox, SavedMessage
+from tui.data import Failure
 from tui.run import settle
-from tui.screens.messages import FailureLook, MessageLook
-from tui.screens.snapshots import SavedLook, detail
-from tui.screens.timeline import EventLook, RecipientLook, event_lines, summary
+from tui.screens.levels import LEVELS
+from tui.screens.messages import FailureLook, MessageLook, summary
+from tui.screens.timeline import RecipientLook, StepLook, event_lines, steps
 from tui.screens.trace import error_lines
 from tui.widgets.cells import Cells
 
@@ -71,6 +73,17 @@ def dirty(text: str, state: State = State.STORED) -> Row:
     )
 
 
+def taken(text: str) -> Snapshot:
+    """A snapshot all of whose texts are hostile."""
+    return Snapshot(text, NOW, text, 1, 2, 3, 4, 5, 6.0, 7)
+
+
+def kept(text: str) -> Message:
+    """A message in a snapshot all of whose texts are hostile."""
+    entry = Entry(text, 2, text, 0, 1, text, (text,), NOW * 1000, 3, b"")
+    return Message(entry, text, text, NOW, text)
+
+
 def dirty_events(text: str, row: Row) -> list[Stored]:
     """Events all of whose texts are hostile."""
     happened: list[events.Event] = [
@@ -97,18 +110,16 @@ def test_lines_of_messages(text: str, width: int, state: State) -> None:
     for recipient in recipients_of(row):
         recipient.addr = recipient.original = recipient.reply = recipient.mailbox = text
         recipient.enh = text
-        check([RecipientLook().cells(0, recipient, width)], width)
+        check([RecipientLook(made).cells(0, recipient, width)], width)
 
 
 @given(hostile, widths)
 @settings(max_examples=150, deadline=None)
 def test_lines_of_events(text: str, width: int) -> None:
     made = world(MadeUp())
-    look = EventLook(made)
-    look.events = dirty_events(text, message(3))
-    for index, stored in enumerate(look.events):
-        check([look.cells(index, stored, width)], width)
-        lines = event_lines(stored, made, width)
+    for step in steps(dirty_events(text, message(3))):
+        check([StepLook(made).cells(0, step, width)], width)
+        lines = event_lines(step[1], made, width)
         check(lines)
         assert len(lines) <= 5
 
@@ -117,15 +128,10 @@ def test_lines_of_events(text: str, width: int) -> None:
 @settings(max_examples=150, deadline=None)
 def test_lines_of_snapshots(text: str, width: int) -> None:
     made = world(MadeUp())
-    items = (
-        Saved(text, NOW, text, 1, 2, 3, 4, 5, 6),
-        SavedBox(text, 1, 2),
-        SavedMailbox(text, 1),
-        SavedMessage(1, 2, NOW, 3, text, (text,), text, text, text),
-    )
-    for item in items:
-        check([SavedLook(made).cells(0, item, width)])
-        check(detail(item, made, width))
+    items = (taken(text), Box(text, 1, 2), Mailbox(text, 1, 2, 3), kept(text))
+    for level, item in zip(LEVELS, items, strict=True):
+        check([level(made).cells(0, item, width)])
+        check(list(level(made).detail(item, width)), width)
 
 
 @given(hostile)
@@ -143,10 +149,8 @@ def test_the_whole_program(texts: list[str], size: tuple[int, int]) -> None:
     rows = [replace(dirty(text), id=message(index).id) for index, text in enumerate(texts)]
     server = MadeUp(
         rows={row.id: row for row in rows},
-        saved_snapshots=[Saved(text, NOW, text, 1, 2, 3, 4, 5) for text in texts],
-        saved_messages=[
-            SavedMessage(1, 2, NOW, 3, text, (text,), text, text, text) for text in texts
-        ],
+        saved_snapshots=[taken(text) for text in texts],
+        saved_messages=[kept(text) for text in texts],
         box_names=tuple(texts),
         mailbox_names=tuple(texts),
         said=texts[0],

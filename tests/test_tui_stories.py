@@ -1,6 +1,7 @@
 """What a person does with the terminal UI, key by key."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -19,7 +20,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.timeline import TimelineScreen
-from tui.screens.trace import Tail, TraceScreen
+from tui.screens.trace import TraceScreen
 from tui.vtable import VTable
 from tui.world import World
 
@@ -78,7 +79,7 @@ async def test_a_key_of_the_russian_layout_does_the_same() -> None:
         await press(pilot, "о", "о")
         assert screen.table.cursor == 2
         await press(pilot, "а")
-        assert screen.tail is Tail.FOLLOWING
+        assert screen.tail
         await press(pilot, ",")
         assert isinstance(app.screen, HelpScreen)
         await press(pilot, "й")
@@ -111,8 +112,8 @@ async def test_the_tail_prepends_while_the_cursor_stays() -> None:
         await until(pilot, "▲ 2 new")
         assert screen.table.current == held
         assert lines(app)[where].startswith("▌")
-        assert late.id in list(screen.table._ids)
-        assert list(screen.table._ids) == sorted(screen.table._ids, reverse=True)
+        assert late.id in list(screen.table.vector.ids)
+        assert list(screen.table.vector.ids) == sorted(screen.table.vector.ids, reverse=True)
 
         await press(pilot, "g")
         await until(pilot, "TAIL ● following")
@@ -291,6 +292,61 @@ async def test_a_click_moves_and_the_header_changes_screens() -> None:
         await pilot.click(VTable, offset=(10, 5))
         await settle(pilot)
         assert screen.table.cursor == 5
+
+
+async def test_the_footer_says_what_keys_do_here_and_a_click_presses_one() -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert lines(app)[-1].startswith(" enter Open  / Filter  f Tail  d Detail  ? Help  ")
+        assert lines(app)[-1].endswith("  ^p Commands ")
+        await press(pilot, "/")
+        assert lines(app)[-1].startswith(" ⏎ Apply  esc Leave  ")
+        await press(pilot, "escape")
+        await pilot.click(offset=(lines(app)[-1].index("Help"), 23))
+        await settle(pilot)
+        assert isinstance(app.screen, HelpScreen)
+        await pilot.resize_terminal(60, 15)
+        await pilot.pause()
+        await press(pilot, "escape")
+        assert lines(app)[-1].rstrip() == " enter Open  / Filter  f Tail  d Detail  ? Help"
+
+
+async def test_a_snapshot_that_is_made_shows_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.screens.snapshots.REFRESH_SECONDS", 0.02)
+    server = MadeUp.filled()
+    last = server.saved_snapshots[0]
+    app = MtadApp(world(server), start="snapshots")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "down", "down")
+        screen = app.screen
+        assert isinstance(screen, SnapshotsScreen)
+        held = screen.table.current_row
+        where = next(index for index, line in enumerate(lines(app)) if line.startswith("▌"))
+        further = replace(last, name="further", at=NOW - 5_000_000)
+        server.saved_snapshots = [further, *server.saved_snapshots]
+        await until(pilot, "2026-11-24 14:22:02")
+        assert len(screen.table) == 31
+        assert screen.table.current_row == held
+        assert lines(app)[where + 1].startswith("▌")
+        await press(pilot, "enter", "escape")
+        assert screen.table.current_row == held
+
+
+async def test_failures_that_come_leave_the_cursor_on_its_row() -> None:
+    server = MadeUp.filled()
+    app = MtadApp(world(server))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "down")
+        held = app.screen.query_one("#failures", VTable).current_row
+        row = replace(message(3), id=ids.lowest(NOW), at=NOW)
+        server.rows = {row.id: row, **server.rows}
+        await press(pilot, "r")
+        table = app.screen.query_one("#failures", VTable)
+        assert table.cursor == 2
+        assert table.current_row == held
 
 
 async def test_the_palette_has_our_actions_and_nothing_else() -> None:

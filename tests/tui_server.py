@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from backup.catalog import Box, Mailbox, Message, Snapshot
+from backup.format import Entry
 from tracing import events, ids, search
 from tracing.queries import Recipient, Row, Stored
 from tracing.states import State
@@ -14,13 +16,10 @@ from tui.data import (
     Flow,
     Glance,
     Role,
-    Saved,
-    SavedBox,
-    SavedMailbox,
-    SavedMessage,
     Story,
 )
-from tui.vtable import Trouble
+from tui.disk import Disk
+from tui.source import RowSource, Trouble
 from tui.world import World
 
 NOW = int(datetime(2026, 11, 24, 14, 22, 7, tzinfo=UTC).timestamp()) * 1_000_000
@@ -142,6 +141,15 @@ def events_of(row: Row) -> list[Stored]:
     return [Stored("2026-11", seq + 1, event) for seq, event in enumerate(happened)]
 
 
+def saved_message(row: Row, uid: int, flags: str, labelled: bool) -> Message:
+    """A made-up message as it lies in a snapshot."""
+    keywords = ("$label1",) if labelled else ()
+    entry = Entry(
+        "INBOX", uid, f"{uid}.made-up", 0, row.id, flags, keywords, row.at * 1000, row.size, b""
+    )
+    return Message(entry, row.subject, row.sender, row.at, row.message_id)
+
+
 @dataclass
 class Messages:
     """A list of made-up messages."""
@@ -157,6 +165,9 @@ class Messages:
             word in f"{row.sender} {row.recipients} {row.subject} {row.message_id}".lower()
             for word in wanted.split()
         )
+
+    def known(self) -> None:
+        """Nothing is read before it is asked for."""
 
     async def id_chunks(self) -> AsyncIterator["array[int]"]:
         """All at once, the first 200 before."""
@@ -180,12 +191,12 @@ class Messages:
 
 
 @dataclass
-class MadeUp:
-    """A ``Reading`` of a server that does not exist."""
+class MadeUp(Disk):
+    """A server that does not exist; it reads nothing."""
 
     rows: dict[int, Row] = field(default_factory=dict)
-    saved_messages: list[SavedMessage] = field(default_factory=list)
-    saved_snapshots: list[Saved] = field(default_factory=list)
+    saved_messages: list[Message] = field(default_factory=list)
+    saved_snapshots: list[Snapshot] = field(default_factory=list)
     mailbox_names: tuple[str, ...] = ("INBOX", "Projects/2026", "Trash")
     box_names: tuple[str, ...] = _PEOPLE
     trouble: str = ""
@@ -202,30 +213,22 @@ class MadeUp:
         return cls(
             rows={row.id: row for row in made},
             saved_snapshots=[
-                Saved(
-                    id=f"s{index:03}",
+                Snapshot(
+                    name=f"s{index:03}",
                     at=start - index * day,
-                    scope="" if index % 3 else "box anna.schmidt@example.org",
+                    scope="all boxes" if index % 3 else "box anna.schmidt@example.org",
                     boxes=50,
                     messages=5307 - 31 * index,
-                    octets=412_000_000 - 900_000 * index,
+                    size=412_000_000 - 900_000 * index,
                     added=31 + index,
                     stored=1_900_000 * (index + 1),
+                    seconds=1.5,
+                    unread=0,
                 )
                 for index in range(30)
             ],
             saved_messages=[
-                SavedMessage(
-                    m=row.id,
-                    uid=100 - index,
-                    arrived=row.at,
-                    octets=row.size,
-                    flags="S" if index % 2 else "",
-                    keywords=("$label1",) if index % 5 == 0 else (),
-                    sender=row.sender,
-                    subject=row.subject,
-                    message_id=row.message_id,
-                )
+                saved_message(row, 100 - index, "S" if index % 2 else "", index % 5 == 0)
                 for index, row in enumerate(made[:40])
             ],
         )
@@ -235,11 +238,7 @@ class MadeUp:
         if self.trouble:
             raise Trouble(self.trouble)
 
-    def parse(self, text: str, now_us: int) -> search.Query:
-        """The real parser."""
-        return search.parse(text, now_us, UTC)
-
-    def messages(self, query: search.Query) -> Messages:
+    def messages(self, query: search.Query) -> RowSource[Row]:
         """The list that fits."""
         return Messages(self, query.text)
 
@@ -262,6 +261,9 @@ class MadeUp:
         happened = events_of(row) if self.story_events is None else self.story_events
         return Story(row, recipients_of(row), happened)
 
+    def known_glance(self) -> None:
+        """Nothing is read before it is asked for."""
+
     async def glance(self, now_us: int) -> Glance:
         """Fixed figures."""
         self.check()
@@ -279,7 +281,6 @@ class MadeUp:
             outcomes={State.STORED: 4812, State.REFUSED: 1502, State.QUEUED: 7, State.ABORTED: 88},
             failures=[Failure(row, "550 5.1.1 No such box here") for row in failed],
             messages=48_120,
-            events=412_806,
             day_octets=318_000_000,
             log_octets=61_000_000,
             boxes=118,
@@ -303,20 +304,20 @@ class MadeUp:
             last_snapshot=self.saved_snapshots[0] if self.saved_snapshots else None,
         )
 
-    async def snapshots(self) -> Sequence[Saved]:
+    async def snapshots(self) -> Sequence[Snapshot]:
         """The made-up snapshots."""
         self.check()
         return self.saved_snapshots
 
-    async def boxes(self, snapshot: str) -> Sequence[SavedBox]:
+    async def boxes(self, snapshot: str) -> Sequence[Box]:
         """The made-up boxes."""
-        return [SavedBox(name, 1204, 58_100_000) for name in self.box_names]
+        return [Box(name, 1204, 58_100_000) for name in self.box_names]
 
-    async def mailboxes(self, snapshot: str, box: str) -> Sequence[SavedMailbox]:
+    async def mailboxes(self, snapshot: str, box: str) -> Sequence[Mailbox]:
         """The made-up mailboxes."""
-        return [SavedMailbox(name, 40) for name in self.mailbox_names]
+        return [Mailbox(name, 40, 1, 41) for name in self.mailbox_names]
 
-    async def saved(self, snapshot: str, box: str, mailbox: str) -> Sequence[SavedMessage]:
+    async def saved(self, snapshot: str, box: str, mailbox: str) -> Sequence[Message]:
         """The made-up messages of any mailbox."""
         return self.saved_messages
 

@@ -130,8 +130,8 @@ def with_twins(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def of(*scopes: Scope) -> list[Action]:
-    """The actions of some scopes, in the table's order."""
-    return [action for action in ACTIONS if action.scope in scopes]
+    """The actions of some scopes, scope by scope in the table's order."""
+    return [action for scope in scopes for action in ACTIONS if action.scope is scope]
 
 
 def bindings(scope: Scope) -> list[BindingType]:

@@ -4,20 +4,27 @@ Each screen on a digit is a mode, so that it keeps its place while another is sh
 """
 
 import gc
+from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 from textual.app import App
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.screen import Screen
 
 from tui import actions
 from tui.actions import Action, Scope
 from tui.screens.frame import Frame
 from tui.screens.help import HelpScreen
-from tui.screens.overview import OverviewScreen
-from tui.screens.snapshots import SnapshotsScreen
-from tui.screens.trace import TraceScreen
 from tui.world import World
 
+SCREENS = {
+    "overview": "tui.screens.overview:OverviewScreen",
+    "trace": "tui.screens.trace:TraceScreen",
+    "snapshots": "tui.screens.snapshots:SnapshotsScreen",
+}
+"""Each is imported when it is first shown."""
 COLLECT_SECONDS = 2
 """How long after the start garbage is looked for again."""
 
@@ -25,41 +32,29 @@ COLLECT_SECONDS = 2
 class Actions(Provider):
     """The palette's entries: what can be done on the present screen."""
 
-    def _entries(self) -> list[Action]:
+    def _entries(self) -> Iterator[tuple[Action, Callable[[], Any], str]]:
+        """Action, how to run it, what to say of it."""
         screen = self.screen
-        scope = screen.SCOPE if isinstance(screen, Frame) else Scope.APP
-        return [
-            action
-            for action in actions.of(*dict.fromkeys((scope, Scope.LIST, Scope.APP)))
-            if action.id != "app.palette"
-        ]
-
-    async def _call(self, action: Action) -> None:
-        node = self.focused if action.scope is Scope.LIST else None
-        target = node or (self.app if action.scope is Scope.APP else self.screen)
-        await self.app.run_action(action.call, target)
+        targets = {Scope.LIST: self.focused, Scope.APP: self.app}
+        if isinstance(screen, Frame):
+            targets = {screen.SCOPE: screen, **targets}
+        for action in actions.of(*targets):
+            if action.id != "app.palette":
+                run = partial(self.app.run_action, action.call, targets[action.scope])
+                yield action, run, f"{action.description}  ({action.key_text})"
 
     async def discover(self) -> Hits:
         """All of them."""
-        for action in self._entries():
-            yield DiscoveryHit(action.label, partial(self._call, action), help=_help(action))
+        for action, run, told in self._entries():
+            yield DiscoveryHit(action.label, run, help=told)
 
     async def search(self, query: str) -> Hits:
         """Those that match what was typed."""
         matcher = self.matcher(query)
-        for action in self._entries():
+        for action, run, told in self._entries():
             score = max(matcher.match(action.label), matcher.match(action.description))
             if score > 0:
-                yield Hit(
-                    score,
-                    matcher.highlight(action.label),
-                    partial(self._call, action),
-                    help=_help(action),
-                )
-
-
-def _help(action: Action) -> str:
-    return f"{action.description}  ({action.key_text})"
+                yield Hit(score, matcher.highlight(action.label), run, help=told)
 
 
 class MtadApp(App[None]):
@@ -69,21 +64,30 @@ class MtadApp(App[None]):
     COMMANDS = {Actions}  # noqa: RUF012 - Textual's own form
     BINDINGS = actions.bindings(Scope.APP)
     CSS = """
-    Footer { height: 1; }
     CommandPalette SearchIcon { display: none; }
     """
 
     def __init__(self, world: World, *, start: str = "overview", text: str = "") -> None:
+        # the first screen takes the place of the empty one that a program begins with
+        self.DEFAULT_MODE = start  # type: ignore[misc]
         super().__init__()
         self.world = world
-        self._start = start
-        self.add_mode("overview", partial(OverviewScreen, world))
-        self.add_mode("trace", partial(TraceScreen, world, text))
-        self.add_mode("snapshots", partial(SnapshotsScreen, world))
+        self._text = text
 
-    async def on_mount(self) -> None:
-        """Show the first screen."""
-        await self.switch_mode(self._start)
+    def _make(self, name: str) -> Screen[Any]:
+        module, _, attribute = SCREENS[name].partition(":")
+        given = (self._text,) if name == "trace" else ()
+        screen: Screen[Any] = getattr(import_module(module), attribute)(self.world, *given)
+        return screen
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The first screen."""
+        return self._make(self.DEFAULT_MODE)
+
+    def on_mount(self) -> None:
+        """Have the other screens made when they are wanted, and garbage looked for later."""
+        for name in SCREENS:
+            self.add_mode(name, partial(self._make, name))
         self.set_timer(COLLECT_SECONDS, gc.enable)
 
     async def on_unmount(self) -> None:

@@ -1,6 +1,7 @@
 """``mtad tui``: the dashboard in a terminal, or one of its screens as a picture."""
 
 import gc
+import os
 import re
 from pathlib import Path
 
@@ -49,12 +50,23 @@ def tui(context: click.Context, screenshot: Path | None, screen: str, size: str,
     """Show the server: overview, trace of any message, snapshots. Reads only."""
     path = config_path(context)
     table = where.read_toml(path)
-    gc.disable()  # until the first screen is there: a tenth of the start is looking for garbage
-    from tui import run  # noqa: PLC0415 - Textual is loaded once the settings are found
-
+    places, host = where.places(path, table), table.get("hostname", "")
     columns, rows = _size(size)
+    if screenshot is None and not all(map(os.isatty, (0, 1, 2))):
+        raise UsageError("mtad tui needs a terminal; --screenshot FILE.svg does not")
+    gc.disable()  # until the first screen is there: a tenth of the start is looking for garbage
+    from tui.disk import Disk  # noqa: PLC0415 - once the settings are found
+    from tui.world import World  # noqa: PLC0415
+
+    start = "trace" if screen == "timeline" else screen
+    disk = Disk(places, path)
+    disk.begin(start, text)
+    from tui import app, run  # noqa: PLC0415 - Textual is loaded while the first rows are read
+
+    world = World(disk, host if isinstance(host, str) else "")
+    program = app.MtadApp(world, start=start, text=text)
     if screenshot is None:
-        run.interactive(path, table, screen, text)
+        run.run(program, places.run)
     else:
-        run.picture(path, table, screen, text, screenshot, (columns, rows))
+        run.picture(program, places.run, screenshot, (columns, rows), opened=screen == "timeline")
         click.echo(f"wrote {screenshot}", err=True)

@@ -7,45 +7,31 @@ load are imported in the thread that needs them, after the first screen is paint
 """
 
 import asyncio
-import os
-import shutil
 import sqlite3
 from array import array
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from mtad import control
+from mtad import clock, control
 from mtad.errors import MtadError, Unreachable
 from mtad.where import Places
 from tracing import months, search
 from tracing.queries import Log, Recipient, Row
-from tui.data import (
-    Around,
-    Failure,
-    Flow,
-    Glance,
-    Role,
-    Saved,
-    SavedBox,
-    SavedMailbox,
-    SavedMessage,
-    Story,
-)
+from tui import figures
+from tui.data import Around, Glance, Story
 from tui.saved import Saves
-from tui.vtable import RowSource, Trouble
+from tui.source import RowSource, Trouble
+
+if TYPE_CHECKING:
+    from backup.catalog import Box, Mailbox, Message, Snapshot
 
 T = TypeVar("T")
 
-ROLES = ("mta", "log", "access", "jobs")
-"""The daemon's processes, each with a control socket of its name."""
-ASK_SECONDS = 2
-FAILURES = 12
-_MINUTE = 60_000_000
-_DAY = 24 * 60 * _MINUTE
-_MINUTES = 60
+FIRST_ROWS = 100
+"""Rows read together with the first ids."""
 
 
 def sentence(error: BaseException) -> str:
@@ -70,13 +56,13 @@ class Lane:
         self._log = Log(directory)
         self._thread = ThreadPoolExecutor(1, "tui")
 
+    def ask(self, read: Callable[[Log], T]) -> "Future[T]":
+        """Begin to read; needs no event loop."""
+        return self._thread.submit(read, self._log)
+
     async def run(self, read: Callable[[Log], T]) -> T:
         """An answer. Raises Trouble."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._thread, read, self._log)
-        except Exception as error:
-            raise Trouble(sentence(error)) from error
+        return await answer(self.ask(read))
 
     def after(self, do: Callable[[], None]) -> None:
         """Have something done in this thread after all that was asked."""
@@ -88,33 +74,66 @@ class Lane:
         self._thread.shutdown(wait=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Messages:
-    """The messages that fit a filter: a ``RowSource``."""
+async def answer(asked: "Future[T]") -> T:
+    """What was asked of a thread. Raises Trouble."""
+    try:
+        return await asyncio.wrap_future(asked)
+    except Exception as error:
+        raise Trouble(sentence(error)) from error
 
-    query: search.Query
-    searching: Lane
-    fetching: Lane
+
+def _done(asked: "Future[T] | None") -> T | None:
+    """What was asked, if it is here and well."""
+    if asked is None or not asked.done() or asked.cancelled() or asked.exception():
+        return None
+    return asked.result()
+
+
+class Messages:
+    """The messages that fit a filter: a ``RowSource``. Made, it asks for the first of them."""
+
+    def __init__(self, query: search.Query, searching: Lane, fetching: Lane) -> None:
+        self.query = query
+        self._searching = searching
+        self._fetching = fetching
+        self._rows: Mapping[int, Row] = {}
+        self._asked = searching.ask(self._begin)
+
+    def _begin(self, log: Log) -> "tuple[Iterator[array[int]], array[int], Mapping[int, Row]]":
+        chunks = log.id_chunks(self.query)
+        first = next(chunks, array("q"))
+        return chunks, first, log.rows(list(first[:FIRST_ROWS]))
+
+    def known(self) -> "tuple[array[int], Mapping[int, Row]] | None":
+        """The first ids with their rows, if they have been read; never waits."""
+        found = _done(self._asked)
+        return found and found[1:]
 
     async def id_chunks(self) -> AsyncIterator["array[int]"]:
         """All ids, newest first; the first 200 at once."""
-        chunks = await self.searching.run(lambda log: log.id_chunks(self.query))
-        empty = array("q")
-        while chunk := await self.searching.run(lambda _: next(chunks, empty)):
+        chunks, chunk, self._rows = await answer(self._asked)
+        while chunk:
             yield chunk
+            chunk = await self._searching.run(lambda _: next(chunks, array("q")))
 
     async def rows(self, wanted: Sequence[int]) -> Mapping[int, Row]:
-        """Rows by id."""
+        """Rows by id; the first ones came with their ids."""
+        known, self._rows = self._rows, {}
         numbers = list(wanted)
-        return await self.fetching.run(lambda log: log.rows(numbers))
+        if known.keys() >= set(numbers):
+            return known
+        return await self._fetching.run(lambda log: log.rows(numbers))
 
     async def newer(self, after: int) -> "array[int]":
         """Ids above ``after``, newest first."""
-        return await self.searching.run(lambda log: log.newer(self.query, after))
+        return await self._searching.run(lambda log: log.newer(self.query, after))
 
 
 class Disk:
-    """A ``Reading`` of the server whose data directory and settings these are."""
+    """What screens may ask of the server whose data directory and settings these are.
+
+    Every method that is awaited may raise Trouble.
+    """
 
     def __init__(self, places: Places, settings: Path) -> None:
         self._places = places
@@ -124,13 +143,23 @@ class Disk:
         self._figures = Lane(places.log)
         self._asking = Lane(places.log)
         self._browsing = Lane(places.log)
+        self._first: Messages | None = None
+        self._glanced: Future[Glance] | None = None
 
-    def parse(self, text: str, now_us: int) -> search.Query:
-        """A filter; times in it are in the machine's own zone."""
-        return search.parse(text, now_us)
+    def begin(self, screen: str, text: str) -> None:
+        """Read what a screen shows first, while the program is still being loaded."""
+        now = clock.now_us()
+        if screen == "overview":
+            self._glanced = self._figures.ask(lambda log: figures.glance(log, self._places, now))
+        elif screen == "trace":
+            with suppress(search.SearchError):
+                self._first = Messages(search.parse(text, now), self._searching, self._fetching)
 
     def messages(self, query: search.Query) -> RowSource[Row]:
         """The messages that fit, newest first."""
+        first, self._first = self._first, None
+        if first is not None and first.query.text == query.text:
+            return first
         return Messages(query, self._searching, self._fetching)
 
     async def total(self) -> int:
@@ -149,34 +178,43 @@ class Disk:
 
         return await self._fetching.run(read)
 
+    def known_glance(self) -> Glance | None:
+        """The figures of log and disk that ``begin`` read, if they are here; never waits."""
+        return _done(self._glanced)
+
     async def glance(self, now_us: int) -> Glance:
         """The figures of log and disk."""
-        return await self._figures.run(lambda log: self._glance(log, now_us))
+        asked, self._glanced = self._glanced, None
+        if asked is None:
+            asked = self._figures.ask(lambda log: figures.glance(log, self._places, now_us))
+        return await answer(asked)
 
     async def around(self) -> Around:
         """The processes and the last snapshot."""
-        roles = await self._asking.run(lambda _: [_role(self._places, name) for name in ROLES])
+        roles = await self._asking.run(lambda _: figures.roles(self._places))
         try:
             saved = await self._browsing.run(lambda _: self._saves.snapshots())
         except Trouble as trouble:
             return Around(roles=roles, trouble=str(trouble))
         return Around(roles, len(saved), saved[0] if saved else None)
 
-    async def snapshots(self) -> Sequence[Saved]:
+    async def snapshots(self) -> Sequence["Snapshot"]:
         """All snapshots, latest first."""
         return await self._browsing.run(lambda _: self._saves.snapshots())
 
-    async def boxes(self, snapshot: str) -> Sequence[SavedBox]:
+    async def boxes(self, snapshot: str) -> Sequence["Box"]:
         """The boxes in a snapshot."""
-        return await self._browsing.run(lambda _: self._saves.boxes(snapshot))
+        return await self._browsing.run(lambda _: self._saves.catalog().boxes(snapshot))
 
-    async def mailboxes(self, snapshot: str, box: str) -> Sequence[SavedMailbox]:
+    async def mailboxes(self, snapshot: str, box: str) -> Sequence["Mailbox"]:
         """The mailboxes of a box in a snapshot."""
-        return await self._browsing.run(lambda _: self._saves.mailboxes(snapshot, box))
+        return await self._browsing.run(lambda _: self._saves.catalog().mailboxes(snapshot, box))
 
-    async def saved(self, snapshot: str, box: str, mailbox: str) -> Sequence[SavedMessage]:
+    async def saved(self, snapshot: str, box: str, mailbox: str) -> Sequence["Message"]:
         """The messages of a mailbox in a snapshot, latest first."""
-        return await self._browsing.run(lambda _: self._saves.messages(snapshot, box, mailbox))
+        return await self._browsing.run(
+            lambda _: self._saves.catalog().messages(snapshot, box, mailbox)
+        )
 
     async def banner(self) -> str:
         """Whether there is a log, and whether the daemon that writes it runs."""
@@ -200,89 +238,9 @@ class Disk:
 
     def _banner(self) -> str:
         log = self._places.log
-        running = _role(self._places, "log").alive
+        running = figures.role(self._places, "log").alive
         if not months.listing(log):
             if running:
                 return ""
             return f"there is no event log in {log} yet; 'mtad serve' runs the server"
         return "" if running else "the server does not run: this is what its files say"
-
-    def _glance(self, log: Log, now_us: int) -> Glance:
-        disk = shutil.disk_usage(_existing(self._places.data))
-        first = now_us // _MINUTE - _MINUTES + 1
-        found = log.overview(now_us - _DAY, now_us + 1000, FAILURES, first * _MINUTE)
-        if not months.listing(self._places.log):
-            return Glance(
-                boxes=_boxes(self._places.boxes), disk_total=disk.total, disk_free=disk.free
-            )
-        by_minute = {one.at // _MINUTE: one for one in found.flow}
-        hour = [by_minute.get(first + index) for index in range(_MINUTES)]
-        return Glance(
-            flow=Flow(
-                since=first * _MINUTE,
-                accepted=tuple(one.received if one else 0 for one in hour),
-                refused=tuple(one.refused if one else 0 for one in hour),
-                delivered=tuple(one.delivered if one else 0 for one in hour),
-            ),
-            outcomes=found.counts,
-            failures=[Failure(row, _why(log, row)) for row in found.failures],
-            messages=found.messages,
-            events=found.events,
-            day_octets=found.bytes,
-            log_octets=_octets(self._places.log),
-            boxes=_boxes(self._places.boxes),
-            disk_total=disk.total,
-            disk_free=disk.free,
-        )
-
-
-def _why(log: Log, row: Row) -> str:
-    """The reply that says why a message was not delivered, as far as one is kept."""
-    for recipient in log.recipients(row.id):
-        if recipient.reply and recipient.state == row.state:
-            return recipient.reply
-    for stored in reversed(log.timeline(row.id)):
-        if stored.event.trace == row.id and stored.event.reply:
-            return stored.event.reply
-    return ""
-
-
-def _role(places: Places, name: str) -> Role:
-    """Whether a process answers on its socket, and how many seconds it has been up."""
-    try:
-        answer = control.ask(places.socket(name), "status", seconds=ASK_SECONDS)
-    except Unreachable:
-        return Role(name, False)
-    except MtadError as error:
-        return Role(name, True, str(error))
-    return Role(name, True, ", ".join(_notes(answer)))
-
-
-def _notes(answer: Mapping[str, object]) -> Sequence[str]:
-    """What a process says of itself in single numbers and words, but for the answer's frame."""
-    return [
-        f"{name} {value}"
-        for name, value in answer.items()
-        if name not in ("ok", "pid", "role", "version") and isinstance(value, int | float | str)
-    ][:3]
-
-
-def _boxes(folder: Path) -> int | None:
-    """How many boxes have a folder."""
-    try:
-        with os.scandir(folder) as domains:
-            return sum(len(os.listdir(domain.path)) for domain in domains if domain.is_dir())
-    except FileNotFoundError:
-        return None
-
-
-def _octets(folder: Path) -> int:
-    with os.scandir(folder) as files:
-        return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from rich.cells import cell_len as cell_len
 from rich.cells import set_cell_size
 
+from tracing.render import counted as counted
 from tracing.render import safe
+from tracing.render import size as size
 
 MAX_TEXT = 4096
 """Characters of one value that are looked at; no screen is wider."""
@@ -25,8 +27,6 @@ _ALONE = (
 Programs differ in how many cells a sequence of these takes; what is left takes as many as its
 characters do one by one, in the terminal as in our count.
 """
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
@@ -53,38 +53,26 @@ def cell(text: str, width: int, *, right: bool = False) -> str:
 
 
 def wrap(text: str, width: int) -> Iterable[str]:
-    """Already clean text cut into lines of at most ``width`` cells; never no line at all."""
+    """Already clean text cut into lines of at most ``width`` cells; never no line at all.
+
+    Lines end after a space where that leaves them more than half full.
+    """
     line, used = "", 0
     for char in text:
-        size = cell_len(char)
-        if used + size > width and line:
-            yield line
-            line, used = "", 0
+        if used + cell_len(char) > width and line:
+            space = line.rfind(" ") + 1
+            end = space if space > len(line) // 2 else len(line)
+            yield line[:end]
+            line = line[end:]
+            used = cell_len(line)
         line += char
-        used += size
+        used += cell_len(char)
     yield line
-
-
-def size(octets: int | None) -> str:
-    """A size in at most 7 cells: ``84 kB``, ``1.2 MB``."""
-    if octets is None:
-        return "-"
-    value = float(octets)
-    for unit in _UNITS:
-        if value < 1000 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
 
 
 def number(value: int) -> str:
     """A whole number with its thousands apart."""
     return f"{value:,}"
-
-
-def counted(value: int, one: str, many: str) -> str:
-    """A number with its noun."""
-    return f"{number(value)} {one if value == 1 else many}"
 
 
 def moment(at_us: int, zone: tzinfo | None) -> datetime | None:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui.data import Saved, SavedBox, SavedMailbox, SavedMessage
-
 if TYPE_CHECKING:
-    from backup.catalog import Catalog
+    from backup.catalog import Catalog, Snapshot
 
 
 class Saves:
@@ -17,72 +15,23 @@ class Saves:
         self._settings = settings
         self._open: Catalog | None = None
 
-    def _catalog(self) -> "Catalog | None":
-        """The repository; None while there is none."""
+    def catalog(self) -> "Catalog":
+        """The repository. Raises backup.keys.NoRepository while there is none."""
         if self._open is None:
-            from backup import catalog, keys  # noqa: PLC0415 - slow to load, seldom needed
+            from backup.catalog import Catalog  # noqa: PLC0415 - slow to load, seldom needed
             from mtad import config  # noqa: PLC0415
 
-            try:
-                self._open = catalog.Catalog.open(config.load(self._settings))
-            except keys.NoRepository:
-                return None
+            self._open = Catalog.open(config.load(self._settings))
         return self._open
 
-    def _there(self) -> "Catalog":
-        catalog = self._catalog()
-        if catalog is None:
-            raise FileNotFoundError(2, "the snapshot repository is gone")
-        return catalog
-
-    def snapshots(self) -> Sequence[Saved]:
+    def snapshots(self) -> Sequence["Snapshot"]:
         """All snapshots, latest first; none while there is no repository."""
-        catalog = self._catalog()
-        if catalog is None:
+        from backup.keys import NoRepository  # noqa: PLC0415
+
+        try:
+            return self.catalog().snapshots()
+        except NoRepository:
             return []
-        return [
-            Saved(
-                id=one.name,
-                at=one.at,
-                scope=one.scope,
-                boxes=one.boxes,
-                messages=one.messages,
-                octets=one.size,
-                added=one.added,
-                stored=one.stored,
-                unread=one.unread,
-            )
-            for one in catalog.snapshots()
-        ]
-
-    def boxes(self, snapshot: str) -> Sequence[SavedBox]:
-        """The boxes in a snapshot."""
-        return [
-            SavedBox(one.address, one.messages, one.size) for one in self._there().boxes(snapshot)
-        ]
-
-    def mailboxes(self, snapshot: str, box: str) -> Sequence[SavedMailbox]:
-        """The mailboxes of a box in a snapshot."""
-        return [
-            SavedMailbox(one.name, one.messages) for one in self._there().mailboxes(snapshot, box)
-        ]
-
-    def messages(self, snapshot: str, box: str, mailbox: str) -> Sequence[SavedMessage]:
-        """The messages of a mailbox in a snapshot, latest arrival first."""
-        return [
-            SavedMessage(
-                m=one.entry.m,
-                uid=one.entry.uid,
-                arrived=one.arrived,
-                octets=one.entry.size,
-                flags=one.entry.flags,
-                keywords=tuple(one.entry.keywords),
-                sender=one.sender,
-                subject=one.subject,
-                message_id=one.message_id,
-            )
-            for one in self._there().messages(snapshot, box, mailbox)
-        ]
 
     def close(self) -> None:
         """Let the repository go."""

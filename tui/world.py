@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from mtad import clock
 
 if TYPE_CHECKING:
-    from tui.data import Reading
+    from tui.disk import Disk
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """Given to each screen when it is made; tests give a still clock and a made-up server."""
 
-    reading: "Reading"
+    reading: "Disk"
     host: str
     now_us: Callable[[], int] = clock.now_us
     """Microseconds since the Unix epoch."""

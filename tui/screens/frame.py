@@ -7,12 +7,15 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui import formats
 from tui.actions import Scope
-from tui.vtable import Trouble
-from tui.widgets.header import MIN_HEIGHT, MIN_WIDTH, WIDE, Header, TooSmall
+from tui.source import Trouble
+from tui.vtable import VTable
+from tui.widgets.cells import Pane
+from tui.widgets.footer import Footer
+from tui.widgets.header import COMPACT_TALL, MIN_HEIGHT, MIN_WIDTH, TALL, WIDE, Header
 from tui.work import start
 from tui.world import World
 
@@ -20,7 +23,10 @@ BANNER_SECONDS = 5
 
 
 class Frame(Screen[None]):
-    """A screen of the program. Subclasses give ``body``, their scope and their tab."""
+    """A screen of the program. Subclasses give ``body``, their scope and their tab.
+
+    What a pane shows is made from the screen's state; ``renew`` paints what has changed.
+    """
 
     SCOPE: ClassVar[Scope] = Scope.APP
     """Whose actions its keys are."""
@@ -29,10 +35,14 @@ class Frame(Screen[None]):
     DEFAULT_CSS = """
     Frame {
         #banner { height: auto; max-height: 4; display: none; padding: 0 1;
-                  background: $warning-muted; color: $text-warning; text-style: bold; }
+                  background: $surface; color: $text-warning; text-style: bold reverse; }
         #banner.-shown { display: block; }
+        #small { display: none; width: 1fr; height: 1fr; content-align: center middle; }
         &.-tiny > * { display: none; }
-        &.-tiny > TooSmall { display: block; }
+        &.-tiny > #small { display: block; }
+        .bar { height: 1; padding: 0 1; background: $surface; }
+        .heading { height: 1; background: $panel; }
+        .detail { padding: 0 1; background: $surface; }
     }
     """
 
@@ -45,20 +55,30 @@ class Frame(Screen[None]):
         self._sentences: dict[str, str] = {"daemon": ""}
 
     def compose(self) -> ComposeResult:
-        """Header, banner, body, footer."""
+        """Header, banner, body, footer; the layout is chosen before they are made."""
+        self._fits(*self.app.size)
         yield Header(self.world, self.tab)
         yield Static(id="banner", markup=False)
         yield from self.body()
-        yield TooSmall()
+        yield Static(f"mtad needs {MIN_WIDTH}×{MIN_HEIGHT}", id="small")
         yield Footer()
 
     def body(self) -> ComposeResult:
         """What is between banner and footer."""
         raise NotImplementedError
 
+    def renew(self) -> None:
+        """Paint the panes whose lines have become others."""
+        for pane in self.query(Pane):
+            pane.renew()
+
+    def on_vtable_changed(self, event: VTable.Changed) -> None:
+        """Panes say where the cursor is and what is there."""
+        self.renew()
+
     def on_mount(self) -> None:
         """Begin to watch what concerns every screen."""
-        self._fits(*self.app.size)
+        self.set_interval(1, self._each_second)
         self.set_interval(BANNER_SECONDS, self._look_around)
         self._look_around()
 
@@ -74,6 +94,7 @@ class Frame(Screen[None]):
         self.set_class(width < MIN_WIDTH or height < MIN_HEIGHT, "-tiny")
         self.set_class(width >= WIDE, "-wide")
         self.set_class(width < WIDE, "-compact")
+        self.set_class(height < (TALL if width >= WIDE else COMPACT_TALL), "-short")
 
     async def action_quit(self) -> None:
         """Leave the program: a key of a screen is looked for in the screen alone."""
@@ -81,6 +102,8 @@ class Frame(Screen[None]):
 
     def say(self, about: str, sentence: str) -> None:
         """Show a sentence in the banner until the same subject has another or none."""
+        if self._sentences.get(about, "") == sentence:
+            return
         self._sentences[about] = sentence
         shown = list(dict.fromkeys(text for text in self._sentences.values() if text))
         banner = self.query_one("#banner", Static)
@@ -95,6 +118,11 @@ class Frame(Screen[None]):
             self.say(about, str(trouble))
         else:
             self.say(about, "")
+
+    def _each_second(self) -> None:
+        """The clock and every age go on."""
+        if self.is_current:
+            self.renew()
 
     def _look_around(self) -> None:
         if self.is_current or not self.settled:

@@ -8,7 +8,7 @@ from textual.containers import VerticalScroll
 from tui import actions, formats
 from tui.actions import Scope
 from tui.screens.frame import Frame
-from tui.widgets.cells import Block, Cells
+from tui.widgets.cells import Cells, Pane
 from tui.world import World
 
 FILTER = (
@@ -66,11 +66,10 @@ class HelpScreen(Frame):
     def body(self) -> ComposeResult:
         """The page."""
         with VerticalScroll(id="pages"):
-            yield Block(id="keys")
+            yield Pane(lambda *_: self._lines)
 
     def on_mount(self) -> None:
-        """Fill the page."""
-        self.query_one("#keys", Block).put(self._lines)
+        """There is nothing to read."""
         self.settled = True
 
     def action_back(self) -> None:

@@ -1,21 +1,21 @@
 """How a message looks in a list: a table where there is room, one short line where not."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracing import ids
 from tracing.states import State
 from tui import formats
 from tui.widgets.cells import Cells
+from tui.widgets.columns import Column, Columns
 from tui.widgets.header import WIDE
 from tui.world import World
 
 if TYPE_CHECKING:
-    from tracing.queries import Row
+    from tracing.queries import Recipient, Row
     from tui.data import Failure
 
 _DIRECTIONS = ("in", "out", "own")
-_STATE = 12
-_TIME, _SHORT_TIME, _DIRECTION, _SIZE = 15, 8, 3, 7
 
 
 def role(state: State) -> str:
@@ -37,115 +37,107 @@ def sender(row: "Row") -> str:
     return row.sender or "<>"
 
 
-def receivers(row: "Row") -> str:
-    """The first recipient, and how many there are when it is not the only one."""
-    if not row.recipients:
-        return "-"
+def size(row: "Row") -> str:
+    """How large it is; a dash where its text never came."""
+    return formats.size(row.size) if row.size else "-"
+
+
+def receivers(row: "Row", width: int) -> str:
+    """The first recipient in so many cells; how many there are stays visible beside it."""
     more = f" ({row.nrcpt})" if row.nrcpt > 1 else ""
-    return row.recipients[0] + more
+    first = formats.clean(row.recipients[0] if row.recipients else "-", 4 * max(1, width))
+    return formats.fit(formats.fit(first, max(1, width - len(more))).rstrip() + more, width)
 
 
-class MessageLook:
+def place(recipient: "Recipient") -> str:
+    """Where the recipient's copy lies now, in words."""
+    if recipient.mailbox:
+        return f"in {recipient.mailbox}"
+    if recipient.st:
+        return "no longer in any mailbox"
+    if recipient.reply.startswith(str(recipient.code)):
+        return recipient.reply
+    said = (str(recipient.code or ""), recipient.enh, recipient.reply)
+    return " ".join(part for part in said if part)
+
+
+def summary(m: int, row: "Row | None", world: World, width: int) -> list[Cells]:
+    """The message in three lines."""
+    if row is None:
+        return [[(ids.text(m), "strong")], [("the log has no row for this id", "dim")], []]
+    left, state = f"{ids.text(m)}  ", f" {row.state.glyph} {row.state.word}"
+    subject = formats.clean(row.subject) or ("(no subject)" if row.size else "(not received)")
+    facts = f" {formats.full_time(row.at, world.zone)}  {size(row)}"
+    room = max(8, width - len(facts))
+    who = f"{formats.clean(sender(row), 4 * room)} → {receivers(row, room).rstrip()}"
+    told = f"{row.message_id or 'no Message-ID'}  from {row.ip or '?'}"
+    return [
+        [
+            (left, "dim"),
+            (formats.fit(subject, max(8, width - len(left) - len(state))), "strong"),
+            (state, role(row.state)),
+        ],
+        [(formats.fit(who, room), ""), (facts, "dim")],
+        [(formats.cell(f"{told} ({row.helo or 'no name given'})", width), "dim")],
+    ]
+
+
+class MessageLook(Columns["Row"]):
     """The line of a message."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def _widths(self, width: int) -> tuple[int, int, int]:
-        """Cells of sender, receiver, subject in the wide layout."""
-        free = width - _TIME - _DIRECTION - _SIZE - _STATE - 8
-        address = min(40, free * 3 // 10)
-        return address, address, free - 2 * address
-
-    def heading(self, width: int) -> str:
-        """The column names, exactly ``width`` cells with the cursor's column before them."""
-        fit = formats.fit
-        if width < WIDE - 2:
-            rest = width - 1 - _SHORT_TIME - _STATE - 4
-            line = f" {'Time':<8}   {fit('From → To', rest)} {'Became':<{_STATE}}"
-            return fit(line, width)
-        one, two, three = self._widths(width - 1)
-        line = (
-            f" {'Time':<{_TIME}} {'Dir':<3}   {fit('From', one)} {fit('To', two)} "
-            f"{fit('Subject', three)} {'Size':>{_SIZE}} {'Became':<{_STATE}}"
-        )
-        return fit(line, width)
-
-    def cells(self, number: int, row: "Row | None", width: int) -> Cells:
-        """The line."""
-        at = row.at if row is not None else ids.time_us(number)
+    def columns(self, width: int) -> Sequence[Column]:
+        """A table where there is room; else sender and receiver side by side."""
         if width < WIDE - 3:
-            return self._short(at, row, width)
-        time = (formats.fit(formats.day_time(at, self.world.zone), _TIME), "dim")
-        if row is None:
-            return [time, (formats.fit(" …", width - _TIME), "dim")]
-        one, two, three = self._widths(width)
-        style = role(row.state)
-        return [
-            time,
-            (f" {direction(row):<3} ", "dim"),
-            (f"{row.state.glyph} ", style),
-            (formats.cell(sender(row), one) + " ", ""),
-            (self._receivers(row, two) + " ", ""),
-            (formats.cell(row.subject, three) + " ", "strong" if row.state.is_open else ""),
-            (formats.fit(formats.size(row.size), _SIZE, right=True) + " ", "dim"),
-            (formats.fit(row.state.word, _STATE), style),
-        ]
+            half = (width - 27) // 2
+            return (
+                ("Time", 8, "dim"), ("", 1, ""), ("From", half, ""), ("→", 1, "dim"),
+                ("To", 0, ""), ("Became", 12, ""),
+            )  # fmt: skip
+        address = min(40, (width - 45) * 3 // 10)
+        return (
+            ("Time", 15, "dim"), ("Dir", 3, "dim"), ("", 1, ""), ("From", address, ""),
+            ("To", address, ""), ("Subject", 0, ""), ("Size", -7, "dim"), ("Became", 12, ""),
+        )  # fmt: skip
 
-    def _short(self, at: int, row: "Row | None", width: int) -> Cells:
-        time = formats.short_time(at, self.world.now_us(), self.world.zone)
-        shown = (formats.fit(time, _SHORT_TIME), "dim")
-        if row is None:
-            return [shown, (formats.fit(" …", width - _SHORT_TIME), "dim")]
-        rest = width - _SHORT_TIME - _STATE - 4
-        half = (rest - 3) // 2
-        style = role(row.state)
-        return [
-            shown,
-            (f" {row.state.glyph} ", style),
-            (formats.cell(sender(row), half), ""),
-            (" → ", "dim"),
-            (self._receivers(row, rest - 3 - half) + " ", ""),
-            (formats.fit(row.state.word, _STATE), style),
-        ]
+    def texts(self, row: "Row", widths: Sequence[int]) -> Sequence[str]:
+        """When, from whom, to whom, what about, what became of it."""
+        zone, glyph, became = self.world.zone, row.state.glyph, row.state.word
+        if len(widths) == 6:
+            time = formats.short_time(row.at, self.world.now_us(), zone)
+            return time, glyph, sender(row), "→", receivers(row, widths[4]), became
+        time, to = formats.day_time(row.at, zone), receivers(row, widths[4])
+        return time, direction(row), glyph, sender(row), to, row.subject, size(row), became
 
-    @staticmethod
-    def _receivers(row: "Row", width: int) -> str:
-        """The count stays visible when the address does not fit."""
-        more = f" ({row.nrcpt})" if row.nrcpt > 1 else ""
-        first = row.recipients[0] if row.recipients else "-"
-        room = max(1, width - len(more))
-        text = formats.clean(first, 4 * width)
-        return formats.fit(formats.fit(text, room).rstrip() + more, width)
+    def role(self, row: "Row", name: str) -> str:
+        """Glyph and word have the state's; what is open stands out."""
+        if name == "Subject":
+            return "strong" if row.state.is_open else ""
+        return role(row.state) if name in ("", "Became") else ""
+
+    def unread(self, number: int) -> str:
+        """An id is a time."""
+        at, now, zone = ids.time_us(number), self.world.now_us(), self.world.zone
+        return f"{formats.short_time(at, now, zone)} …"
 
 
-class FailureLook:
+class FailureLook(Columns["Failure"]):
     """The line of a message that was not delivered, with the reason."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def columns(self, width: int) -> Sequence[Column]:
+        """The reason has what is left."""
+        half = max(9, (width - 19) // 5 if width < WIDE else 22)
+        return (
+            ("Time", 8, "dim"), ("", 1, ""), ("From", half, ""), ("→", 1, "dim"),
+            ("To", half, ""), ("Why", 0, ""),
+        )  # fmt: skip
 
-    def heading(self, width: int) -> str:
-        """The column names."""
-        return formats.fit(" Time       From → To, and why", width)
+    def texts(self, row: "Failure", widths: Sequence[int]) -> Sequence[str]:
+        """When, from whom, to whom, why not."""
+        message, now, zone = row.row, self.world.now_us(), self.world.zone
+        time, to = formats.short_time(message.at, now, zone), receivers(message, widths[4])
+        why = f"{message.state.word}: {row.why or 'no reason kept'}"
+        return time, message.state.glyph, sender(message), "→", to, why
 
-    def cells(self, number: int, row: "Failure | None", width: int) -> Cells:
-        """The line."""
-        if row is None:
-            return [(formats.fit("…", width), "dim")]
-        message = row.row
-        time = formats.short_time(message.at, self.world.now_us(), self.world.zone)
-        rest = width - _SHORT_TIME - 3
-        who = max(20, rest * 2 // 5 if width < WIDE else 46)
-        half = (who - 3) // 2
-        return [
-            (formats.fit(time, _SHORT_TIME), "dim"),
-            (f" {message.state.glyph} ", role(message.state)),
-            (formats.cell(sender(message), half), ""),
-            (" → ", "dim"),
-            (formats.cell(receivers(message), who - 3 - half), ""),
-            (
-                formats.cell(f" {message.state.word}: {row.why or 'no reason kept'}", rest - who),
-                role(message.state),
-            ),
-        ]
+    def role(self, row: "Failure", name: str) -> str:
+        """Glyph and reason have the state's."""
+        return role(row.row.state) if name in ("", "Why") else ""

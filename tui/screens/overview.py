@@ -3,19 +3,18 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Container
 
-from tracing.states import State
-from tui import actions, formats
-from tui.data import Around, Failure, Flow, Glance
+from tui import actions
+from tui.data import Around, Failure, Glance
+from tui.screens import panels
 from tui.screens.frame import Frame
 from tui.screens.messages import FailureLook
 from tui.screens.timeline import TimelineScreen
-from tui.vtable import Trouble, VTable
-from tui.widgets.cells import Block, Cells, Pane
-from tui.widgets.plot import Plot
+from tui.source import Trouble
+from tui.vtable import VTable
+from tui.widgets.cells import Cells, Pane
 from tui.work import start
 from tui.world import World
 
@@ -23,146 +22,6 @@ REFRESH_SECONDS = 2
 PATIENCE = 20
 """A reading is repeated no sooner than this many times as long as it took, within reason."""
 LONGEST_PAUSE_SECONDS = 10
-NONE_YET = "no data yet"
-_BAR = 14
-
-_GROUPS: tuple[tuple[str, str, tuple[State, ...]], ...] = (
-    ("delivered", "good", (State.STORED, State.RELAYED, State.DUPLICATE, State.REPLACED)),
-    ("waiting", "wait", (State.QUEUED, State.DEFERRED, State.HELD, State.RECEIVING)),
-    ("quarantined", "wait", (State.QUARANTINED,)),
-    ("returned", "bad", (State.BOUNCED, State.EXPIRED, State.CANCELLED, State.DISCARDED)),
-    ("refused", "bad", (State.REFUSED,)),
-    ("try later", "wait", (State.TEMPFAILED,)),
-    ("aborted", "dim", (State.ABORTED,)),
-)
-"""Every state is in one group, in the order shown."""
-
-
-def outcome_lines(glance: Glance, width: int) -> list[Cells]:
-    """Messages of the last 24 hours by what became of them."""
-    total = sum(glance.outcomes.values())
-    if not total:
-        return [[(NONE_YET, "dim")]]
-    lines: list[Cells] = []
-    bar = max(0, min(_BAR + width - 46, 30))
-    for name, role, states in _GROUPS:
-        count = sum(glance.outcomes.get(state, 0) for state in states)
-        if not count and name not in ("delivered", "refused", "waiting"):
-            continue
-        filled = max(1, round(count * bar / total)) if count and bar else 0
-        share = f"{100 * count / total:.1f} %"
-        lines.append(
-            [
-                (f"{states[0].glyph} ", role),
-                (f"{name:<12}", ""),
-                (f"{formats.number(count):>9} ", "strong"),
-                ("█" * filled + " " * (bar - filled), role),
-                (f"{share:>8}", "dim"),
-            ]
-        )
-    return lines
-
-
-def flow_total(flow: Flow) -> Cells:
-    """The plot's legend with the sums of the hour."""
-    accepted, refused, delivered = map(sum, (flow.accepted, flow.refused, flow.delivered))
-    return [
-        ("⣿ ", "good"),
-        (f"accepted {formats.number(accepted)}   ", ""),
-        ("⢕ ", "bad"),
-        (f"refused {formats.number(refused)}   ", ""),
-        (f"copies delivered {formats.number(delivered)}", "dim"),
-    ]
-
-
-def store_lines(glance: Glance, width: int) -> list[Cells]:
-    """Messages, boxes, log, disk."""
-
-    def known(value: int | None, text: str) -> tuple[str, str]:
-        return (text, "") if value is not None else (NONE_YET, "dim")
-
-    lines: list[Cells] = [
-        [
-            ("messages   ", "dim"),
-            known(glance.messages, formats.number(glance.messages or 0)),
-            (f", {formats.size(glance.day_octets)} in 24 h" if glance.day_octets else "", "dim"),
-        ],
-        [("boxes used ", "dim"), known(glance.boxes, formats.number(glance.boxes or 0))],
-        [("event log  ", "dim"), known(glance.log_octets, formats.size(glance.log_octets))],
-    ]
-    total, free = glance.disk_total, glance.disk_free
-    if total and free is not None:
-        used = total - free
-        part = used / total
-        whole = f" of {formats.size(total)}" if width >= 44 else ""
-        role = "bad" if part > 0.95 else "wait" if part > 0.85 else "good"
-        bar = max(0, min(16, width - 45))
-        filled = round(part * bar)
-        lines.append(
-            [
-                ("disk       ", "dim"),
-                (f"{formats.size(free)} free{whole}, ", ""),
-                (f"{100 * part:.0f} % used ", ""),
-                ("▓" * filled, role),
-                ("░" * (bar - filled), "dim"),
-            ]
-        )
-    else:
-        lines.append([("disk       ", "dim"), (NONE_YET, "dim")])
-    return lines
-
-
-def service_lines(around: Around, width: int) -> list[Cells]:
-    """The daemon's processes."""
-    lines: list[Cells] = []
-    for role in around.roles:
-        word, colour = ("● alive    ", "good") if role.alive else ("✕ no answer", "bad")
-        lines.append(
-            [
-                (f"{role.name:<8}", ""),
-                (word, colour),
-                (formats.cell(f" {role.note}", max(0, width - 19)), "dim"),
-            ]
-        )
-    return lines or [[(NONE_YET, "dim")]]
-
-
-def snapshot_lines(around: Around, now_us: int) -> list[Cells]:
-    """How many snapshots, and how old the last one is."""
-    last = around.last_snapshot
-    if last is None:
-        if around.snapshots == 0:
-            return [
-                [("✕ none yet", "bad")],
-                [("make one: mtad snapshot create", "dim")],
-            ]
-        return [[("✕ cannot be read", "bad") if around.trouble else (NONE_YET, "dim")]]
-    age = max(0, now_us - last.at)
-    fresh = age < 26 * 3600 * 1_000_000
-    return [
-        [
-            ("● last " if fresh else "◔ last ", "good" if fresh else "wait"),
-            (f"{formats.span(age)} ago", "strong"),
-        ],
-        [
-            (
-                f"{formats.counted(last.boxes, 'box', 'boxes')}, "
-                f"{formats.counted(last.messages, 'message', 'messages')}",
-                "",
-            )
-        ],
-        [(f"{formats.number(around.snapshots or 0)} in all, 5 to browse", "dim")],
-    ]
-
-
-def server_lines(glance: Glance, around: Around, now_us: int, width: int) -> list[Cells]:
-    """Store, snapshots and services in one block, for narrow screens."""
-    roles: list[tuple[str, str]] = []
-    for role in around.roles:
-        mark = ("● up  ", "good") if role.alive else ("✕ none  ", "bad")
-        roles += [(f"{role.name} ", ""), mark]
-    snapshot = [("snapshot   ", "dim"), *snapshot_lines(around, now_us)[0]]
-    return [*store_lines(glance, width), snapshot, roles[:4] or [(NONE_YET, "dim")], roles[4:]]
 
 
 class Turn:
@@ -199,52 +58,53 @@ class OverviewScreen(Frame):
     AUTO_FOCUS = "#failures"
     DEFAULT_CSS = """
     OverviewScreen {
-        #all { height: 1fr; scrollbar-size-vertical: 1; }
-        .box { border: round $foreground 30%; border-title-color: $foreground; padding: 0 1; }
-        #failures { border: round $foreground 30%; border-title-color: $foreground; }
+        #all { height: 1fr; layout: grid; overflow-y: auto; scrollbar-size-vertical: 1; }
+        .box { border: round $foreground 30%; border-title-color: $foreground; padding: 0 1;
+               height: 100%; }
+        #failures { padding: 0; min-height: 3; }
         #failures:focus { border: round $primary; }
-        #flow { width: 1fr; height: 8; }
-        .row { height: 9; }
-        .row > .box { width: 1fr; height: 9; }
-        #failures { height: 1fr; min-height: 3; }
-        &.-wide #first { height: 12; }
-        &.-wide #flow { width: 7fr; height: 12; }
-        &.-wide #first > #outcomes { width: 5fr; height: 12; }
-        &.-wide #rest, &.-wide #rest > .box { height: 7; }
-        &.-wide #store { width: 5fr; }
-        &.-wide #snapshots { width: 3fr; }
-        &.-wide #services { width: 4fr; }
-        &.-wide .narrow { display: none; }
-        &.-compact .wide { display: none; }
-        &.-compact #first { height: 8; }
+        &.-compact #all { grid-size: 2; grid-rows: 8 9 1fr; }
+        &.-compact #flow, &.-compact #failures { column-span: 2; }
+        &.-compact .wide, &.-wide .narrow { display: none; }
+        &.-compact.-short #all { grid-rows: 9 1fr; }
+        &.-compact.-short #flow { display: none; }
+        &.-wide #all { grid-size: 12; grid-rows: 12 1fr 6; }
+        &.-wide.-short #all { grid-rows: 9 1fr 6; }
+        &.-wide #flow { column-span: 7; }
+        &.-wide #outcomes { column-span: 5; }
+        &.-wide #failures { column-span: 12; }
+        &.-wide #store { column-span: 5; }
+        &.-wide #snapshots { column-span: 3; }
+        &.-wide #services { column-span: 4; }
     }
     """
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._glance, self._around = Glance(), Around()
-        self._failures: Sequence[Failure] | None = None
+        self._failures: VTable[Failure] = VTable(FailureLook(world), id="failures")
+        self._failures.border_title = "Last failures"
+        self._failures.add_class("box")
         self._turns = {"overview": Turn(self._read_log), "around": Turn(self._read_around)}
 
     def body(self) -> ComposeResult:
         """Panels; scrolled where they do not fit."""
-        with VerticalScroll(id="all"):
-            with Horizontal(id="first", classes="row"):
-                yield titled(Plot(id="flow"), "Flow per minute, last hour")
-                yield titled(Block(id="outcomes", classes="wide"), "Messages of the last 24 h")
-            with Horizontal(classes="row narrow"):
-                yield titled(Block(id="outcomes2"), "Last 24 h")
-                yield titled(Block(id="server"), "Server")
-            failures: VTable[Failure] = VTable(FailureLook(self.world), id="failures")
-            failures.border_title = "Last failures"
-            yield failures
-            with Horizontal(id="rest", classes="row wide"):
-                yield titled(Block(id="store"), "Store")
-                yield titled(Block(id="snapshots"), "Snapshots")
-                yield titled(Block(id="services"), "Services")
+        with Container(id="all"):
+            yield from map(self._panel, panels.ABOVE)
+            yield self._failures
+            yield from map(self._panel, panels.BELOW)
+
+    def _panel(self, panel: panels.Panel) -> Pane:
+        def lines(width: int, height: int) -> Sequence[Cells]:
+            now, zone = self.world.now_us(), self.world.zone
+            return panel.lines(panels.Seen(self._glance, self._around, now, zone), width, height)
+
+        return Pane(lines, id=panel.id, classes=f"box {panel.layout}", title=panel.title)
 
     def on_mount(self) -> None:
-        """Begin to read."""
+        """Show what has been read while the program was loaded, and read on."""
+        if (known := self.world.reading.known_glance()) is not None:
+            self._show(known)
         self.set_interval(REFRESH_SECONDS, self._again)
         self.action_reload()
 
@@ -252,11 +112,6 @@ class OverviewScreen(Frame):
         """Read again what is due."""
         if self.is_current:
             self._start([name for name, turn in self._turns.items() if turn.is_due])
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Panels are filled for their width, which they have after the layout."""
-        if self.settled:
-            self.call_after_refresh(self._show, self.world.now_us())
 
     def on_screen_resume(self) -> None:
         """Back on the screen: what is shown is old."""
@@ -276,61 +131,25 @@ class OverviewScreen(Frame):
         self.settled = all(turn.is_known for turn in self._turns.values())
 
     async def _read_log(self) -> None:
-        failures = self.query_one("#failures", VTable)
         try:
-            self._glance = await self.world.reading.glance(self.world.now_us())
-        except Trouble:
-            failures.empty = "cannot be read"
-            self._show(self.world.now_us())
+            self._show(await self.world.reading.glance(self.world.now_us()))
+        except Trouble as trouble:
+            self._failures.fail(trouble)
             raise
-        failures.empty = "no failures in the last 24 h"
-        self._show(self.world.now_us())
+
+    def _show(self, glance: Glance) -> None:
+        before, self._glance, table = self._glance, glance, self._failures
+        table.empty = "no failures in the last 24 h"
+        if not table.complete or table.trouble or before.failures != glance.failures:
+            table.show(glance.failures)
+        self.renew()
 
     async def _read_around(self) -> None:
         self._around = await self.world.reading.around()
-        self._show(self.world.now_us())
+        self.renew()
         if self._around.trouble:
             raise Trouble(self._around.trouble)
 
-    def _show(self, now: int) -> None:
-        glance, around = self._glance, self._around
-        self._show_flow(glance.flow)
-        for name in ("outcomes", "outcomes2"):
-            block = self.query_one(f"#{name}", Block)
-            block.put(outcome_lines(glance, block.size.width or 46))
-        width = self.query_one("#store", Block).size.width
-        self.query_one("#store", Block).put(store_lines(glance, width or 46))
-        self.query_one("#snapshots", Block).put(snapshot_lines(around, now))
-        services = self.query_one("#services", Block)
-        services.put(service_lines(around, services.size.width or 36))
-        server = self.query_one("#server", Block)
-        server.put(server_lines(glance, around, now, server.size.width or 36))
-        if self._failures is None or list(self._failures) != list(glance.failures):
-            self._failures = glance.failures
-            self.query_one("#failures", VTable).show(glance.failures)
-
-    def _show_flow(self, flow: Flow | None) -> None:
-        plot = self.query_one("#flow", Plot)
-        if flow is None:
-            plot.put((), ("", "", ""), (), NONE_YET)
-            return
-        minutes = len(flow.accepted)
-        labels = [
-            formats.fine_time(flow.since + 60_000_000 * at, self.world.zone)[:5]
-            for at in (0, minutes // 2, minutes)
-        ]
-        points = list(zip(flow.accepted, flow.refused, strict=True))
-        plot.put(points, (labels[0], labels[1], labels[2]), flow_total(flow))
-
     def on_vtable_opened(self, event: VTable.Opened) -> None:
         """Open a failure's timeline."""
-        failure = event.table.row(event.number)
-        if failure is not None:
-            self.app.push_screen(TimelineScreen(self.world, failure.row.id))
-
-
-def titled(widget: Pane, title: str) -> Pane:
-    """A panel with its title."""
-    widget.add_class("box")
-    widget.border_title = title
-    return widget
+        self.app.push_screen(TimelineScreen(self.world, event.row.row.id))

@@ -1,9 +1,9 @@
 """All of one message: its recipients, where each copy lies now, and every event."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from textual import events
 from textual.app import ComposeResult
 
 from tracing import ids
@@ -12,14 +12,16 @@ from tui import actions, formats
 from tui.data import Story
 from tui.screens import messages
 from tui.screens.frame import Frame
+from tui.source import Trouble
 from tui.vtable import VTable
-from tui.widgets.cells import Block, Cells
+from tui.widgets.cells import Cells, Pane
+from tui.widgets.columns import Column, Columns
 from tui.work import start
 from tui.world import World
 
 if TYPE_CHECKING:
     from tracing.events import Event
-    from tracing.queries import Recipient, Row, Stored
+    from tracing.queries import Recipient, Stored
 
 _OUTCOME = {
     Outcome.OK: ("●", "good"),
@@ -33,97 +35,56 @@ _IDS = ("trace", "cn", "st")
 _DETAIL_LINES = 5
 
 
-def place(recipient: "Recipient") -> str:
-    """Where the recipient's copy lies now, in words."""
-    if recipient.mailbox:
-        return f"in {recipient.mailbox}"
-    if recipient.st:
-        return "no longer in any mailbox"
-    said = " ".join(
-        part for part in (str(recipient.code or ""), recipient.enh, recipient.reply) if part
-    )
-    return recipient.reply if recipient.reply.startswith(str(recipient.code)) else said
-
-
-class RecipientLook:
+class RecipientLook(Columns["Recipient"]):
     """The line of a recipient."""
 
-    def heading(self, width: int) -> str:
-        """The column names."""
-        return formats.fit("  Recipient", width)
+    EMPTY = "no recipient was accepted"
 
-    def cells(self, number: int, row: "Recipient | None", width: int) -> Cells:
-        """The line."""
-        if row is None:
-            return [(formats.fit("…", width), "dim")]
-        style = messages.role(row.state)
-        alias = row.original and row.original != row.addr
-        who = row.addr + (f" (as {row.original})" if alias else "")
-        left = min(60, (width - 16) * (1 if alias else 2) // (2 if alias else 4))
-        return [
-            (f"{row.state.glyph} ", style),
-            (formats.cell(who, left) + " ", ""),
-            (f"{row.state.word:<12} ", style),
-            (formats.cell(place(row), width - 2 - left - 1 - 13), ""),
-        ]
+    def columns(self, width: int) -> Sequence[Column]:
+        """Where the copy lies has what is left."""
+        who = min(60, (width - 16) // 2)
+        return ("", 1, ""), ("Recipient", who, ""), ("Became", 12, ""), ("Place", 0, "")
+
+    def texts(self, row: "Recipient", widths: Sequence[int]) -> Sequence[str]:
+        """Who, what became of it, where the copy lies."""
+        alias = f" (as {row.original})" if row.original not in ("", row.addr) else ""
+        return row.state.glyph, row.addr + alias, row.state.word, messages.place(row)
+
+    def role(self, row: "Recipient", name: str) -> str:
+        """Glyph and word have the state's."""
+        return messages.role(row.state) if name in ("", "Became") else ""
 
 
-class EventLook:
+Step = tuple[str, "Stored"]
+"""An event, and how long it came after the one before."""
+
+
+class StepLook(Columns[Step]):
     """The line of an event: time, since the one before, what happened."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.events: Sequence[Stored] = ()
+    EMPTY = "no event of this message is kept"
 
-    def heading(self, width: int) -> str:
-        """The column names."""
-        return formats.fit("  Time         after    What happened", width)
+    def columns(self, width: int) -> Sequence[Column]:
+        """What happened has what is left."""
+        return ("Time", 12, "dim"), ("after", -10, "dim"), ("", 1, ""), ("What happened", 0, "")
 
-    def cells(self, number: int, row: "Stored | None", width: int) -> Cells:
-        """The line."""
-        if row is None:
-            return [(formats.fit("…", width), "dim")]
-        event = row.event
-        index = len(self.events) - 1 - number
-        before = self.events[index - 1].event.at if 0 < index < len(self.events) else None
-        glyph, style = _OUTCOME[event.outcome]
-        after = "" if before is None else f"+{formats.span(max(0, event.at - before))}"
-        rest = width - 12 - 1 - 10 - 3
-        return [
-            (formats.fit(formats.fine_time(event.at, self.world.zone), 12), "dim"),
-            (" " + formats.fit(after, 10, right=True), "dim"),
-            (f" {glyph} ", style),
-            (formats.cell(str(event), rest), style if style == "bad" else ""),
-        ]
+    def texts(self, row: Step, widths: Sequence[int]) -> Sequence[str]:
+        """When, how long after, how it went, what."""
+        event = row[1].event
+        time = formats.fine_time(event.at, self.world.zone)
+        return time, row[0], _OUTCOME[event.outcome][0], str(event)
+
+    def role(self, row: Step, name: str) -> str:
+        """The glyph has the outcome's, the text that of a bad one."""
+        style = _OUTCOME[row[1].event.outcome][1]
+        return style if name == "" or (name == "What happened" and style == "bad") else ""
 
 
-def summary(m: int, row: "Row | None", world: World, width: int) -> list[Cells]:
-    """The message in three lines."""
-    if row is None:
-        return [
-            [(ids.text(m), "strong")],
-            [("the log has no row for this id", "dim")],
-            [],
-        ]
-    style = messages.role(row.state)
-    subject = formats.clean(row.subject) or "(no subject)"
-    left = f"{ids.text(m)}  "
-    state = f"{row.state.glyph} {row.state.word}"
-    who = f"{messages.sender(row)} → {messages.receivers(row)}"
-    facts = f"{formats.full_time(row.at, world.zone)}  {formats.size(row.size)}"
-    client = f"from {row.ip or '?'} ({row.helo or 'no name given'})"
-    return [
-        [
-            (left, "dim"),
-            (formats.fit(subject, max(8, width - len(left) - len(state) - 1)), "strong"),
-            (" " + state, style),
-        ],
-        [
-            (formats.cell(who, max(8, width - len(facts) - 1)), ""),
-            (" " + facts, "dim"),
-        ],
-        [(formats.cell(f"{row.message_id or 'no Message-ID'}  {client}", width), "dim")],
-    ]
+def steps(stored: Sequence["Stored"]) -> list[Step]:
+    """Events, oldest first, as they are listed."""
+    times = [one.event.at for one in stored]
+    after = [f"+{formats.span(max(0, then - at))}" for at, then in pairwise(times)]
+    return list(zip(["", *after], stored, strict=False))
 
 
 def event_lines(stored: "Stored", world: World, width: int) -> list[Cells]:
@@ -166,35 +127,33 @@ class TimelineScreen(Frame):
     AUTO_FOCUS = "#events"
     DEFAULT_CSS = """
     TimelineScreen {
-        #summary { height: 3; padding: 0 1; background: $surface; }
-        .heading { height: 1; padding: 0 1; background: $panel; }
+        #summary { height: 3; }
+        .heading { padding: 0 1; }
         #recipients { height: auto; max-height: 30%; min-height: 1; }
         #events { height: 1fr; }
-        #event { height: 5; padding: 0 1; background: $surface; }
-        &.-compact #event { height: 4; }
+        .detail { height: 5; }
+        &.-compact .detail { height: 4; }
     }
     """
 
     def __init__(self, world: World, m: int) -> None:
         super().__init__(world)
         self.m = m
-        self._look = EventLook(world)
+        self._story = Story(None, (), ())
+        self._recipients = VTable(RecipientLook(world), id="recipients", opens=False)
+        self._events = VTable(StepLook(world), id="events", opens=False)
 
     def body(self) -> ComposeResult:
         """Summary, recipients, events, the event under the cursor."""
-        yield Block(id="summary")
-        yield Block(id="recipients-heading", classes="heading")
-        yield VTable(RecipientLook(), id="recipients", empty="no recipient was accepted")
-        yield Block(id="events-heading", classes="heading")
-        yield VTable(self._look, id="events", empty="no event of this message is kept")
-        yield Block(id="event")
+        yield Pane(self._summary, id="summary", classes="bar")
+        yield Pane(lambda *_: _title("Recipients", self._story.recipients), classes="heading")
+        yield self._recipients
+        yield Pane(lambda *_: _title("Events", self._story.events), classes="heading")
+        yield self._events
+        yield Pane(self._event, classes="detail")
 
     def on_mount(self) -> None:
         """Begin to read."""
-        for table in self.query(VTable):
-            table.opens = False
-        self.query_one("#recipients-heading", Block).put([[("Recipients", "dim")]])
-        self.query_one("#events-heading", Block).put([[("Events", "dim")]])
         self.action_reload()
 
     def action_reload(self) -> None:
@@ -203,42 +162,32 @@ class TimelineScreen(Frame):
 
     async def _read(self) -> None:
         try:
-            story = await self.world.reading.story(self.m)
-            self._show(story)
+            self._story = await self.world.reading.story(self.m)
+        except Trouble as trouble:
+            self._recipients.fail(trouble)
+            self._events.fail(trouble)
+            raise
         finally:
             self.settled = True
+        self._recipients.show(self._story.recipients)
+        self._recipients.styles.height = max(1, len(self._recipients))
+        self._events.show(steps(self._story.events))
 
-    def _show(self, story: Story) -> None:
-        width = self.app.size.width - 2
-        self.query_one("#summary", Block).put(summary(self.m, story.row, self.world, width))
-        self._look.events = story.events
-        recipients = self.query_one("#recipients", VTable)
-        recipients.show(story.recipients)
-        recipients.styles.height = max(1, len(story.recipients))
-        for name, count in (("Recipients", story.recipients), ("Events", story.events)):
-            self.query_one(f"#{name.lower()}-heading", Block).put(
-                [[(f"{name}  {formats.number(len(count))}", "dim")]]
-            )
-        self.query_one("#events", VTable).show(story.events)
+    def _summary(self, width: int, height: int) -> Sequence[Cells]:
+        return messages.summary(self.m, self._story.row, self.world, width) if self.settled else ()
 
-    def on_resize(self, event: events.Resize) -> None:
-        """The summary is made for the width."""
-        if self.settled:
-            self.action_reload()
-
-    def on_vtable_changed(self, event: VTable.Changed) -> None:
-        """Show the event under the cursor."""
-        if event.table.id == "events":
-            row = event.table.current_row
-            width = self.app.size.width - 2
-            lines = [] if row is None else event_lines(row, self.world, width)
-            self.query_one("#event", Block).put(lines)
+    def _event(self, width: int, height: int) -> Sequence[Cells]:
+        step = self._events.current_row
+        return event_lines(step[1], self.world, width) if step is not None else ()
 
     def action_switch(self) -> None:
         """Between recipients and events."""
-        other = "#events" if self.query_one("#recipients").has_focus else "#recipients"
-        self.query_one(other).focus()
+        (self._events if self._recipients.has_focus else self._recipients).focus()
 
     def action_back(self) -> None:
         """Back to where this was opened."""
         self.dismiss()
+
+
+def _title(name: str, listed: Sequence[object]) -> Sequence[Cells]:
+    return [[(f"{name}  {formats.number(len(listed))}", "dim")]]

@@ -5,29 +5,35 @@ never names a colour. Text must be clean already (``tui.formats``); nothing is e
 markup.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
+
+from tui.formats import cell_len
 
 Cells = Sequence[tuple[str, str]]
 """Pieces of a line: text and role; the empty role is plain text."""
 
-ROLES = ("dim", "strong", "good", "wait", "bad", "mark")
+ROLES = {
+    "dim": "$foreground-darken-3",
+    "strong": "bold",
+    "good": "$text-success",
+    "wait": "$text-warning",
+    "bad": "$text-error",
+    "mark": "bold reverse",
+    "key": "bold $footer-key-foreground",
+}
 
 
 def strip(widget: Widget, cells: Cells, width: int, base: Style) -> Strip:
     """A painted line of exactly ``width`` cells."""
+    styled = widget.app.stylesheet.parse_style
     segments = [
-        Segment(
-            text,
-            base + widget.get_component_rich_style(f"cells--{role}", partial=True)
-            if role
-            else base,
-        )
+        Segment(text, base + styled(ROLES[role]).rich_style if role else base)
         for text, role in cells
         if text
     ]
@@ -35,50 +41,49 @@ def strip(widget: Widget, cells: Cells, width: int, base: Style) -> Strip:
 
 
 class Pane(Widget):
-    """A block of lines that are made for the size it has; it does not scroll."""
+    """A block of lines that a function makes for its width and height; it does not scroll."""
 
-    COMPONENT_CLASSES = {f"cells--{role}" for role in ROLES}  # noqa: RUF012 - Textual's own form
     DEFAULT_CSS = """
-    Pane {
-        height: auto;
-        & > .cells--dim { color: $foreground-darken-3; }
-        & > .cells--strong { text-style: bold; }
-        & > .cells--good { color: $text-success; }
-        & > .cells--wait { color: $text-warning; }
-        & > .cells--bad { color: $text-error; }
-        & > .cells--mark { text-style: bold reverse; }
-    }
+    Pane { height: auto; }
     """
 
-    def lines(self, width: int, height: int) -> Sequence[Cells]:
-        """The block's lines for a size."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        lines: Callable[[int, int], Sequence[Cells]],
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+        title: str = "",
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.lines = lines
+        self.border_title = title or None
+        self._shown: Sequence[Cells] = ()
+
+    def renew(self) -> None:
+        """Paint again if the lines have become others."""
+        before, self._shown = self._shown, self.lines(*self.size)
+        if self._shown != before:
+            self.refresh(layout=_extent(self._shown) != _extent(before))
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """The longest line's."""
+        return _extent(self.lines(*viewport))[0]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many lines as there are."""
         return len(self.lines(width, viewport.height))
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Paint what the function makes of the present state."""
+        self._shown = self.lines(*self.size)
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One line."""
-        width, height = self.size
-        lines = self.lines(width, height)
-        return strip(self, lines[y] if y < len(lines) else (), width, self.rich_style)
+        cells = self._shown[y] if y < len(self._shown) else ()
+        return strip(self, cells, self.size.width, self.rich_style)
 
 
-class Block(Pane):
-    """A pane whose lines are given to it."""
-
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
-        self._lines: Sequence[Cells] = ()
-
-    def put(self, lines: Sequence[Cells]) -> None:
-        """Show these lines."""
-        if lines != self._lines:
-            grown = len(lines) != len(self._lines)
-            self._lines = lines
-            self.refresh(layout=grown)
-
-    def lines(self, width: int, height: int) -> Sequence[Cells]:
-        """The lines that were put."""
-        return self._lines
+def _extent(lines: Sequence[Cells]) -> tuple[int, int]:
+    return max((sum(cell_len(text) for text, _ in line) for line in lines), default=0), len(lines)

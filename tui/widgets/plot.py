@@ -6,7 +6,7 @@ second dot, so that the two differ without colour.
 
 from collections.abc import Sequence
 
-from tui.widgets.cells import Cells, Pane
+from tui.widgets.cells import Cells
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille character by row from the top and column."""
@@ -69,49 +69,22 @@ def _merged(lower: Sequence[int], upper: Sequence[int]) -> Cells:
     return pieces
 
 
-class Plot(Pane):
-    """Two stacked series with a scale at the left and three labels below."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._points: Sequence[tuple[int, int]] = ()
-        self._labels: tuple[str, str, str] = ("", "", "")
-        self._legend: Cells = ()
-        self._empty = "no data yet"
-
-    def put(
-        self,
-        points: Sequence[tuple[int, int]],
-        labels: tuple[str, str, str],
-        legend: Cells,
-        empty: str = "",
-    ) -> None:
-        """Show pairs of (lower, upper); labels are for the left end, middle and right end."""
-        self._points, self._labels, self._legend, self._empty = points, labels, legend, empty
-        self.refresh()
-
-    def lines(self, width: int, height: int) -> Sequence[Cells]:
-        """Legend, bars with their scale, time axis."""
-        across, down = width - AXIS, height - 3
-        if across < 10 or down < 1:
-            return [self._legend]
-        if self._empty:
-            return [self._legend, (), ((" " * AXIS + self._empty, "dim"),)]
-        top = ceiling(max([low + high for low, high in self._points], default=1) or 1)
-        lines: list[Cells] = [self._legend]
-        for index, line in enumerate(bars(self._points, across, down, top)):
-            label = short(top) if index == 0 else ""
-            if down >= 4 and index == down // 2 and top % 2 == 0:
-                label = short(top // 2)
-            lines.append([(f"{label:>4} ", "dim"), ("┤" if label else "│", "dim"), *line])
-        lines.append([(f"{0:>4} ", "dim"), ("└" + "─" * across, "dim")])
-        lines.append([(" " * AXIS + self._below(across), "dim")])
-        return lines
-
-    def _below(self, across: int) -> str:
-        left, middle, right = self._labels
-        free = across - len(left) - len(middle) - len(right)
-        if free < 2:
-            return left + " " * max(0, across - len(left) - len(right)) + right
-        gap = max(1, (across - len(middle)) // 2 - len(left))
-        return left + " " * gap + middle + " " * max(1, free - gap) + right
+def chart(
+    points: Sequence[tuple[int, int]], labels: tuple[str, str, str], width: int, height: int
+) -> list[Cells]:
+    """Pairs of (lower, upper) as bars with a scale; the labels stand below, left to right."""
+    across, down = width - AXIS, height - 2
+    if across < 10 or down < 1:
+        return []
+    top = ceiling(max([low + high for low, high in points], default=1) or 1)
+    lines: list[Cells] = []
+    for index, line in enumerate(bars(points, across, down, top)):
+        label = short(top) if index == 0 else ""
+        if down >= 4 and index == down // 2 and top % 2 == 0:
+            label = short(top // 2)
+        lines.append([(f"{label:>4} ", "dim"), ("┤" if label else "│", "dim"), *line])
+    left, middle, right = labels
+    below = f"{left}{middle:^{across - len(left) - len(right)}}{right}"
+    lines.append([(f"{0:>4} └{'─' * across}", "dim")])
+    lines.append([(" " * AXIS + below, "dim")])
+    return lines
