@@ -102,6 +102,8 @@ class Memory:
         self.log.extend(decoded[0].events)
         return len(self.frames)
 
+    commit_soon = commit
+
     def note(self, event: Event) -> None:
         from tracing.events import decode, encode  # noqa: PLC0415 - every event must be storable
 

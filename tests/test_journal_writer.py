@@ -114,6 +114,36 @@ async def test_a_slow_sync_never_runs_in_the_loop(
     await journal.close()
 
 
+async def test_what_nobody_waits_for_shares_the_next_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtad.journal.writer.SOON_SECONDS", 0.2)
+    journal = Journal.open(tmp_path / "mta-0", node=1)
+    await journal.commit(meta("first"))
+    syncs = 0
+    real = disk.fdatasync
+
+    def counted(fd: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        real(fd)
+
+    monkeypatch.setattr(disk, "fdatasync", counted)
+    soon = [asyncio.ensure_future(journal.commit_soon(meta(f"s{i}"))) for i in range(3)]
+    await asyncio.sleep(0.01)
+    assert not any(one.done() for one in soon)
+    number = await journal.commit(meta("now"))
+    assert sorted(await asyncio.gather(*soon)) == [number - 3, number - 2, number - 1]
+    assert syncs == 1
+    alone = await journal.commit_soon(meta("alone"))
+    assert (alone, syncs) == (number + 1, 2)
+    late = asyncio.ensure_future(journal.commit_soon(meta("late")))
+    await asyncio.sleep(0)
+    await journal.close()
+    assert await late == number + 2
+    assert told(tmp_path / "mta-0") == ["first", "s0", "s1", "s2", "now", "alone", "late"]
+
+
 async def test_notes_stand_before_the_commit_that_follows(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "mta-0", node=1)
 

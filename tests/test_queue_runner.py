@@ -241,7 +241,7 @@ async def test_an_outcome_is_durable_before_the_entry_goes(
             seen.append((site.runner.entries.count, entry.place))
         return await commit(meta, body)
 
-    monkeypatch.setattr(site.journal, "commit", watch)
+    monkeypatch.setattr(site.journal, "commit_soon", watch)
     m = await site.send("b@there.test")
     await site.settle()
     assert seen == [(1, Place.BUSY)]
@@ -261,7 +261,7 @@ async def test_a_full_journal_delays_and_loses_nothing(
         return await commit(meta, body)
 
     m = await site.send("b@there.test")
-    monkeypatch.setattr(site.journal, "commit", full)
+    monkeypatch.setattr(site.journal, "commit_soon", full)
     await site.settle()
     assert len(tries) == 3
     assert len(site.courier.carried) == 1

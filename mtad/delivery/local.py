@@ -33,6 +33,9 @@ class Barrier(Protocol):
     async def commit(self, meta: frame.Meta, body: bytes = b"") -> int:
         """Make a frame durable."""
 
+    async def commit_soon(self, meta: frame.Meta, body: bytes = b"") -> int:
+        """The same, milliseconds later, for what no client waits for."""
+
     def note(self, event: Event) -> None:
         """Log an event that may ride with a later frame."""
 

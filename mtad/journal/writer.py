@@ -28,6 +28,8 @@ from tracing import events, ids
 __all__ = ["Journal", "JournalBroken", "JournalFull"]
 
 NOTE_SECONDS = 0.2
+SOON_SECONDS = 0.005
+"""How long an outcome may wait for a group to go with."""
 FAST_SYNC_SECONDS = 0.003
 """A sync that takes no longer may run in the event loop's own thread."""
 _SHARED = 32
@@ -91,6 +93,7 @@ class Journal:
         self._queue: deque[_Entry] = deque()
         self._notes = Notes()
         self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.TimerHandle | None = None
         self._thread: threading.Thread | None = None
         self._sparing: threading.Thread | None = None
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -189,6 +192,18 @@ class Journal:
             self._wake.put(True)
         return await future
 
+    async def commit_soon(self, meta: frame.Meta, body: bytes = b"") -> int:
+        """The same as ``commit`` for what nobody outside waits for.
+
+        It goes with the next group that somebody does wait for, or within ``SOON_SECONDS``.
+        """
+        loop = self._loop or self._begin()
+        future: asyncio.Future[int] = loop.create_future()
+        self._enqueue(meta, body, future)
+        if self._soon is None:
+            self._soon = loop.call_later(SOON_SECONDS, self._no_later)
+        return await future
+
     def commit_now(self, meta: frame.Meta, body: bytes = b"") -> int:
         """The same as ``commit`` for a process without an event loop."""
         entry = self._enqueue(meta, body)
@@ -220,9 +235,10 @@ class Journal:
 
     async def close(self) -> None:
         """Write what waits, make it durable, give the lock back."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._soon):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._soon = None
         await asyncio.to_thread(self.close_now)
 
     def close_now(self) -> None:
@@ -298,6 +314,11 @@ class Journal:
         self._timer = None
         if self._notes and not self._closed:
             self._enqueue(None, b"")
+            self._wake.put(True)
+
+    def _no_later(self) -> None:
+        self._soon = None
+        if self._queue:
             self._wake.put(True)
 
     def _not_inline(self) -> None:

@@ -61,8 +61,11 @@ class Ledger:
 
     async def commit(self, events: Sequence[Event]) -> None:
         """Make events durable, then apply them. Raises JournalFull, JournalBroken."""
-        await self._journal.commit(Meta(events=tuple(map(raw, events))))
+        await self._write(Meta(events=tuple(map(raw, events))))
         self._apply(events)
+
+    async def _write(self, meta: Meta) -> None:
+        await self._journal.commit(meta)
 
     async def accept(self, envelope: Envelope, octets: bytes) -> None:
         """Make a message and what led to it durable, then apply that. Raises as ``finish``."""
@@ -71,7 +74,10 @@ class Ledger:
 
 
 class PatientLedger(Ledger):
-    """For facts that nobody can take back: waits for the journal as long as it takes."""
+    """For facts that nobody can take back: waits for the journal as long as it takes.
+
+    No client waits for them, so they share the sync of what one does wait for.
+    """
 
     async def commit(self, events: Sequence[Event]) -> None:
         """As in ``Ledger``, but never raises what a journal does."""
@@ -80,6 +86,9 @@ class PatientLedger(Ledger):
                 return await super().commit(events)
             except (JournalFull, JournalBroken) as error:
                 await _wait(error)
+
+    async def _write(self, meta: Meta) -> None:
+        await self._journal.commit_soon(meta)
 
     async def accept(self, envelope: Envelope, octets: bytes) -> None:
         """As in ``Ledger``, but never raises what a journal or a disk does."""
