@@ -275,6 +275,15 @@ def test_spans(us: int, shown: str) -> None:
     assert formats.span(us) == shown
 
 
+@pytest.mark.parametrize(
+    ("us", "shown"),
+    [(-5, "0 s"), (372_000, "0 s"), (3_900_000, "3 s"), (59_999_999, "59 s"),
+     (60_000_000, "1 min"), (40_920_000_000, "11 h 22 min")],
+)  # fmt: skip
+def test_ages(us: int, shown: str) -> None:
+    assert formats.age(us) == shown
+
+
 def test_a_time_out_of_range_is_a_question_mark() -> None:
     assert formats.full_time(2**62, None) == "?"
     assert formats.day_time(-(2**62), None) == "?"

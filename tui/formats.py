@@ -132,3 +132,8 @@ def span(us: int) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours and days < 10 else f"{days} d"
+
+
+def age(us: int) -> str:
+    """How long ago something was, no finer than seconds."""
+    return span(us) if us >= 60_000_000 else f"{max(0, us) // 1_000_000} s"

@@ -48,7 +48,7 @@ class Snapshots(Level):
 
     def about(self, row: "Snapshot") -> Sequence[str]:
         """Name, age, what it took."""
-        age = formats.span(max(0, self.world.now_us() - row.at))
+        age = formats.age(self.world.now_us() - row.at)
         unread = f"; ✕ {number(row.unread)} could not be read" if row.unread else ""
         new = f"{counted(row.added, 'message')} first kept here, {size(row.stored)} added"
         return (

@@ -135,12 +135,12 @@ def snapshots(seen: Seen, width: int, height: int) -> list[Cells]:
         if around.snapshots == 0:
             return [[("✕ none yet", "bad")], [("make one: mtad snapshot create", "dim")]]
         return [[("✕ cannot be read", "bad") if around.trouble else (NONE_YET, "dim")]]
-    age = max(0, seen.now_us - last.at)
+    age = seen.now_us - last.at
     fresh = age < 26 * 3600 * 1_000_000
     return [
         [
             ("● last " if fresh else "◔ last ", "good" if fresh else "wait"),
-            (f"{formats.span(age)} ago", "strong"),
+            (f"{formats.age(age)} ago", "strong"),
         ],
         [(f"{counted(last.boxes, 'box', 'boxes')}, {counted(last.messages, 'message')}", "")],
         [(f"{formats.number(around.snapshots or 0)} in all, 5 to browse", "dim")],
