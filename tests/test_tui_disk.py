@@ -1,5 +1,6 @@
 """The terminal UI over a real log directory, and over what is wrong with one."""
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 from mtad import cli, control
 from mtad.errors import Exit
 from mtad.where import Places
+from tests import mails
+from tests.backup_yard import ANNA, Yard
 from tests.test_tui_stories import lines, press, text, until
 from tracing import events, ids, months, search
 from tracing.log import Applied, Recorder
@@ -222,6 +225,35 @@ async def test_a_file_that_is_no_database_is_one_sentence(server: Server) -> Non
 def test_sentences() -> None:
     assert "own user" in sentence(PermissionError(13, "Permission denied", "/x"))
     assert sentence(KeyError("x")).startswith("a fault of mtad")
+
+
+async def test_snapshots_of_a_real_repository(server: Server) -> None:
+    disk = Disk(server.places, server.settings)
+    assert await disk.saved() == []
+    with pytest.raises(Trouble, match="repository"):
+        await disk.saved("latest")
+    yard = Yard(server.places.data)
+    (server.folder / "repository.key").write_bytes(yard.key.read_bytes())
+    yard.deliver(ANNA, mails.plain("kept"), "Archive", "S")
+    await asyncio.to_thread(
+        CliRunner().invoke,
+        cli.root,
+        ["snapshot", "create", "--config", str(server.settings)],
+        standalone_mode=False,
+    )
+    (snapshot,) = await disk.saved()
+    assert [(box.address, box.messages) for box in await disk.saved(snapshot.name)] == [(ANNA, 1)]
+    mailboxes = await disk.saved(snapshot.name, ANNA)
+    assert {mailbox.name: mailbox.messages for mailbox in mailboxes}["Archive"] == 1
+    (message,) = await disk.saved(snapshot.name, ANNA, "Archive")
+    assert message.entry.flags == "S"
+    await disk.close()
+    app = server.app("snapshots")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "enter", "enter")
+        assert f"{ANNA}   " in text(app)
+        assert "Archive" in text(app)
 
 
 async def test_answers_come_in_threads(server: Server) -> None:

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from backup.catalog import Box, Mailbox, Message, Snapshot
 from backup.format import Entry
@@ -304,22 +305,12 @@ class MadeUp(Disk):
             last_snapshot=self.saved_snapshots[0] if self.saved_snapshots else None,
         )
 
-    async def snapshots(self) -> Sequence[Snapshot]:
-        """The made-up snapshots."""
+    async def saved(self, *path: str) -> Sequence[Any]:
+        """The made-up snapshots; each has the same boxes, mailboxes and messages."""
         self.check()
-        return self.saved_snapshots
-
-    async def boxes(self, snapshot: str) -> Sequence[Box]:
-        """The made-up boxes."""
-        return [Box(name, 1204, 58_100_000) for name in self.box_names]
-
-    async def mailboxes(self, snapshot: str, box: str) -> Sequence[Mailbox]:
-        """The made-up mailboxes."""
-        return [Mailbox(name, 40, 1, 41) for name in self.mailbox_names]
-
-    async def saved(self, snapshot: str, box: str, mailbox: str) -> Sequence[Message]:
-        """The made-up messages of any mailbox."""
-        return self.saved_messages
+        boxes = [Box(name, 1204, 58_100_000) for name in self.box_names]
+        mailboxes = [Mailbox(name, 40, 1, 41) for name in self.mailbox_names]
+        return (self.saved_snapshots, boxes, mailboxes, self.saved_messages)[len(path)]
 
     async def banner(self) -> str:
         """What a test wants said."""

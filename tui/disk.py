@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from mtad import clock, control
 from mtad.errors import MtadError, Unreachable
@@ -24,9 +24,6 @@ from tui import figures
 from tui.data import Around, Glance, Story
 from tui.saved import Saves
 from tui.source import RowSource, Trouble
-
-if TYPE_CHECKING:
-    from backup.catalog import Box, Mailbox, Message, Snapshot
 
 T = TypeVar("T")
 
@@ -193,28 +190,14 @@ class Disk:
         """The processes and the last snapshot."""
         roles = await self._asking.run(lambda _: figures.roles(self._places))
         try:
-            saved = await self._browsing.run(lambda _: self._saves.snapshots())
+            saved = await self._browsing.run(lambda _: self._saves.listing())
         except Trouble as trouble:
             return Around(roles=roles, trouble=str(trouble))
         return Around(roles, len(saved), saved[0] if saved else None)
 
-    async def snapshots(self) -> Sequence["Snapshot"]:
-        """All snapshots, latest first."""
-        return await self._browsing.run(lambda _: self._saves.snapshots())
-
-    async def boxes(self, snapshot: str) -> Sequence["Box"]:
-        """The boxes in a snapshot."""
-        return await self._browsing.run(lambda _: self._saves.catalog().boxes(snapshot))
-
-    async def mailboxes(self, snapshot: str, box: str) -> Sequence["Mailbox"]:
-        """The mailboxes of a box in a snapshot."""
-        return await self._browsing.run(lambda _: self._saves.catalog().mailboxes(snapshot, box))
-
-    async def saved(self, snapshot: str, box: str, mailbox: str) -> Sequence["Message"]:
-        """The messages of a mailbox in a snapshot, latest first."""
-        return await self._browsing.run(
-            lambda _: self._saves.catalog().messages(snapshot, box, mailbox)
-        )
+    async def saved(self, *path: str) -> Sequence[Any]:
+        """What there is at a path of snapshot, box and mailbox; without one all snapshots."""
+        return await self._browsing.run(lambda _: self._saves.listing(*path))
 
     async def banner(self) -> str:
         """Whether there is a log, and whether the daemon that writes it runs."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backup.catalog import Catalog, Snapshot
+    from backup.catalog import Catalog
 
 
 class Saves:
@@ -15,23 +15,21 @@ class Saves:
         self._settings = settings
         self._open: Catalog | None = None
 
-    def catalog(self) -> "Catalog":
-        """The repository. Raises backup.keys.NoRepository while there is none."""
-        if self._open is None:
-            from backup.catalog import Catalog  # noqa: PLC0415 - slow to load, seldom needed
-            from mtad import config  # noqa: PLC0415
+    def listing(self, *path: str) -> Sequence[Any]:
+        """What there is at a path of snapshot, box and mailbox, latest first.
 
-            self._open = Catalog.open(config.load(self._settings))
-        return self._open
-
-    def snapshots(self) -> Sequence["Snapshot"]:
-        """All snapshots, latest first; none while there is no repository."""
-        from backup.keys import NoRepository  # noqa: PLC0415
+        Without a path all snapshots; none while there is no repository.
+        """
+        from backup import catalog, keys  # noqa: PLC0415 - slow to load, seldom needed
+        from mtad import config  # noqa: PLC0415
 
         try:
-            return self.catalog().snapshots()
-        except NoRepository:
+            view = self._open = self._open or catalog.Catalog.open(config.load(self._settings))
+        except keys.NoRepository:
+            if path:
+                raise
             return []
+        return (view.snapshots, view.boxes, view.mailboxes, view.messages)[len(path)](*path)
 
     def close(self) -> None:
         """Let the repository go."""

@@ -67,7 +67,7 @@ class SnapshotsScreen(Frame):
     async def _read(self) -> None:
         depth = len(self._path)
         try:
-            rows = await self._ask()
+            rows = await self.world.reading.saved(*(name for name, _ in self._path))
         except Trouble as trouble:
             self._list(depth, [])
             self.table.fail(trouble)
@@ -77,18 +77,6 @@ class SnapshotsScreen(Frame):
                 self._list(depth, rows)
         finally:
             self.settled = True
-
-    async def _ask(self) -> Sequence[Any]:
-        reading = self.world.reading
-        match [name for name, _ in self._path]:
-            case [snapshot, box, mailbox]:
-                return await reading.saved(snapshot, box, mailbox)
-            case [snapshot, box]:
-                return await reading.mailboxes(snapshot, box)
-            case [snapshot]:
-                return await reading.boxes(snapshot)
-            case _:
-                return await reading.snapshots()
 
     def _list(self, depth: int, rows: Sequence[Any]) -> None:
         """Show another depth, or the same one with other rows."""
