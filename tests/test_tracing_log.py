@@ -413,6 +413,29 @@ def test_a_renamed_mailbox_takes_its_messages_along(directory: Path, delivered: 
     assert state_of(directory, mail)[1] == [("alice@example.org", State.STORED, "Done/Work/2026")]
 
 
+def test_a_batch_may_move_messages_and_rename_mailboxes(directory: Path) -> None:
+    """A renaming takes along what moved in just before it, and nothing that moved out."""
+    new = mint()
+    mails = [Mail(new) for _ in range(2)]
+    recorder = Recorder(directory)
+    recorder.apply([Applied("mta-0", 1, 0, [event for mail in mails for event in mail.whole()])])
+    came, went = mails
+    recorder.apply([Applied("access-0", 1, 0, [box_event(events.BoxMove, went, target="Work")])])
+    renamed = events.BoxMailbox(
+        at=AT, trace=new.new(), addr="alice@example.org", mailbox="Work",
+        what="renamed", target="Done",
+    )  # fmt: skip
+    told = (
+        box_event(events.BoxMove, came, target="Work"),
+        box_event(events.BoxMove, went, mailbox="Work", target="Other"),
+        renamed,
+    )
+    recorder.apply([Applied("access-0", seq, 0, [event]) for seq, event in enumerate(told, 2)])
+    recorder.close()
+    found = [state_of(directory, mail)[1][0][2] for mail in mails]
+    assert found == ["Done", "Other"]
+
+
 def test_an_act_recorded_before_its_delivery(directory: Path) -> None:
     """Journals are read one after the other: the deletion may come first and stays."""
     mail = Mail(mint())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracing import codec, creation, ids, months
-from tracing.events import Event, StoreDelivered
+from tracing.events import BoxMailbox, Event, StoreDelivered
 from tracing.projection import COPIES, KIN, MESSAGES, OF_PATH, copy_delivered
 from tracing.rows import Home
 from tracing.writer import MonthWriter
@@ -113,6 +113,9 @@ class Recorder:
         part: list[Applied] = []
         count = 0
         for frame in batch:
+            if part and any(isinstance(event, BoxMailbox) for event in frame.events):
+                noted += self._apply(part)  # a renaming looks for its messages in the file
+                part, count = [], 0
             part.append(frame)
             count += len(frame.events)
             if count >= MAX_BATCH:
