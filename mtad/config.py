@@ -82,14 +82,62 @@ class Smtp(Section):
     max_recipients: int = Field(
         1000, ge=100, description="Recipients per message (RFC 5321 4.5.3.1.8: at least 100)."
     )
-    max_connections: int = Field(500, ge=1, description="Connections at the same time.")
-    max_connections_per_ip: int = Field(100, ge=1, description="The same, from one address.")
+    max_connections: int = Field(
+        5000, ge=1, description="Connections at the same time, all services of [smtp] together."
+    )
+    max_connections_per_ip: int = Field(
+        100, ge=1, description="The same, from one address of IPv4 or one /64 of IPv6."
+    )
+    max_connections_per_network: int = Field(
+        250, ge=1, description="The same, from one /24 of IPv4 or one /48 of IPv6."
+    )
+    max_connections_per_minute_per_ip: int = Field(
+        300, ge=0, description="Connections from one address within a minute; 0 for no limit."
+    )
+    max_connections_per_minute_per_network: int = Field(
+        1000, ge=0, description="The same, from one network."
+    )
+    max_messages_per_hour_per_ip: int = Field(
+        5000, ge=0, description="Messages from one address within an hour; 0 for no limit."
+    )
+    max_recipients_per_hour_per_ip: int = Field(
+        20_000,
+        ge=0,
+        description="Recipients that one address names within an hour, unknown ones included; 0 "
+        "for no limit.",
+    )
+    never_limit: tuple[str, ...] = Field(
+        ("127.0.0.0/8", "::1/128"),
+        description="Networks to whose clients no limit for an address or a network applies.",
+    )
     max_messages_per_connection: int = Field(
         10_000, ge=1, description="Messages on one connection before 421."
     )
     max_errors: int = Field(20, ge=1, description="Negative replies before the connection ends.")
-    command_timeout_seconds: int = Field(
-        300, ge=1, description="Silence before the connection ends (RFC 5321 4.5.3.2.7)."
+    tarpit_after_errors: int = Field(
+        5, ge=0, description="Negative replies before each further one is delayed."
+    )
+    tarpit_max_seconds: float = Field(
+        8,
+        ge=0,
+        le=60,
+        description="The longest of these delays: they begin with half a second and double. 0 for "
+        "none.",
+    )
+    command_timeout_seconds: float = Field(
+        300, ge=1, description="Wait for the next command (RFC 5321 4.5.3.2.7: at least 300)."
+    )
+    data_timeout_seconds: float = Field(
+        180, ge=1, description="Wait for the next piece of a message (RFC 5321 4.5.3.2.5)."
+    )
+    min_data_rate: int = Field(
+        100,
+        ge=0,
+        description="Octets of a message in a second, on average after the first minute; 0 for "
+        "any.",
+    )
+    max_session_seconds: float = Field(
+        7200, ge=60, description="Length of a connection, whatever it is used for."
     )
     proxies: tuple[str, ...] = Field(
         (),
@@ -97,7 +145,7 @@ class Smtp(Section):
         "with a PROXY header (version 1 or 2), and the client it names is the one that counts.",
     )
 
-    _check = field_validator("proxies")(_networks)
+    _check = field_validator("proxies", "never_limit")(_networks)
 
 
 class Submission(Section):

@@ -12,17 +12,17 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mtad.address import Address
+from mtad.config import Smtp
 from mtad.delivery.local import Delivery
 from mtad.directory.lookup import Target
 from mtad.journal import frame
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.listener import Listener
-from mtad.smtp.service import Limits, Service
+from mtad.smtp.service import Service
 from mtad.where import Places
 from tracing import ids
 from tracing.events import Event
@@ -146,6 +146,12 @@ class Running:
             return await client.talk(dialog)
 
 
+def unhurried(**changes: Any) -> Smtp:
+    """Settings under which a test may do as it likes, as often and as wrong; with changes."""
+    none = {name: 0 for name in Smtp.model_fields if "_per_minute_" in name or "_hour_" in name}
+    return Smtp().model_copy(update={**none, "never_limit": (), "tarpit_max_seconds": 0, **changes})
+
+
 @contextlib.asynccontextmanager
 async def server(
     tmp_path: Path, *, limits: Mapping[str, Any] | None = None, **changes: Any
@@ -154,7 +160,7 @@ async def server(
     journal, directory = Memory(), book()
     service = Service(
         hostname=HOST,
-        limits=replace(Limits(), **(limits or {})),
+        limits=unhurried(**(limits or {})),
         journal=journal,
         directory=directory,
         delivery=Delivery(journal, Places(tmp_path), HOST),
@@ -173,7 +179,7 @@ async def server(
         await listener.stop(seconds=0.2)
         assert not service.sessions
         assert not service.held
-        assert not service.per_ip
+        assert not service.clients.here
 
 
 class Client:

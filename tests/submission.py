@@ -7,7 +7,6 @@ import smtplib
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,12 +25,12 @@ from mtad.mailauth.signing import Signer
 from mtad.sasl.binding import server_end_point
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.listener import Listener
-from mtad.smtp.service import Limits, Service
+from mtad.smtp.service import Service
 from mtad.smtp.submission import Submission
 from mtad.smtp.usage import Usage
 from mtad.tls import server_context
 from mtad.where import Places
-from tests.dialog import HOST, Client, Memory, connect, until
+from tests.dialog import HOST, Client, Memory, connect, unhurried, until
 from tests.sasl_client import ScramClient
 from tests.test_smtp_tls import trusting
 
@@ -115,7 +114,7 @@ async def submitting(
     )
     service = Service(
         hostname=HOST,
-        limits=replace(Limits(), **(limits or {})),
+        limits=unhurried(**(limits or {})),
         journal=journal,
         directory=directory,
         delivery=Delivery(journal, places, HOST),
@@ -145,7 +144,7 @@ async def submitting(
         await logins.close()
         assert not service.sessions
         assert not service.held
-        assert not service.per_ip
+        assert not service.clients.here
         assert not service.submission.open
 
 

@@ -220,21 +220,21 @@ def test_sighup_changes_a_running_server(server: Server) -> None:
             server.config,
             ("hostname", '"other.example.org"'),
             ("smtp.max_message_bytes", "70000"),
-            ("smtp.max_connections_per_ip", "2"),
+            ("smtp.max_connections", "2"),
             ("backup.daily_at", '"05:15"'),
             ("journal.segment_bytes", "2097152"),
         )
         line = hang_up(server)
         assert line == (
             f"mtad: settings read again: hostname {host} -> other.example.org, "
-            "smtp.max_message_bytes 52428800 -> 70000, smtp.max_connections_per_ip 100 -> 2, "
+            "smtp.max_message_bytes 52428800 -> 70000, smtp.max_connections 5000 -> 2, "
             "backup.daily_at 03:00 -> 05:15; only a restart changes journal.segment_bytes"
         )
         assert {one["problem"] for one in told(server).values()} == {""}
         assert recorded(server) == [
             ("hostname", host, "other.example.org", "admin:SIGHUP"),
             ("smtp.max_message_bytes", "52428800", "70000", "admin:SIGHUP"),
-            ("smtp.max_connections_per_ip", "100", "2", "admin:SIGHUP"),
+            ("smtp.max_connections", "5000", "2", "admin:SIGHUP"),
             ("backup.daily_at", "03:00", "05:15", "admin:SIGHUP"),
         ]
         # What this session was told at EHLO holds to its end.

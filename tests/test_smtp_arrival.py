@@ -1,6 +1,7 @@
 """Who a client is and whether it is taken in: proxies, and limits on clients."""
 
 import asyncio
+import contextlib
 import struct
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from mtad.smtp import arrival
 from mtad.smtp.networks import Networks
 from mtad.smtp.proxy import V2
-from tests.dialog import connect, server, until, wire
+from tests.dialog import Running, connect, server, until, wire
 from tests.test_smtp_hazards import DATA, READY, SMUGGLED
 
 BEHIND = {"proxies": ("127.0.0.0/8", "::1/128")}
@@ -41,7 +42,7 @@ async def test_the_client_behind_a_proxy_counts(
             await client.send(header[at : at + size])
             await asyncio.sleep(0)
         await client.talk(READY + DATA)
-        assert running.service.per_ip == {ip: 1}
+        assert running.service.clients.here == {ip: 1, ip.rpartition(".")[0] + ".": 1}
         await client.send(wire(b"x: y\n\n"))
         await client.talk("S: 250 .*\nC: QUIT\nS: 221 .*\nEOF")
         await running.closed()
@@ -153,3 +154,211 @@ async def test_a_stop_does_not_wait_for_proxies(tmp_path: Path) -> None:
         await running.listener.stop(5)
         assert await client.line() == "EOF"
         assert running.journal.one("conn.refused").why == "from the proxy: shutdown"
+
+
+# ------------------------------------------------------------------------- limits
+
+
+async def turned_away(running: Running, ip: str = "127.0.0.1") -> str:
+    """What a client hears that is not taken."""
+    async with connect(running.port, local_addr=(ip, 0)) as client:
+        line = await client.line()
+        assert await client.line() == "EOF"
+    assert line.startswith("421 4.7.0 mx.local.test ")
+    refused = running.journal.all("conn.refused")[-1]
+    assert (refused.reply, refused.code, refused.ip) == (line, 421, ip)
+    return str(refused.why)
+
+
+async def test_connections_at_once(tmp_path: Path) -> None:
+    limits = {
+        "max_connections": 4,
+        "max_connections_per_ip": 2,
+        "max_connections_per_network": 3,
+    }
+    async with server(tmp_path, limits=limits) as running, contextlib.AsyncExitStack() as stack:
+
+        async def taken(ip: str) -> None:
+            client = await stack.enter_async_context(connect(running.port, local_addr=(ip, 0)))
+            assert (await client.line()).startswith("220 ")
+
+        await taken("127.0.0.1")
+        await taken("127.0.0.1")
+        assert await turned_away(running) == "too many connections from your address"
+        await taken("127.0.0.2")
+        assert await turned_away(running, "127.0.0.3") == "too many connections from your network"
+        await taken("127.0.1.1")
+        assert await turned_away(running, "127.0.2.1") == "too many connections"
+        await stack.aclose()
+        await running.closed(4)
+        await running.talk("S: 220 .*\nC: QUIT\nS: 221 .*\nEOF")
+
+
+async def test_connections_within_a_minute(tmp_path: Path) -> None:
+    limits = {
+        "max_connections_per_minute_per_ip": 2,
+        "max_connections_per_minute_per_network": 3,
+    }
+    async with server(tmp_path, limits=limits) as running:
+        for _ in range(2):
+            await running.talk("S: 220 .*\nC: QUIT\nS: 221 .*\nEOF")
+        why = "too many connections from your {} within a minute"
+        assert await turned_away(running) == why.format("address")
+        async with connect(running.port, local_addr=("127.0.0.2", 0)) as client:
+            await client.talk("S: 220 .*\nC: QUIT\nS: 221 .*\nEOF")
+        assert await turned_away(running, "127.0.0.3") == why.format("network")
+        async with connect(running.port, local_addr=("127.0.1.1", 0)) as client:
+            await client.talk("S: 220 .*\nC: QUIT\nS: 221 .*\nEOF")
+
+
+MAIL = "C: MAIL FROM:<a@x.test>\nS: 250 .*\n"
+ONE = MAIL + "C: RCPT TO:<bob@local.test>\nS: 250 .*\nC: DATA\nS: 354 .*\nC: .\nS: 250 .*\n"
+
+
+async def test_messages_within_an_hour(tmp_path: Path) -> None:
+    async with server(tmp_path, limits={"max_messages_per_hour_per_ip": 2}) as running:
+        refused = "C: MAIL FROM:<a@x.test>\nS: 421 4\\.7\\.0 more than 2 messages .*\nEOF"
+        await running.talk(READY + ONE + MAIL + "C: QUIT\nS: 221 .*\nEOF")
+        await running.talk(READY + refused)
+        async with connect(running.port, local_addr=("127.0.0.2", 0)) as other:
+            await other.talk(READY + ONE + MAIL + "C: RSET\nS: 250 .*\n" + refused)
+        await running.closed(3)
+        events = running.journal.all("smtp.tempfail")
+        assert [(e.check, e.stage) for e in events] == [("message_rate", "mail")] * 2
+        assert len(running.journal.frames) == 2
+
+
+async def test_recipients_within_an_hour(tmp_path: Path) -> None:
+    """Unknown ones count, or nobody would be kept from guessing; those taken get their mail."""
+    async with server(tmp_path, limits={"max_recipients_per_hour_per_ip": 2}) as running:
+        await running.talk(
+            READY
+            + MAIL
+            + """
+            C: RCPT TO:<nobody@local.test>
+            S: 550 .*
+            C: RCPT TO:<bob@local.test>
+            S: 250 .*
+            C: RCPT TO:<alice@local.test>
+            S: 450 4\\.7\\.0 more than 2 recipients .*
+            C: RCPT TO:<nobody@local.test>
+            S: 450 4\\.7\\.0 .*
+            C: DATA
+            S: 354 .*
+            C: .
+            S: 250 .*
+            """
+        )
+        checks = [event.check for event in running.journal.all("smtp.tempfail")]
+        assert checks == ["recipient_rate"] * 2
+        assert [r.addr for r in running.journal.one("smtp.accept").recipients] == ["bob@local.test"]
+
+
+async def test_some_networks_are_not_limited(tmp_path: Path) -> None:
+    limits = {
+        "max_connections_per_ip": 1,
+        "max_connections_per_minute_per_ip": 1,
+        "max_messages_per_hour_per_ip": 1,
+        "max_recipients_per_hour_per_ip": 1,
+        "never_limit": ("127.0.0.1/32",),
+    }
+    async with server(tmp_path, limits=limits) as running, connect(running.port) as first:
+        await first.talk(READY + ONE + ONE)
+        await running.talk(READY + ONE + "C: QUIT\nS: 221 .*\nEOF")
+        async with connect(running.port, local_addr=("127.0.0.2", 0)) as other:
+            await other.talk(READY + ONE)
+            assert "address" in await turned_away(running, "127.0.0.2")
+
+
+async def test_a_reload_counts_from_the_next_connection_on(tmp_path: Path) -> None:
+    async with server(tmp_path) as running, connect(running.port) as client:
+        await client.talk(READY)
+        running.service.limits = running.service.limits.model_copy(
+            update={"max_errors": 1, "max_messages_per_hour_per_ip": 1}
+        )
+        await client.talk(ONE + ONE + "C: FOO\nS: 500 .*\nC: NOOP\nS: 250 .*")
+        await running.talk("S: 220 .*\nC: FOO\nS: 500 .*\nS: 421 .*\nEOF")
+
+
+# ------------------------------------------------------------------ delays, slow clients
+
+
+async def test_errors_are_answered_later_and_later(tmp_path: Path) -> None:
+    limits = {"tarpit_after_errors": 2, "tarpit_max_seconds": 0.05, "max_errors": 5}
+    async with server(tmp_path, limits=limits) as running, connect(running.port) as client:
+        delays: list[float] = []
+        await client.line()
+        (session,) = running.service.sessions
+        delay = session._delay
+
+        async def noted(seconds: float) -> None:
+            delays.append(seconds)
+            await delay(seconds)
+
+        session._delay = noted
+        await client.talk("C: FOO\nS: 500 .*\nC: NOOP\nS: 250 .*\n" * 2)
+        assert not delays
+        # What comes before a late reply is not held back by it.
+        await client.send(b"NOOP\r\nFOO\r\nNOOP\r\nFOO\r\nFOO\r\n")
+        await client.talk("S: 250 .*\nS: 500 .*\nS: 250 .*\nS: 500 .*\nS: 500 .*\nS: 421 .*\nEOF")
+        assert delays == [0.05] * 3
+
+
+@pytest.mark.parametrize("ending", ["leaves", "stop"])
+async def test_a_delay_ends_with_the_client_or_the_server(ending: str, tmp_path: Path) -> None:
+    limits = {"tarpit_after_errors": 0, "tarpit_max_seconds": 60}
+    async with server(tmp_path, limits=limits) as running:
+        async with connect(running.port) as client:
+            await client.line()
+            (session,) = running.service.sessions
+            await client.send(b"FOO\r\n")
+            await until(lambda: session._alarm)
+            if ending == "leaves":
+                client.writer.transport.abort()
+            else:
+                await running.listener.stop(0.05)
+        await running.closed()
+        assert running.journal.one("conn.close").why in ("lost", "shutdown")
+
+
+async def test_a_slow_message_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtad.smtp.wire.GRACE_SECONDS", 0.05)
+    limits = {"min_data_rate": 10**7, "command_timeout_seconds": 0.2}
+    async with server(tmp_path, limits=limits) as running:
+        async with connect(running.port) as client:
+            await client.talk(READY + DATA)
+            while not running.journal.all("conn.close"):
+                await client.send(b"x\r\n")
+                await asyncio.sleep(0.01)
+            await client.talk("S: 421 4\\.4\\.2 .* your message comes too slowly, closing")
+        abort = running.journal.one("smtp.abort")
+        assert (abort.stage, abort.why) == ("data", "slow")
+
+
+async def test_speed_counts_within_a_message_only(tmp_path: Path) -> None:
+    limits = {"min_data_rate": 100}
+    async with server(tmp_path, limits=limits) as running, connect(running.port) as client:
+        await client.talk(READY)
+        (session,) = running.service.sessions
+        later = asyncio.get_running_loop().time() + 61
+        assert session.overdue(later) == ""
+        await client.talk(DATA)
+        await client.send(b"x" * 998 + b"\r\n")
+        await until(lambda: session._drunk)
+        assert session.overdue(later - 2) == "", "the first minute is free"
+        assert session.overdue(later) == "slow"
+        await client.send((b"x" * 998 + b"\r\n") * 6)
+        await until(lambda: session._drunk >= 7000)
+        assert session.overdue(later) == ""
+        await client.talk("C: .\nS: 250 .*")
+        assert session.overdue(later) == ""
+
+
+async def test_a_session_ends_some_day(tmp_path: Path) -> None:
+    async with server(tmp_path, limits={"max_session_seconds": 0.2}) as running:
+        async with connect(running.port) as client:
+            await client.talk(
+                READY + "C: NOOP\nS: 250 .*\nS: 421 4\\.4\\.2 .* too long, closing\nEOF"
+            )
+        await running.closed()
+        assert running.journal.one("conn.close").why == "age"

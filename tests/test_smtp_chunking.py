@@ -333,7 +333,7 @@ async def test_empty_chunks_do_not_go_on_for_ever(tmp_path: Path) -> None:
 
 
 async def test_silence_within_a_chunk_is_a_timeout(tmp_path: Path) -> None:
-    async with server(tmp_path, limits={"command_timeout_seconds": 0.2}) as running:
+    async with server(tmp_path, limits={"data_timeout_seconds": 0.2}) as running:
         await running.talk(READY + MAIL + "C! BDAT 9\\r\\nhalf\nS: 421 4\\.4\\.2 .*\nEOF")
         await running.closed()
         abort = running.journal.one("smtp.abort")

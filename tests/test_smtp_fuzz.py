@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mtad.delivery.local import Delivery
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.receiver import Receiver
-from mtad.smtp.service import Limits, Service
+from mtad.smtp.service import Service
 from mtad.where import Places
-from tests.dialog import HOST, Memory, book, until
+from tests.dialog import HOST, Memory, book, unhurried, until
 
 REPLY = re.compile(r"[2345][0-9]{2}[ -][\x20-\x7e]*")
 
@@ -58,7 +58,7 @@ def plugged(folder: Path) -> tuple[Service, Memory]:
     journal = Memory()
     service = Service(
         HOST,
-        Limits(max_errors=8, max_message_bytes=65536, max_recipients=3),
+        unhurried(max_errors=8, max_message_bytes=65536, max_recipients=3),
         journal,
         book(),
         Delivery(journal, Places(folder), HOST),

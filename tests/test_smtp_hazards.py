@@ -412,5 +412,5 @@ async def test_counters_return_to_zero(tmp_path: Path) -> None:
             await running.talk(READY + "C: QUIT\nS: 221 .*\nEOF")
         await running.closed(5)
         assert service.connections == 5
-        assert not service.per_ip
+        assert not service.clients.here
         assert not service.sessions

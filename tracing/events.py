@@ -49,7 +49,8 @@ class ConnRefused(Event, frozen=True, kw_only=True, tag="conn.refused"):
 class ConnClose(Event, frozen=True, kw_only=True, tag="conn.close"):
     """The connection is over.
 
-    ``why`` is quit, lost, timeout, errors, shutdown, refused, or error (a failure of ours).
+    ``why`` is quit, lost, timeout, slow (a message came too slowly), age (connected for too long),
+    errors, shutdown, refused, or error (a failure of ours).
     """
 
     why: str

@@ -11,6 +11,7 @@ from typing import cast
 from mtad.clock import now_us
 from mtad.smtp import proxy, received
 from mtad.smtp.networks import networks
+from mtad.smtp.policy import Facts
 from mtad.smtp.service import Service
 from mtad.smtp.wire import NEVER, Gone, Wire
 from tracing.events import ConnOpen, ConnRefused, Event
@@ -27,6 +28,7 @@ class Arrival(Wire):
     _service: Service
     _listener: str
     _client: received.Client
+    _facts: Facts
     _opened: float
     _note: Callable[[Event], None]
 
@@ -58,6 +60,7 @@ class Arrival(Wire):
             self._turn_away(why)
             return False
         service.enter(self, ip)
+        self._facts.share = service.share(ip)
         self._note(
             ConnOpen(at=now_us(), trace=self.cn, ip=ip, listener=self._listener, proxy=proxy_ip)
         )

@@ -52,9 +52,11 @@ class Listener:
         """End the sessions whose deadline has passed."""
         now = self._loop.time()
         for session in self._service.sessions:
-            if session.deadline < now:
-                session.expire("timeout")
-        period = min(1.0, self._service.limits.command_timeout_seconds / 4)
+            if why := session.overdue(now):
+                session.expire(why)
+        limits = self._service.limits
+        shortest = min(limits.command_timeout_seconds, limits.data_timeout_seconds)
+        period = min(1.0, shortest / 4)
         self._timer = self._loop.call_later(period, self._sweep)
 
     async def stop(self, seconds: float = DRAIN_SECONDS) -> None:

@@ -85,6 +85,8 @@ class Mailing(Session):
             await self._refuse(found[1], check=found[0])
             self._transaction = None
             return
+        if self._facts.share is not None:
+            self._facts.share.add_message()
         await self.push("250 2.1.0 sender ok")
 
     async def smtp_RCPT(self, argument: bytes) -> None:
@@ -99,6 +101,8 @@ class Mailing(Session):
         self._refresh()
         self._facts.candidate = candidate = self._resolve(path)
         found = await first_refusal(self._policy.destination, transaction, self._facts)
+        if self._facts.share is not None:
+            self._facts.share.add_recipient()
         if found:
             transaction.refused += 1
             transaction.numbers += 1

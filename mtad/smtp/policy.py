@@ -15,6 +15,7 @@ from mtad.delivery.route import Accepted
 from mtad.errors import Refusal
 from mtad.smtp.command import Path
 from mtad.smtp.headers import Headers
+from mtad.smtp.rates import Share
 from mtad.smtp.usage import Used
 
 
@@ -132,6 +133,8 @@ class Facts:
     max_recipients: int
     candidate: Recipient | None = None
     """The recipient in question, at the stage ``destination``."""
+    share: Share | None = None
+    """What the client may send; None where that is not limited."""
     rights: Rights | None = None
     """Those of the user, where mail is submitted by one."""
 

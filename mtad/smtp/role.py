@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,9 @@ from mtad.reload import InForce
 from mtad.sasl.binding import server_end_point
 from mtad.signals import Signals
 from mtad.smtp.checks.standard import INBOUND
+from mtad.smtp.limits import in_force
 from mtad.smtp.listener import Listener
-from mtad.smtp.service import Limits, Service
+from mtad.smtp.service import Service
 from mtad.smtp.submission import Submission
 from mtad.smtp.usage import Usage
 from mtad.submit import drop
@@ -63,7 +65,7 @@ async def serve(
     try:
         service = Service(
             hostname=config.hostname,
-            limits=Limits(**config.smtp.model_dump()),
+            limits=in_force(config, open_files()),
             journal=journal,
             directory=directory,
             delivery=Delivery(journal, places, config.hostname),
@@ -87,7 +89,7 @@ async def serve(
 
         def use(now: Loaded) -> None:
             service.hostname = service.delivery.hostname = now.config.hostname
-            service.limits = Limits(**now.config.smtp.model_dump())
+            service.limits = in_force(now.config, open_files())
             queue.use(now)
             logins.use(now.config.auth, now.config.hostname)
             submission.settings = now.config.submission
@@ -145,6 +147,11 @@ def _pickup(loaded: Loaded, service: Service) -> Pickup:
         service.hostname,
         service.limits.max_message_bytes,
     )
+
+
+def open_files() -> int:
+    """How many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 Certificate = tuple[ssl.SSLContext | None, bytes]

@@ -2,30 +2,19 @@
 
 import ssl
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtad.config import Smtp
 from mtad.delivery.local import Barrier, Delivery
+from mtad.smtp.limits import crowded
+from mtad.smtp.networks import networks
 from mtad.smtp.policy import Directory, Facts, Policy
+from mtad.smtp.rates import Clients, Share
 from mtad.smtp.submission import Submission
 
 MAX_HELD = 256 * 2**20
 """Octets of unfinished large messages in memory, all sessions together; above it 452."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a client may ask for (``[smtp]`` of the settings)."""
-
-    max_message_bytes: int = 50 * 2**20
-    max_recipients: int = 1000
-    max_connections: int = 500
-    max_connections_per_ip: int = 100
-    max_messages_per_connection: int = 10_000
-    max_errors: int = 20
-    command_timeout_seconds: float = 300.0
-    proxies: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -37,7 +26,7 @@ class Service:
     """
 
     hostname: str
-    limits: Limits
+    limits: Smtp
     journal: Barrier
     directory: Directory
     delivery: Delivery
@@ -48,7 +37,7 @@ class Service:
     max_held: int = MAX_HELD
     sessions: set[Any] = field(default_factory=set)
     """The open sessions (``mtad.smtp.receiver.Receiver``)."""
-    per_ip: Counter[str] = field(default_factory=Counter)
+    clients: Clients = field(default_factory=Clients)
     held: int = 0
     """Octets of unfinished messages in memory."""
     connections: int = 0
@@ -78,23 +67,29 @@ class Service:
 
     def why_not(self, ip: str) -> str:
         """Why a further connection from ``ip`` is not taken; empty when it is."""
-        if why := self.why_full():
-            return why
-        if self.per_ip[ip] >= self.limits.max_connections_per_ip:
-            return "too many connections from your address"
-        return ""
+        return self.why_full() or crowded(self.limits, self.clients, ip, time.monotonic())
 
     def enter(self, session: Any, ip: str) -> None:
         """Count a session in."""
         self.sessions.add(session)
-        self.per_ip[ip] += 1
+        self.clients.enter(ip, time.monotonic())
+
+    def share(self, ip: str) -> Share | None:
+        """What a client may send within an hour; None for no limit."""
+        limits = self.limits
+        messages, recipients = (
+            limits.max_messages_per_hour_per_ip,
+            limits.max_recipients_per_hour_per_ip,
+        )
+        if not (messages or recipients) or ip in networks(limits.never_limit):
+            return None
+        clock = time.monotonic
+        return Share(self.clients, ip, clock, max_messages=messages, max_recipients=recipients)
 
     def leave(self, session: Any, ip: str) -> None:
         """Count a session out, once its socket is closed."""
         self.sessions.discard(session)
-        self.per_ip[ip] -= 1
-        if self.per_ip[ip] <= 0:
-            del self.per_ip[ip]
+        self.clients.leave(ip)
 
     def status(self) -> dict[str, Any]:
         """What the control socket tells."""

@@ -6,6 +6,7 @@ raises ``Gone`` at the session's next wait for input, so a commit under way is f
 """
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import termios
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 
 from mtad.clock import now_us
 from mtad.errors import Refusal
-from mtad.smtp import command, received
+from mtad.smtp import command, limits, received
 from mtad.smtp.arrival import Arrival
 from mtad.smtp.data import ChunkReader
 from mtad.smtp.policy import Policy, Transaction
@@ -54,6 +55,12 @@ NOT_OFFERED = frozenset(
 WITH_PAYLOAD = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS"})
 """What follows these is not commands and must not be run as such: the connection ends."""
 
+TOO_LONG = {
+    "timeout": "heard nothing for too long",
+    "slow": "your message comes too slowly",
+    "age": "you have been connected for too long",
+}
+
 SYNTAX = "5.5.4"
 SEQUENCE = "5.5.1"
 
@@ -65,8 +72,7 @@ class Session(Arrival):
     """What answers each verb; gathered once per class."""
 
     def __init__(self, service: Service, listener: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._limits = service.limits
-        self._open_wire(loop, self._limits.command_timeout_seconds)
+        self._open_wire(loop, service.limits)
         self._service = service
         self._listener = listener
         self._facts = service.facts
@@ -101,7 +107,7 @@ class Session(Arrival):
         except Gone as gone:
             self._why = gone.why
             await self._farewell(gone.why)
-            linger = gone.why == "timeout"
+            linger = gone.why in TOO_LONG
         except Exception as error:
             self._why = "error"
             await self.push(await self.handle_exception(error))
@@ -178,8 +184,8 @@ class Session(Arrival):
         self._verb, self._argument, self._check = "", b"", why
         self._stage = self._phase()
         host = self._service.hostname
-        if why == "timeout":
-            await self.push(f"421 4.4.2 {host} heard nothing for too long, {BYE}")
+        if why in TOO_LONG:
+            await self.push(f"421 4.4.2 {host} {TOO_LONG[why]}, {BYE}")
         elif why == "shutdown":
             await self.push(f"421 4.3.2 {host} is shutting down, try again soon")
 
@@ -202,15 +208,20 @@ class Session(Arrival):
 
     async def push(self, status: Any) -> None:
         """Send a reply, each of them: the choke point. ``status`` is text without its CRLF."""
-        self._output.append(status.encode() + b"\r\n")
-        if status[0] >= "4":
+        is_negative = status[0] >= "4"
+        if is_negative:
             self._note(self._negative(status))
             self._check = ""
             self._errors += 1
-            if self._errors >= self._limits.max_errors and not self._why:
-                self._why, self._check = "errors", "max_errors"
-                self._facts.candidate = None
-                await self.push(f"421 4.7.0 {self._service.hostname} too many errors, {BYE}")
+            seconds = limits.delay(self._limits, self._errors)
+            if seconds and not self._why:
+                with contextlib.suppress(Gone):  # it is raised again by the next wait
+                    await self._delay(seconds)
+        self._output.append(status.encode() + b"\r\n")
+        if is_negative and self._errors >= self._limits.max_errors and not self._why:
+            self._why, self._check = "errors", "max_errors"
+            self._facts.candidate = None
+            await self.push(f"421 4.7.0 {self._service.hostname} too many errors, {BYE}")
 
     def _negative(self, reply: str) -> Event:
         """The event of a negative reply: by a check, by circumstances, or for bad protocol."""

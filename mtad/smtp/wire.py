@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from mtad.config import Smtp
 from mtad.smtp.command import MAX_LINE
 
 MAX_INPUT = 128 * 1024
@@ -19,6 +20,8 @@ MAX_INPUT = 128 * 1024
 HANDSHAKE_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 """After a refusal that closes: time for the client to read it before the socket goes."""
+GRACE_SECONDS = 60.0
+"""How long a message may come at any speed."""
 MAX_IN_A_ROW = 50
 """Pipelined commands run before the other sessions have their turn."""
 NEVER = float("inf")
@@ -47,18 +50,20 @@ class Wire:
     link: asyncio.Transport | None
     """The transport, the secure one once TLS is on."""
     loop: asyncio.AbstractEventLoop
-    timeout: float
     input: bytes
     """What has arrived; up to ``_at`` it is used up."""
     deadline: float
-    """In the loop's time; the listener's sweep looks at it."""
+    """For what is waited for at present, in the loop's time."""
+    last: float
+    """For everything, likewise."""
     max_line = MAX_LINE
     """Octets of a command line with its CRLF."""
     is_lost: bool
 
-    def _open_wire(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+    def _open_wire(self, loop: asyncio.AbstractEventLoop, limits: Smtp) -> None:
         self.loop = loop
-        self.timeout = timeout
+        self._limits = limits
+        self.last = loop.time() + limits.max_session_seconds
         self.link = None
         self.input = b""
         self._at = 0
@@ -67,6 +72,7 @@ class Wire:
         self.is_lost = False
         self._output: list[bytes] = []
         self._sink: Callable[[bytes], bytes | None] | None = None
+        self._began = self._drunk = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._alarm: asyncio.Future[None] | None = None
@@ -118,6 +124,16 @@ class Wire:
 
     # ------------------------------------------------- called by the listener
 
+    def overdue(self, now: float) -> str:
+        """Why the session has to end; empty when it may go on."""
+        if self.deadline < now:
+            return "timeout"
+        if self.last < now:
+            return "age"
+        if self._sink is not None and (passed := now - self._began) > GRACE_SECONDS:
+            return "slow" if self._drunk < passed * self._limits.min_data_rate else ""
+        return ""
+
     def expire(self, why: str) -> None:
         """End the session at its next wait, or the present one."""
         self._end = self._end or why
@@ -140,7 +156,7 @@ class Wire:
 
     async def _line(self) -> bytes:
         """The next command line without its CRLF. Raises BadLine, Gone."""
-        self.deadline = self.loop.time() + self.timeout
+        self.deadline = self.loop.time() + self._limits.command_timeout_seconds
         self._in_a_row += 1
         if self._in_a_row > MAX_IN_A_ROW:
             await self._breathe()
@@ -191,6 +207,8 @@ class Wire:
         Raises Gone. The sink runs in the transport's callbacks and must not block or raise.
         """
         self._sink = sink
+        self._began, self._drunk = self.loop.time(), 0
+        self.deadline = self._began + self._limits.data_timeout_seconds
         try:
             if taken := self._take_input():
                 self._pour(taken)
@@ -202,7 +220,8 @@ class Wire:
     def _pour(self, octets: bytes) -> None:
         """Input for the sink; once that has enough the session goes on with the rest."""
         assert self._sink is not None
-        self.deadline = self.loop.time() + self.timeout
+        self.deadline = self.loop.time() + self._limits.data_timeout_seconds
+        self._drunk += len(octets)
         rest = self._sink(octets)
         if rest is not None:
             self._sink = None

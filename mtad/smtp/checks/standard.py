@@ -7,6 +7,7 @@ from mtad.smtp.checks.destination import (
     too_many_recipients,
     unknown_box,
 )
+from mtad.smtp.checks.rates import message_rate, recipient_rate
 from mtad.smtp.checks.source import journal_room, too_large
 from mtad.smtp.checks.submission import (
     header_too_long,
@@ -21,8 +22,8 @@ from mtad.smtp.checks.submission import (
 from mtad.smtp.policy import Policy
 
 INBOUND = Policy(
-    source=(journal_room, too_large),
-    destination=(relay_denied, too_many_recipients, unknown_box, only_bounces),
+    source=(journal_room, too_large, message_rate),
+    destination=(relay_denied, too_many_recipients, recipient_rate, unknown_box, only_bounces),
     content=(mail_loop,),
 )
 """For mail from other servers."""
