@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtad.journal.frame import MAX_BODY
+from mtad.smtp import manners
 from mtad.smtp.policy import Policy, Transaction
 from mtad.smtp.service import Service
 from tests.dialog import Running, connect, server, until, wire
@@ -126,6 +127,64 @@ async def test_http_is_not_run(tmp_path: Path) -> None:
         await client.talk("S: 502 .*\nEOF")
         await running.closed()
         assert "smtp.mail" not in running.journal.kinds
+        assert running.journal.one("smtp.reject").check == "http"
+
+
+HASTY = {
+    "ehlo": (b"", b"EHLO x\r\nMAIL FROM:<a@x.test>\r\n"),
+    "helo": (b"", b"HELO x\r\nNOOP\r\n"),
+    "after helo": (b"HELO x\r\n", b"MAIL FROM:<a@x.test>\r\nRCPT TO:<bob@local.test>\r\n"),
+    "data": (b"EHLO x\r\n", b"DATA\r\nSubject: x\r\n\r\n.\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", HASTY)
+async def test_sending_on_where_a_reply_decides(name: str, tmp_path: Path) -> None:
+    before, said = HASTY[name]
+    async with server(tmp_path) as running, connect(running.port) as client:
+        await client.line()
+        if before:
+            await client.send(before)
+            await client.reply()
+        await client.send(said)
+        await client.talk("S: 554 5\\.5\\.0 you did not wait .*\nEOF")
+        await running.closed()
+        assert running.journal.one("smtp.reject").check == "pipelining"
+        assert running.journal.one("conn.close").why == "refused"
+        assert not running.journal.frames
+
+
+async def test_a_client_of_old_may_send_chunks_and_say_goodbye(tmp_path: Path) -> None:
+    async with server(tmp_path) as running, connect(running.port) as client:
+        await client.talk("S*\nC: HELO x\nS*\n" + MAIL + "C! BDAT 2\\r\\nhi\nS: 250 .*")
+        await client.send(b"BDAT 2 LAST\r\nhiQUIT\r\n")
+        await client.talk("S: 250 .*queued.*\nS: 221 .*\nEOF")
+
+
+async def test_unknown_commands_come_to_an_end(tmp_path: Path) -> None:
+    async with server(tmp_path) as running, connect(running.port) as client:
+        few = manners.MAX_UNKNOWN_COMMANDS - 1
+        await client.talk("S*\n" + "C: FOO\nS: 500 5\\.5\\.1 no such command\n" * few)
+        await client.talk("C: EXPN x\nS: 502 .*\nC: FOO\nS: 500 5\\.5\\.1 .*\nEOF")
+        await running.closed()
+        assert running.journal.one("smtp.reject").check == "unknown_commands"
+
+
+@pytest.mark.parametrize(
+    ("said", "check"),
+    [
+        ("FOO", "unknown_command"),
+        ("EXPN x", "unknown_command"),
+        ("DATA", "sequence"),
+        ("MAIL FROM:a", "syntax"),
+        ("EHLO", "syntax"),
+        ("MAIL FROM:<> X=1", "syntax"),
+    ],
+)
+async def test_a_mistake_has_a_name(said: str, check: str, tmp_path: Path) -> None:
+    async with server(tmp_path) as running, connect(running.port) as client:
+        await client.talk(READY + f"C: {said}\nS: 5.*")
+        assert running.journal.one("smtp.protocol").check == check
 
 
 async def test_talking_before_the_greeting(tmp_path: Path) -> None:

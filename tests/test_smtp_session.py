@@ -97,8 +97,27 @@ async def test_a_message_from_greeting_to_quit(tmp_path: Path) -> None:
     )
 
 
+LENIENT = {"strict_pipelining": False}
+
+
+async def test_pipelining_in_groups(tmp_path: Path) -> None:
+    """RFC 2920 3.1: a message may be the first thing in a group, DATA is the last."""
+    async with server(tmp_path) as running, connect(running.port) as client:
+        await client.talk(READY)
+        mail = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<alice@local.test>\r\nDATA\r\n"
+        await client.send(b"NOOP\r\nVRFY x\r\nRSET\r\n" + mail)
+        await client.talk("S: 250 .*\nS: 252 .*\nS: 250 .*\nS: 250 .*\nS: 250 .*\nS: 354 .*")
+        for _ in range(2):
+            await client.send(wire(MESSAGE) + mail)
+            await client.talk("S: 250 2\\.0\\.0 .*\nS: 250 .*\nS: 250 .*\nS: 354 .*")
+        await client.send(wire(MESSAGE) + b"QUIT\r\n")
+        await client.talk("S: 250 2\\.0\\.0 .*\nS: 221 .*\nEOF")
+        assert len(running.journal.frames) == 3
+        assert not running.journal.all("smtp.reject")
+
+
 async def test_pipelining_in_one_write(tmp_path: Path) -> None:
-    """RFC 2920: everything at once; replies in order, the message in the middle."""
+    """Everything at once; replies in order, the message in the middle."""
     group = (
         b"EHLO c.test\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<alice@local.test>\r\n"
         b"RCPT TO:<nobody@local.test>\r\nRCPT TO:<bob@local.test>\r\nDATA\r\n"
@@ -106,7 +125,7 @@ async def test_pipelining_in_one_write(tmp_path: Path) -> None:
         + b"NOOP\r\nMAIL FROM:<>\r\nRSET\r\nQUIT\r\n"
     )
     for size in (len(group), 1, 7):
-        async with server(tmp_path) as running, connect(running.port) as client:
+        async with server(tmp_path, limits=LENIENT) as running, connect(running.port) as client:
             await client.line()
             for at in range(0, len(group), size):
                 await client.send(group[at : at + size])
@@ -133,7 +152,7 @@ async def test_pipelining_in_one_write(tmp_path: Path) -> None:
 
 
 async def test_half_closed_client_gets_its_answers(tmp_path: Path) -> None:
-    async with server(tmp_path) as running, connect(running.port) as client:
+    async with server(tmp_path, limits=LENIENT) as running, connect(running.port) as client:
         await client.line()
         group = b"HELO c.test\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<alice@local.test>\r\nDATA\r\n"
         await client.send(group + wire(MESSAGE) + b"QUIT\r\n")

@@ -217,10 +217,14 @@ class SmtpUnheard(Event, frozen=True, kw_only=True, tag="smtp.unheard"):
 
 @declare("protocol error: {argument}: {reply}", Outcome.FAIL)
 class SmtpProtocol(Event, frozen=True, kw_only=True, tag="smtp.protocol"):
-    """A command out of sequence, unknown, malformed or too long; ``trace`` as known."""
+    """A command out of sequence, unknown, malformed or too long; ``trace`` as known.
+
+    ``check`` is sequence, unknown_command or syntax.
+    """
 
     stage: str
     argument: str = ""
+    check: str = ""
 
 
 # ------------------------------------------------------------------- store

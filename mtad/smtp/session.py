@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from mtad.clock import now_us
 from mtad.errors import Refusal
-from mtad.smtp import command, limits, received
+from mtad.smtp import command, limits, manners, received
 from mtad.smtp.arrival import Arrival
 from mtad.smtp.data import ChunkReader
 from mtad.smtp.policy import Policy, Transaction
@@ -48,13 +48,6 @@ STAGES = {
     "DATA": "data",
     "BDAT": "data",
 }
-NOT_OFFERED = frozenset(
-    {"AUTH", "ATRN", "BURL", "ETRN", "EXPN", "LHLO", "SAML", "SEND", "SOML", "TURN", "XCLIENT"}
-)
-"""Commands of other services and of the past."""
-WITH_PAYLOAD = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS"})
-"""What follows these is not commands and must not be run as such: the connection ends."""
-
 TOO_LONG = {
     "timeout": "heard nothing for too long",
     "slow": "your message comes too slowly",
@@ -84,6 +77,7 @@ class Session(Arrival):
         self._transaction: Transaction | None = None
         self._opened = 0.0
         self._commands = self._messages = self._errors = self._idle_commands = 0
+        self._unknown_commands = 0
         self._is_reading = False
         self._chunks: ChunkReader | None = None
         """The message, while it comes by BDAT."""
@@ -166,18 +160,20 @@ class Session(Arrival):
             self._argument = line
             await self._unknown(verb)
             return
+        if self._at < len(self.input) and self._limits.strict_pipelining:
+            hasty = manners.hasty(verb, is_offered=self._client.extended)
+            if hasty is not None:
+                await self._refuse(hasty, check="pipelining")
+                return
         try:
             await method(self, argument)
         except Refusal as refusal:
             await self._refuse(refusal)
 
     async def _unknown(self, verb: str) -> None:
-        if verb in WITH_PAYLOAD:
-            await self._refuse(Refusal(502, SEQUENCE, f"{verb} is not offered", close=True))
-        elif verb in NOT_OFFERED:
-            await self._refuse(Refusal(502, SEQUENCE, f"{verb} is not offered"))
-        else:
-            await self._refuse(Refusal(500, "5.5.1", "no such command"))
+        self._unknown_commands += verb not in manners.NOT_OFFERED
+        refusal, check = manners.unknown(verb, self._unknown_commands)
+        await self._refuse(refusal, check)
 
     async def _farewell(self, why: str) -> None:
         """What is said to a client that is sent away; events go with it."""
@@ -249,7 +245,7 @@ class Session(Arrival):
             "argument": f"{self._verb} {said}".strip(),
         }
         if not self._check:
-            return SmtpProtocol(**fields)
+            return SmtpProtocol(**fields, check=manners.kind(code, enh))
         made = SmtpTempfail if code < 500 else SmtpReject
         return made(**fields, check=self._check)
 
