@@ -1,5 +1,6 @@
 """Our header lines: what a reader of the message learns, and nothing the client can inject."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,21 @@ def test_several_recipients_are_not_told() -> None:
         "\tby mx.y.test (mtad) with ESMTP id 0010000000000;\n"
         "\tTue, 24 Nov 2026 06:00:00 +0000\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("local", "host", "shown"),
+    [
+        ("b", "пример.test", "b@xn--e1afmkfd.test"),
+        ("b", "y.TEST", "b@y.TEST"),
+        ("борис", "пример.test", "борис@xn--e1afmkfd.test"),
+        ("b", "é" * 70 + ".test", "b@" + "é" * 70 + ".test"),
+    ],
+)
+def test_a_domain_in_unicode_is_shown_in_ascii(local: str, host: str, shown: str) -> None:
+    """Else the header would need SMTPUTF8 where the envelope does not."""
+    path = Path(f"{local}@{host}", local, host)
+    assert f"\tfor <{shown}>;\n" in made(Client("1", "h"), recipient=path, smtputf8=True)
 
 
 def test_protocol_words() -> None:

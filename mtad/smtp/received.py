@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from mtad.address import domain
 from mtad.smtp.command import Path
 from tracing import ids
 
@@ -62,13 +63,26 @@ def lines(
     shown = _OTHER.sub("?", client.helo) or "unknown"
     address = f"IPv6:{client.ip}" if ":" in client.ip else client.ip
     secure = f"\n\t({client.tls})" if client.tls else ""
-    only = f"\n\tfor <{recipient.text}>" if recipient is not None else ""
+    only = f"\n\tfor <{_shown(recipient)}>" if recipient is not None else ""
     return (
         f"Return-Path: <{sender}>\n"
         f"Received: from {shown} (unknown [{address}])\n"
         f"\tby {hostname} (mtad) with {protocol(client, smtputf8)} id {ids.text(m)}"
         f"{secure}{only};\n\t{date(at)}\n"
     ).encode()
+
+
+def _shown(recipient: Path) -> str:
+    """A recipient as it was given, but a domain in Unicode as A-labels.
+
+    They say the same, and the header does not need SMTPUTF8 on the rest of its way.
+    """
+    if recipient.domain.isascii():
+        return recipient.text
+    try:
+        return recipient.text.removesuffix(recipient.domain) + domain(recipient.domain)
+    except ValueError:
+        return recipient.text
 
 
 def mark(hostname: str) -> bytes:
