@@ -147,6 +147,8 @@ def test_the_words_of_real_servers_have_one_cause(
         ("dns", "SERVFAIL", "dns.trouble"),
         ("starttls", "handshake failure", "tls.failed"),
         ("dot", "connection lost", "connection.lost"),
+        ("dot", "the connection ended after the message and before the answer", "connection.lost"),
+        ("mail", "the connection ended before its turn", "connection.lost"),
     ],
 )
 def test_silence_has_a_cause_too(stage: str, why: str, cause: str) -> None:
@@ -158,6 +160,32 @@ def test_silence_has_a_cause_too(stage: str, why: str, cause: str) -> None:
     assert (one.verdict, one.cause) == ("WAITING", cause)
     assert "2026-09-21 11:00:00" in one.sentence
     assert f"mtad queue retry {ids.text(M)}" in " ".join(one.actions)
+
+
+@pytest.mark.parametrize(
+    ("stage", "enh", "cause"),
+    [
+        ("dns", "5.1.2", "dns.no_domain"),
+        ("dns", "5.1.10", "dns.null_mx"),
+        ("dns", "5.4.4", "dns.no_host"),
+        ("dns", "5.4.6", "dns.ourselves"),
+        ("ehlo", "5.4.6", "dns.ourselves"),
+        ("dns", "4.4.3", "dns.trouble"),
+    ],
+)
+def test_where_no_server_was_found_the_status_tells_why(stage: str, enh: str, cause: str) -> None:
+    event = sending.OutFailed(at=AT, trace=M, n=1, attempt=1, stage=stage, enh=enh, why="so")
+    assert judged(document(State.BOUNCED, [event])).cause == cause
+
+
+@pytest.mark.parametrize("language", verdict.LANGUAGES)
+def test_another_try_is_promised_only_to_who_waits(language: str) -> None:
+    promise = {"en": "tried again by itself", "ru": "попытки повторяются сами"}[language]
+    words = BOOKS[language]
+    assert promise in words.verdicts["WAITING"][f"do_{language}"]
+    others = [cause.words for cause in words.causes]
+    others += [one for name, one in words.verdicts.items() if name != "WAITING"]
+    assert not [one for one in others if promise in one.get(f"do_{language}", "")]
 
 
 def test_a_relayed_message_tells_the_remote_words() -> None:
