@@ -251,6 +251,7 @@ acl_smtp_rcpt = rcpt
 begin acl
 rcpt:
   defer  local_parts = temp
+         condition = ${{if !exists{{{folder}/relents}}}}
          message = 450 4.2.0 try later
   defer  local_parts = full
          message = 452 4.2.2 mailbox full
@@ -270,6 +271,7 @@ maildir:
   driver = appendfile
   directory = {folder}/mail/box
   maildir_format
+  envelope_to_add
   user = Debian-exim
   create_directory
 """
