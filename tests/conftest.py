@@ -1,5 +1,6 @@
 """Fixtures that several areas share: real mail, shared data, a whole server's directory."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tests import corpus as archives
 from tests import mails
 from tests.corpus import Mail
 from tests.server import PORTS
+
+os.umask(0o022)  # peers run as users of their own, who must get at what tests make for them
 
 
 @pytest.fixture(scope="session")
