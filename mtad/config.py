@@ -17,6 +17,7 @@ from mtad import where
 from mtad.config_mail import Auth as Auth
 from mtad.config_mail import Dkim as Dkim
 from mtad.config_mail import Dns as Dns
+from mtad.config_mail import Imap as Imap
 from mtad.config_mail import Listen as Listen
 from mtad.config_mail import Mechanism as Mechanism
 from mtad.config_mail import Outbound as Outbound
@@ -85,6 +86,7 @@ class Config(Section):
     listen: Listen = Field(default_factory=Listen)
     smtp: Smtp = Field(default_factory=Smtp)
     submission: Submission = Field(default_factory=Submission)
+    imap: Imap = Field(default_factory=Imap)
     auth: Auth = Field(default_factory=Auth)
     dkim: Dkim = Field(default_factory=Dkim)
     dns: Dns = Field(default_factory=Dns)

@@ -178,6 +178,34 @@ class Submission(Section):
     _check = field_validator("trusted_networks")(_networks)
 
 
+class Imap(Section):
+    """Reading mail by IMAP."""
+
+    max_message_bytes: int = Field(
+        50 * 2**20, ge=65536, description="Largest message a client may store (RFC 7889)."
+    )
+    clear_text_logins: bool = Field(
+        False,
+        description="Let clients log in without TLS from anywhere, not just from this machine. "
+        "Passwords can then be read on the way.",
+    )
+    login_timeout_seconds: float = Field(
+        60, ge=1, description="Wait for each command of a client that has not logged in."
+    )
+    idle_timeout_seconds: float = Field(
+        1860, ge=1, description="The same, of one that has (RFC 9051 5.4: at least 1800)."
+    )
+    keep_alive_seconds: float = Field(
+        110,
+        ge=1,
+        description="How often a client in IDLE is told that the connection is alive, so that no "
+        "device on the way forgets it.",
+    )
+    max_errors: int = Field(
+        20, ge=1, description="Commands against the protocol before the connection ends."
+    )
+
+
 class Auth(Section):
     """Logins: how, and what becomes of those who guess."""
 
