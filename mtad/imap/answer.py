@@ -19,6 +19,8 @@ class Negative(Exception):
     """The command did not succeed; ``text`` is for people and has no line ends."""
 
     word = b""
+    tag = "*"
+    """The command's, where the error was found while it was read and it had one."""
 
     def __init__(self, text: str, code: bytes = b"") -> None:
         super().__init__(text)

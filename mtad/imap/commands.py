@@ -16,7 +16,9 @@ STAR = 0
 class Spooled(Protocol):
     """A literal kept outside of memory until its command ends."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Octets in it."""
 
     def path(self) -> str:
         """The file that holds it."""
@@ -186,7 +188,8 @@ class Append(Command):
 
 @dataclass(frozen=True, slots=True)
 class Replace(Command):
-    """REPLACE (RFC 8508): ``number`` goes, the message comes."""
+    """REPLACE (RFC 8508): ``number`` (a UID, or a sequence number, which may be STAR) goes, the
+    message comes."""
 
     number: int
     by_uid: bool
@@ -226,7 +229,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Command):
-    """FETCH and UID FETCH with CHANGEDSINCE and VANISHED (RFC 7162)."""
+    """FETCH and UID FETCH with CHANGEDSINCE and VANISHED (RFC 7162) and PARTIAL (RFC 9394).
+
+    ``partial`` are two numbers above 0, or two below 0 that count from the end; the first is
+    the nearer to 0.
+    """
 
     numbers: NumberSet
     by_uid: bool
@@ -279,11 +286,13 @@ class Flagged:
 class Text:
     """A substring: ``where`` is BODY, TEXT or a header field's name in upper case.
 
-    An empty ``value`` of a header field asks whether the field is there.
+    An empty ``value`` of a header field asks whether the field is there. ``in_header`` tells
+    a field from BODY and TEXT, since fields may be called like that.
     """
 
     where: str
     value: str
+    in_header: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,9 +377,11 @@ Key = (
 
 @dataclass(frozen=True, slots=True)
 class Search(Command):
-    """SEARCH; ``returns`` is None without RETURN, else MIN, MAX, ALL, COUNT, SAVE, RELEVANCY.
+    """SEARCH; ``returns`` is None without RETURN, else MIN, MAX, ALL, COUNT and SAVE.
 
-    ``RETURN ()`` means ALL and is parsed to it.
+    ``RETURN ()`` means ALL and is parsed to it. With ``partial``, of PARTIAL (RFC 9394), there
+    is no ALL, and ``returns`` may be empty. ``charset`` is one of ``mtad.imap.charsets``, or
+    "" where the client named none.
     """
 
     by_uid: bool
@@ -445,7 +456,8 @@ class EventGroup:
     """One group of NOTIFY (RFC 5465): which mailboxes, which events.
 
     ``filter`` is SELECTED, SELECTED-DELAYED, INBOXES, PERSONAL, SUBSCRIBED, SUBTREE or
-    MAILBOXES; ``mailboxes`` goes with the last two. ``items`` are what MessageNew fetches.
+    MAILBOXES; ``mailboxes`` goes with the last two. ``events`` are written as the RFC does,
+    none for NONE. ``items`` are what MessageNew fetches.
     """
 
     filter: str

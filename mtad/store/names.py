@@ -7,10 +7,10 @@ in modified UTF-7 (RFC 3501 5.1.3) with ``.`` encoded as well, since it separate
 INBOX is the Maildir itself. Names from a disk may hold surrogate escapes.
 """
 
-import base64
 import re
 from collections.abc import Iterable
 
+from mtad import mutf7
 from tracing import ids
 
 INBOX = "INBOX"
@@ -35,8 +35,6 @@ _SIZE = re.compile(r",S=(\d{1,15})(?=,|\Z)")
 _WIRE_SIZE = re.compile(r",W=(\d{1,15})(?=,|\Z)")
 _HOST_OTHER = re.compile(r"[^A-Za-z0-9._-]")
 _MAX_HOST = 100
-_SHIFTED = re.compile(r"&|[^\x20-\x2d\x2f-\x7e]+")
-_UNSHIFT = re.compile(r"&([A-Za-z0-9+,]*)-")
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -162,26 +160,9 @@ def _shown(found: re.Match[str]) -> str:
 
 def to_utf7(text: str) -> str:
     """Modified UTF-7 (RFC 3501 5.1.3), with ``.`` encoded too. Raises ValueError on surrogates."""
-
-    def shift(found: re.Match[str]) -> str:
-        if found[0] == "&":
-            return "&-"
-        coded = base64.b64encode(found[0].encode("utf-16-be")).decode("ascii")
-        return f"&{coded.rstrip('=').replace('/', ',')}-"
-
-    return _SHIFTED.sub(shift, text)
+    return mutf7.encode(text, dots=True)
 
 
 def from_utf7(text: str) -> str:
     """The text that modified UTF-7 spells. Raises ValueError for anything not exactly that."""
-
-    def unshift(found: re.Match[str]) -> str:
-        if not found[1]:
-            return "&"
-        coded = found[1].replace(",", "/")
-        return base64.b64decode(coded + "=" * (-len(coded) % 4)).decode("utf-16-be")
-
-    plain = _UNSHIFT.sub(unshift, text)
-    if to_utf7(plain) != text:
-        raise ValueError(f"{text!a} is not modified UTF-7")
-    return plain
+    return mutf7.decode(text, dots=True)
