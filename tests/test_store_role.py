@@ -161,6 +161,10 @@ def test_every_act_through_the_client(site: Site, daemon: bool) -> None:
         assert boxes.create(ANN, "Архив/А", actor="admin:x")
         assert boxes.move(ANN, "INBOX", [1, 2], "Архив/А", **who) == [1, 2]
         assert boxes.expunge(ANN, "INBOX", [3], **who) == 1
+        boxes.rename(ANN, "Архив", "Archive", **who)
+        boxes.rename(ANN, "Archive", "Архив", **who)
+        assert boxes.create(ANN, "Brief", actor="admin:x")
+        assert boxes.delete(ANN, "Brief", **who) == 0
         tmp = site.folder(ANN) / "Maildir" / "tmp" / "p1"
         tmp.write_bytes(MAIL)
         item = Prepared("p1", "", "F", ("a",), 10**18 + 7, len(MAIL), b"\x00" * 32, 5, 6)

@@ -7,6 +7,7 @@ gone stays gone, a row that is there is not added. Numbers come from the frame.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mtad import clock
@@ -38,8 +39,14 @@ class Ground:
                 keywords.load(self.index, known, self.files.mailbox(folder))
         return known
 
-    def settle(self) -> None:
-        """Make every act so far durable: the files, then what the index says of them."""
+    def settle(self, mailboxes: Iterable[MailboxRow] = ()) -> None:
+        """Make every act so far durable: the files, then what the index says of them.
+
+        Of ``mailboxes`` also what others did to their files.
+        """
+        for mailbox in mailboxes:
+            path = self.files.mailbox(mailbox.folder)
+            self.files.touched.update((path / "new", path / "cur"))
         self.files.sync()
         self.index.checkpoint()
 

@@ -109,6 +109,14 @@ class Box:
         """Make a mailbox; False when it is there."""
         return await self._run(partial(self.owner.create, mailbox, actor=actor))
 
+    async def rename(self, mailbox: str, target: str, *, actor: str, client: str = "") -> None:
+        """Rename a mailbox and those below it. Raises NothingFound and UsageError."""
+        await self._run(partial(self.owner.rename, mailbox, target, actor=actor, client=client))
+
+    async def delete(self, mailbox: str, *, actor: str, client: str = "") -> int:
+        """Delete a mailbox; returns how many messages it had. Raises NothingFound, UsageError."""
+        return await self._run(partial(self.owner.delete, mailbox, actor=actor, client=client))
+
     def close(self) -> None:
         """Make everything durable and give the box back; blocks for a moment."""
         self.owner.close()

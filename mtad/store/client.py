@@ -185,6 +185,21 @@ class Boxes:
             return bool(answer["created"])
         return self._owner(box, make=True).create(mailbox, actor=actor)
 
+    def rename(self, box: str, mailbox: str, target: str, *, actor: str, client: str = "") -> None:
+        """Rename a mailbox and those below it."""
+        if self.through_daemon:
+            words = {"mailbox": mailbox, "target": target, "actor": actor, "client": client}
+            self._ask("box.rename", box=box, **words)
+        else:
+            self._owner(box).rename(mailbox, target, actor=actor, client=client)
+
+    def delete(self, box: str, mailbox: str, *, actor: str, client: str = "") -> int:
+        """Delete a mailbox; returns how many messages it had."""
+        if self.through_daemon:
+            answer = self._ask("box.delete", box=box, mailbox=mailbox, actor=actor, client=client)
+            return int(answer["count"])
+        return self._owner(box).delete(mailbox, actor=actor, client=client)
+
     # ------------------------------------------------------------------ private
 
     def _ask(self, verb: str, **arguments: Any) -> control.Answer:

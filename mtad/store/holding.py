@@ -16,7 +16,7 @@ from mtad.errors import Locked, MtadError
 from mtad.journal import disk
 from mtad.journal.frame import Act, Meta, raw
 from mtad.journal.writer import JournalBroken, JournalFull
-from mtad.store import acts, maildir
+from mtad.store import acts, mailboxes, maildir
 from mtad.store.acts import Ground
 from mtad.store.desk import Desk
 from mtad.store.files import Files
@@ -24,9 +24,9 @@ from mtad.store.index import Index
 from mtad.store.ledger import Ledger
 from mtad.store.mending import mend
 from mtad.store.noticing import Notice
-from mtad.store.replay import Replay
+from mtad.store.replay import Promised, Replay
 from mtad.where import Places
-from tracing.events import BoxForeign, Event
+from tracing.events import BoxForeign, BoxMailbox, Event
 
 MAILDIR = "Maildir"
 
@@ -47,7 +47,7 @@ class Holding:
         self._desk = desk
         self._replay = replay
         self._turn = threading.RLock()
-        self._unfinished: list[tuple[Act, int]] = []
+        self._unfinished: list[tuple[Promised, int]] = []
         self._lock = _take_lock(folder, address)
         self._closed = False
         self._notice: Notice | None = None
@@ -94,16 +94,10 @@ class Holding:
             mend(self.ground, self._replay.todo(self.address, {}))
         count = 0
         for journal, seq, what in self._replay.todo(self.address, dict(self.index.applied)):
-            if isinstance(what, BoxForeign):
-                acts.adopt(self.ground, what.mailbox, what.items, journal, seq)
-            else:
-                acts.perform(self.ground, what, journal, seq)
+            self._perform(what, journal, seq)
             count += 1
         if count or not self.index.was_clean:
-            for mailbox in self.index.mailboxes.values():
-                path = self.ground.files.mailbox(mailbox.folder)
-                self.ground.files.touched.update((path / "new", path / "cur"))
-            self.ground.settle()
+            self.ground.settle(self.index.mailboxes.values())
         return count
 
     @property
@@ -170,9 +164,17 @@ class Holding:
     def _finish(self) -> None:
         """Do what was promised and failed."""
         while self._unfinished:
-            act, seq = self._unfinished[0]
-            acts.perform(self.ground, act, self.desk.name, seq)
+            what, seq = self._unfinished[0]
+            self._perform(what, self.desk.name, seq)
             del self._unfinished[0]
+
+    def _perform(self, what: Promised, journal: str, seq: int) -> None:
+        if isinstance(what, BoxForeign):
+            acts.adopt(self.ground, what.mailbox, what.items, journal, seq)
+        elif isinstance(what, BoxMailbox):
+            mailboxes.perform(self.ground, what, journal, seq)
+        else:
+            acts.perform(self.ground, what, journal, seq)
 
     def look(self) -> int:
         """Bring the index up to the files; returns how many messages got a UID.
@@ -205,6 +207,12 @@ class Holding:
         """Promise an act, then do it. Raises MtadError when it was not promised."""
         seq = self.promise(Meta(events=(raw(event),), acts=(act,)))
         self._unfinished.append((act, seq))
+        self._finish()
+
+    def shape(self, event: BoxMailbox) -> None:
+        """The same for what is done to a mailbox as a whole: the event says it."""
+        seq = self.promise(Meta(events=(raw(event),)))
+        self._unfinished.append((event, seq))
         self._finish()
 
 

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mtad.errors import Corrupt, MtadError
@@ -64,6 +65,8 @@ class Index:
 
     def _load(self) -> None:
         db = self._db
+        self.mailboxes: dict[str, MailboxRow] = {}
+        self._keywords: dict[int, list[str]] = {}
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mailbox'").fetchone():
             with self.durably():
                 for statement in TABLES.split(";"):
@@ -84,7 +87,6 @@ class Index:
         self._clean = self.was_clean
         self.modseq = self.meta("modseq" if self.was_clean else "modseq_reserved")
         self._modseq_reserved = self.meta("modseq_reserved")
-        self.mailboxes: dict[str, MailboxRow] = {}
         for values in db.execute("SELECT * FROM mailbox ORDER BY id"):
             mailbox = MailboxRow(*values)
             mailbox.folder = os.fsdecode(values[2])
@@ -93,7 +95,6 @@ class Index:
                 mailbox.highestmodseq = self.modseq
                 mailbox.new_mtime = mailbox.cur_mtime = None
             self.mailboxes[mailbox.name] = mailbox
-        self._keywords: dict[int, list[str]] = {}
         for mailbox_id, number, name in db.execute("SELECT mailbox, id, name FROM keyword"):
             words = self._keywords.setdefault(mailbox_id, [])
             words.extend([""] * (number + 1 - len(words)))
@@ -107,12 +108,18 @@ class Index:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; consistent after a power cut, but not yet durable."""
+        """All or nothing; consistent after a power cut, but not yet durable.
+
+        Which mailboxes and keywords there are goes back with it; their counters only rise.
+        """
+        mailboxes = dict(self.mailboxes)
+        words = {mailbox: list(known) for mailbox, known in self._keywords.items()}
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
+            self.mailboxes, self._keywords = mailboxes, words
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -237,6 +244,15 @@ class Index:
                 mailbox.id,
             ),
         )
+
+    def rename_mailbox(self, mailbox: MailboxRow, name: str, folder: str) -> None:
+        """Give a mailbox another name; its UIDVALIDITY, which no other has had, goes along."""
+        self._db.execute(
+            "UPDATE mailbox SET name = ?, folder = ? WHERE id = ?",
+            (name, os.fsencode(folder), mailbox.id),
+        )
+        del self.mailboxes[mailbox.name]
+        self.mailboxes[name] = replace(mailbox, name=name, folder=folder)
 
     def drop_mailbox(self, mailbox: MailboxRow) -> None:
         """Forget a mailbox and its messages."""

@@ -9,12 +9,12 @@ did is then noticed as always. Frames whose segments are used again were settled
 
 from collections.abc import Iterable
 
-from mtad.journal.frame import Act, Expunge, Put
+from mtad.journal.frame import Expunge, Put
 from mtad.store import maildir
 from mtad.store.acts import Ground
 from mtad.store.maildir import Entry
-from mtad.store.replay import Todo
-from tracing.events import BoxForeign
+from mtad.store.replay import Promised, Todo
+from tracing.events import BoxForeign, BoxMailbox
 
 
 def mend(ground: Ground, held: Iterable[Todo]) -> None:
@@ -53,7 +53,7 @@ def _touched(held: Iterable[Todo]) -> dict[str, bool]:
     for one in held:
         if one.journal != journal:
             journal, modseq = one.journal, 0
-        if not isinstance(one.what, BoxForeign):
+        if not isinstance(one.what, BoxForeign | BoxMailbox):
             modseq = one.what.modseq
         for base in _bases(one.what):
             if modseq >= found.get(base, (0, False))[0]:
@@ -61,7 +61,9 @@ def _touched(held: Iterable[Todo]) -> dict[str, bool]:
     return {base: gone for base, (_, gone) in found.items()}
 
 
-def _bases(what: Act | BoxForeign) -> Iterable[str]:
+def _bases(what: Promised) -> Iterable[str]:
+    if isinstance(what, BoxMailbox):
+        return ()
     if isinstance(what, BoxForeign):
         return [item.base for item in what.items]
     if isinstance(what, Put):

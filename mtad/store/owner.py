@@ -6,12 +6,14 @@ and index by ``acts.perform``. What fails between (2) and (3) is done before any
 this process or at the next opening.
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from mtad import clock
 from mtad.errors import NothingFound, UsageError
-from mtad.journal.frame import Copy, Expunge, Flags, Meta, Move, raw
-from mtad.store import keywords, maildir, names, subject
+from mtad.journal.frame import Copy, Expunge, Flags, Move
+from mtad.store import keywords, mailboxes, maildir, names, subject
 from mtad.store.holding import Holding
 from mtad.store.putting import Putting
 from mtad.store.reading import message
@@ -212,6 +214,49 @@ class Owner(Holding):
             self._make(mailbox, actor)
             return not there
 
+    def rename(self, mailbox: str, target: str, *, actor: str, client: str = "") -> None:
+        """Give a mailbox, and those below it, another name (RFC 9051 6.3.6).
+
+        UIDs and UIDVALIDITY go along. INBOX stays and only its messages move, under further
+        UIDs. Raises NothingFound, and UsageError where a name is taken or none at all.
+        """
+        with self.working():
+            self.look()
+            source = self._find(mailbox)
+            if source is not None and source.name == names.INBOX:
+                self._check_free(target)
+                self._make(target, actor)
+                uids = [row.uid for row in self.index.of_mailbox(source)]
+                self.move(source.name, uids, target, actor=actor, client=client)
+                return
+            every = mailboxes.below(self.ground, mailbox)
+            if not every:
+                self._mailbox(mailbox)
+            if f"{target}/".startswith(f"{mailbox}/"):
+                raise UsageError(f"{target} is {mailbox} itself or below it")
+            for name in every:
+                self._check_free(target + name.removeprefix(mailbox))
+            self.ground.settle(self.index.mailboxes[name] for name in every)
+            self._shape(mailbox, mailboxes.RENAMED, actor, client, target)
+
+    def delete(self, mailbox: str, *, actor: str, client: str = "") -> int:
+        """Delete a mailbox with its messages; returns how many those were (RFC 9051 6.3.5).
+
+        Mailboxes below it stay. Raises NothingFound, and UsageError for INBOX.
+        """
+        with self.working():
+            self.look()
+            box = self._mailbox(mailbox)
+            if box.name == names.INBOX:
+                raise UsageError("INBOX cannot be deleted")
+            count = 0
+            while rows := self.index.of_mailbox(box):
+                uids = [row.uid for row in rows]
+                count += self.expunge(box.name, uids, actor=actor, client=client)
+            self.ground.settle([box])
+            self._shape(box.name, mailboxes.DELETED, actor, client)
+            return count
+
     # ------------------------------------------------------------------ private
 
     def _find(self, name: str) -> MailboxRow | None:
@@ -230,27 +275,40 @@ class Owner(Holding):
         if found is not None:
             maildir.ensure(self.ground.files.root, found.folder)
             return found
+        path = self._folder(name)
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise UsageError(f"{path} is in the way of a mailbox {name}")
+        self._shape(name, mailboxes.CREATED, actor)
+        return self._mailbox(name)
+
+    def _folder(self, name: str) -> Path:
+        """Where a mailbox would lie. Raises UsageError for a name that none can have."""
         try:
-            made = self.ground.mailbox(name, self.desk.mint())
+            return self.ground.files.mailbox(names.mailbox_folder(name))
         except ValueError as error:
             raise UsageError(str(error)) from error
-        self.promise(
-            Meta(
-                events=(
-                    raw(
-                        BoxMailbox(
-                            at=clock.now_us(),
-                            trace=self.desk.mint(),
-                            addr=self.address,
-                            mailbox=made.name,
-                            what="created",
-                            actor=actor,
-                        )
-                    ),
-                )
+
+    def _check_free(self, name: str) -> None:
+        """Raises UsageError where a name cannot be given to a mailbox."""
+        path = self._folder(name)
+        if self._find(name):
+            raise UsageError(f"{self.address} has a mailbox {name} already")
+        if os.path.lexists(path):
+            raise UsageError(f"{path} is in the way of a mailbox {name}")
+
+    def _shape(self, name: str, what: str, actor: str, client: str = "", target: str = "") -> None:
+        self.shape(
+            BoxMailbox(
+                at=clock.now_us(),
+                trace=self.desk.mint(),
+                addr=self.address,
+                mailbox=name,
+                what=what,
+                target=target,
+                client=client,
+                actor=actor,
             )
         )
-        return made
 
     def _rows(self, mailbox: MailboxRow, uids: Sequence[int]) -> list[Row]:
         """Messages by UID, in the order given. Raises NothingFound with those not there."""

@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 from mtad.journal.frame import Act, Frame
 from mtad.journal.reader import Reader
-from tracing.events import BoxForeign
+from mtad.store.mailboxes import CREATED, DELETED, RENAMED
+from tracing.events import BoxForeign, BoxMailbox
 
 OWNERS = ("access-*", "cli-*")
 """Names of the journals whose processes own boxes."""
-_FOREIGN = b"box.foreign"
+_TELLING = (b"box.foreign", b"box.mailbox")
+"""Kinds of events that say by themselves what is to be done."""
+
+Promised = Act | BoxForeign | BoxMailbox
+"""What a frame says is to be done to a box."""
 
 
 class Todo(NamedTuple):
@@ -24,7 +29,7 @@ class Todo(NamedTuple):
 
     journal: str
     seq: int
-    what: Act | BoxForeign
+    what: Promised
 
 
 class Replay:
@@ -105,11 +110,13 @@ class Replay:
         return sorted(path for path in found if path.is_dir() and path.name != self._own)
 
 
-def _said(frame: Frame) -> Iterator[tuple[str, Act | BoxForeign]]:
-    """Acts of a frame and foreign files it gave numbers to, each with its box."""
+def _said(frame: Frame) -> Iterator[tuple[str, Promised]]:
+    """Acts of a frame, foreign files it gave numbers to, and mailboxes, each with its box."""
     for act in frame.meta.acts:
         yield act.box, act
-    if any(_FOREIGN in bytes(raw) for raw in frame.meta.events):
+    if any(kind in bytes(raw) for raw in frame.meta.events for kind in _TELLING):
         for event in frame.events:
-            if isinstance(event, BoxForeign):
+            if isinstance(event, BoxForeign) or (
+                isinstance(event, BoxMailbox) and event.what in (CREATED, RENAMED, DELETED)
+            ):
                 yield event.addr, event

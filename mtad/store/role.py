@@ -102,6 +102,8 @@ class Verbs:
             "box.expunge": self.expunge,
             "box.put": self.put,
             "box.create": self.create,
+            "box.rename": self.rename,
+            "box.delete": self.delete,
         }
 
     async def status(self, _: Answer) -> Answer:
@@ -181,6 +183,17 @@ class Verbs:
         async with self._shelf.use(_text(request, "box"), make=True) as box:
             actor = _text(request, "actor")
             return {"created": await box.create(_text(request, "mailbox"), actor=actor)}
+
+    async def rename(self, request: Answer) -> Answer:
+        """Rename a mailbox and those below it."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            await box.rename(_text(request, "mailbox"), _text(request, "target"), **_who(request))
+        return {}
+
+    async def delete(self, request: Answer) -> Answer:
+        """Delete a mailbox; says how many messages it had."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            return {"count": await box.delete(_text(request, "mailbox"), **_who(request))}
 
 
 def _text(request: Answer, name: str) -> str:

@@ -19,7 +19,7 @@ from mtad import books
 from mtad.store import index, names
 from tests.faults.power import Tape, build, cut
 from tests.faults.site import Site
-from tests.faults.work import BOXES, Held, Key, Seen, Work
+from tests.faults.work import BOXES, Held, Seen, State, Work
 from tracing import events
 from tracing.queries import Log
 
@@ -29,9 +29,9 @@ UNSYNCED = {"lock", "mark", "run", "doorbell.sock"}
 """What a server makes and no start relies on."""
 
 
-def holdings(work: Work, site: Site, seen: Seen) -> dict[Key, Held]:
+def holdings(work: Work, site: Site, seen: Seen) -> State:
     """What the boxes hold, once all of it was looked at; each message is whole and there once."""
-    found: dict[Key, Held] = {}
+    found: State = {}
     for box in BOXES:
         if not site.folder(box).is_dir():
             continue
@@ -39,6 +39,9 @@ def holdings(work: Work, site: Site, seen: Seen) -> dict[Key, Held]:
         owner.sync()
         assert owner.sync() == 0
         seen.look(box, owner, work)
+        for info in owner.mailboxes():
+            if info.name != names.INBOX:
+                found[box, info.id] = info.name
         messages = owner.messages()
         for message in messages:
             token = work.token(owner, message)
@@ -55,7 +58,7 @@ def holdings(work: Work, site: Site, seen: Seen) -> dict[Key, Held]:
     return found
 
 
-def start(work: Work, count: int, seen: Seen, folder: Path) -> tuple[Site, dict[Key, Held]]:
+def start(work: Work, count: int, seen: Seen, folder: Path) -> tuple[Site, State]:
     """A server on what a cut after ``count`` operations has left, and what it holds."""
     site = Site(folder)
     try:
@@ -63,8 +66,10 @@ def start(work: Work, count: int, seen: Seen, folder: Path) -> tuple[Site, dict[
         before = seen.counters()
         found = holdings(work, site, seen)
         assert found in work.expected(count)
-        for (box, mailbox), was in before.items():
-            (now,) = (one for one in site.box(box).mailboxes() if one.name == mailbox)
+        for (box, number), was in before.items():
+            if was.name != names.INBOX and (box, number) not in found:
+                continue  # it was deleted
+            (now,) = (one for one in site.box(box).mailboxes() if one.id == number)
             assert now.uidvalidity == was.uidvalidity
             assert now.uidnext >= was.uidnext
             assert now.highestmodseq >= was.highestmodseq
@@ -76,7 +81,7 @@ def start(work: Work, count: int, seen: Seen, folder: Path) -> tuple[Site, dict[
     return site, found
 
 
-def goes_on(work: Work, site: Site, found: dict[Key, Held], seen: Seen) -> None:
+def goes_on(work: Work, site: Site, found: State, seen: Seen) -> None:
     """More mail and more acts, a kill, and nothing that a further start has to repair."""
     token, body = work.body(500)
     site.accept(*BOXES, body=body)
@@ -88,12 +93,10 @@ def goes_on(work: Work, site: Site, found: dict[Key, Held], seen: Seen) -> None:
         uids = [message.uid for message in owner.messages(names.INBOX)]
         owner.flags(names.INBOX, uids, ["\\Flagged"], [], actor="user:test")
         found[box, token] = Held()
-    after = {
-        key: Held(held.mailbox, held.flags | {"\\Flagged"}, held.words)
-        if held.mailbox == names.INBOX
-        else held
-        for key, held in found.items()
-    }
+    after = dict(found)
+    for key, held in found.items():
+        if isinstance(held, Held) and held.mailbox == names.INBOX:
+            after[key] = Held(held.mailbox, held.flags | {"\\Flagged"}, held.words)
     site.worker.turn()
     recovered = site.kinds()["sys.recovered"]
     site.stop_access(orderly=False)
@@ -110,16 +113,24 @@ def balanced(folder: Path) -> None:
     result = CliRunner().invoke(books.audit, ["--config", str(settings)])
     assert result.exit_code == 0, result.output
     log = Log(folder / "log")
-    meant: dict[tuple[str, str, int], int] = {}
+    meant: dict[tuple[str, str], dict[int, int]] = {}
     try:
         for stored in log.events_after({}, 100_000):
             event = stored.event
             assert not isinstance(event, events.AuditViolation)
-            if isinstance(event, events.BoxEvent):
+            if isinstance(event, events.BoxMailbox):
+                tree = [(box, name) for box, name in meant if box == event.addr]
+                for box, name in tree:
+                    if event.what == "deleted" and name == event.mailbox:
+                        del meant[box, name]
+                    elif event.what == "renamed" and f"{name}/".startswith(f"{event.mailbox}/"):
+                        other = event.target + name.removeprefix(event.mailbox)
+                        meant[box, other] = meant.pop((box, name))
+            elif isinstance(event, events.BoxEvent):
                 mailbox = event.target if isinstance(event, events.BoxMove) else event.mailbox
+                known = meant.setdefault((event.addr, mailbox), {})
                 for item in event.items:
-                    key = (event.addr, mailbox, item.uid)
-                    assert not item.uid or meant.setdefault(key, item.st) == item.st, key
+                    assert not item.uid or known.setdefault(item.uid, item.st) == item.st, event
     finally:
         log.close()
 

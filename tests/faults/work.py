@@ -28,7 +28,7 @@ WHO = "user:test"
 TOKEN = re.compile(rb"Token: (\d+)\n")
 
 Key = tuple[str, int]
-"""A box and the token in a message's body."""
+"""A box, and the token in a message's body or the id of a mailbox."""
 Number = tuple[str, str, int, int]
 """Box, mailbox, UIDVALIDITY and UID: what may mean one message only, for ever."""
 
@@ -42,15 +42,21 @@ class Held:
     words: frozenset[str] = frozenset()
 
 
+State = dict[Key, Held | str]
+"""What boxes hold: messages, and the names of mailboxes but INBOX."""
+Changes = dict[Key, Held | str | None]
+
+
 @dataclass(frozen=True)
 class Step:
-    """One act: between which places on the tape it was done, and what it makes of messages."""
+    """One act: between which places on the tape it was done, and what it makes of the boxes.
+
+    An act of several frames has several parts, of which the first may be done alone.
+    """
 
     began: int
     done: int
-    changes: dict[Key, Held | None]
-    made: tuple[str, str] = ("", "")
-    """A mailbox that the act made, with its box."""
+    parts: tuple[Changes, ...]
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Counters:
     """A mailbox's numbers as somebody saw them."""
 
     place: int
+    name: str
     uidvalidity: int
     uidnext: int
     highestmodseq: int
@@ -70,7 +77,7 @@ class Seen:
         self._tape = tape
         self._numbers: dict[Number, tuple[int, int]] = {}
         """UID -> token, and where it was first seen."""
-        self._counters: dict[tuple[str, str], list[Counters]] = {}
+        self._counters: dict[Key, list[Counters]] = {}
 
     def look(self, box: str, owner: Owner, work: "Work") -> None:
         """Look at a box: no UID may be another message's than it ever was."""
@@ -78,8 +85,10 @@ class Seen:
         validity = {}
         for info in owner.mailboxes():
             validity[info.name] = info.uidvalidity
-            counters = Counters(place, info.uidvalidity, info.uidnext, info.highestmodseq)
-            self._counters.setdefault((box, info.name), []).append(counters)
+            counters = Counters(
+                place, info.name, info.uidvalidity, info.uidnext, info.highestmodseq
+            )
+            self._counters.setdefault((box, info.id), []).append(counters)
         for message in owner.messages():
             token = work.token(owner, message)
             number = (box, message.mailbox, validity[message.mailbox], message.uid)
@@ -90,7 +99,7 @@ class Seen:
         """Whose UID it is."""
         return self._numbers[number][0]
 
-    def counters(self) -> dict[tuple[str, str], Counters]:
+    def counters(self) -> dict[Key, Counters]:
         """Each mailbox's counters as last seen."""
         return {mailbox: seen[-1] for mailbox, seen in self._counters.items()}
 
@@ -119,7 +128,7 @@ class Work:
         self.root = root
         self.tape = Tape(root, patch)
         self.steps: list[Step] = []
-        self.now: dict[Key, Held] = {}
+        self.now: State = {}
         self.bodies: dict[int, bytes] = {}
         self.dates: dict[int, int] = {}
         self.expunged: list[tuple[Key, str]] = []
@@ -139,7 +148,10 @@ class Work:
             (self.expunge, 3),
             (self.append, 2),
             (self.restore, 3),
-            (self.create, 1),
+            (self.create, 1.5),
+            (self.rename, 1),
+            (self.rename_inbox, 0.2),
+            (self.delete, 0.7),
             (self.glance, 1),
             (self.close_box, 0.5),
             (self.command, 0.5),
@@ -212,7 +224,7 @@ class Work:
         owner = self.site.box(box)
         mailbox = self.rng.choice([one.name for one in owner.mailboxes()] or [names.INBOX])
         items: list[Prepared] = []
-        changes: dict[Key, Held | None] = {}
+        changes: Changes = {}
         for _ in range(self.rng.randint(1, 3)):
             date = 1_600_000_000_000_000_000 + self.rng.randrange(10**18)
             token, _ = self.body(self.rng.choice((300, 3_000)), date)
@@ -242,7 +254,69 @@ class Work:
 
     def create(self) -> None:
         box, mailbox = self.rng.choice(BOXES), self.rng.choice(MAILBOXES)
-        self._create(box, self.site.box(box), mailbox)
+        owner = self.site.box(box)
+        began = len(self.tape)
+        if owner.create(mailbox, actor=WHO):
+            self._step(began, {(box, _id(owner, mailbox)): mailbox})
+            self.seen.look(box, owner, self)
+
+    def rename(self) -> None:
+        """A mailbox and those below it."""
+        box = self.rng.choice(BOXES)
+        owner = self.site.box(box)
+        owner.sync()
+        there = {one.name: one.id for one in owner.mailboxes()}
+        target = self.rng.choice((*MAILBOXES, "Sub/Other", "Umbenannt"))
+        former = self.rng.choice([*there])
+        tree = {
+            name: target + name.removeprefix(former)
+            for name in there
+            if f"{name}/".startswith(f"{former}/")
+        }
+        taken = any(name in there for name in tree.values())
+        if former == names.INBOX or taken or f"{target}/".startswith(f"{former}/"):
+            return
+        began = len(self.tape)
+        owner.rename(former, target, actor=WHO)
+        changes: Changes = {(box, there[name]): other for name, other in tree.items()}
+        for (where, token), held in self.now.items():
+            if where == box and isinstance(held, Held) and held.mailbox in tree:
+                changes[box, token] = replace(held, mailbox=tree[held.mailbox])
+        self._step(began, changes)
+        self.seen.look(box, owner, self)
+
+    def rename_inbox(self) -> None:
+        """All of its messages move to a mailbox that is made for them."""
+        box = self.rng.choice(BOXES)
+        owner = self.site.box(box)
+        owner.sync()
+        target = self.rng.choice(MAILBOXES)
+        if any(one.name == target for one in owner.mailboxes()):
+            return
+        tokens = [self.token(owner, one) for one in owner.messages(names.INBOX)]
+        began = len(self.tape)
+        owner.rename(names.INBOX, target, actor=WHO)
+        self._step(
+            began,
+            {(box, _id(owner, target)): target},
+            {(box, token): replace(self._held(box, token), mailbox=target) for token in tokens},
+        )
+        self.seen.look(box, owner, self)
+
+    def delete(self) -> None:
+        """A mailbox with its messages."""
+        box = self.rng.choice(BOXES)
+        owner = self.site.box(box)
+        owner.sync()
+        mailbox = self.rng.choice(owner.mailboxes())
+        if mailbox.name == names.INBOX:
+            return
+        messages = [(self.token(owner, one), one) for one in owner.messages(mailbox.name)]
+        began = len(self.tape)
+        assert owner.delete(mailbox.name, actor=WHO) == len(messages)
+        self._step(began, {(box, token): None for token, _ in messages}, {(box, mailbox.id): None})
+        self.expunged += (((box, token), message.base) for token, message in messages)
+        self.seen.look(box, owner, self)
 
     def close_box(self) -> None:
         if self.site.owners:
@@ -256,13 +330,13 @@ class Work:
     def command(self) -> None:
         """A command works on a box beside the access role, and may be killed after its acts.
 
-        It moves nothing: the log role reads one journal after the other, so that of two moves
-        of a message in two journals either may count in the log.
+        It moves nothing and stays in INBOX: the log role reads one journal after the other, so
+        that of two moves of a message in two journals either may count in the log.
         """
         box = self.rng.choice(BOXES)
         with self.site.command(box, orderly=self.rng.random() < 0.5) as owner:
-            self._flag(box, owner)
-            self._expunge(box, owner)
+            self._flag(box, owner, names.INBOX)
+            self._expunge(box, owner, names.INBOX)
 
     def glance(self) -> None:
         """Another program has seen what is new (mutt's ``O``) and says so by the file's name."""
@@ -274,17 +348,17 @@ class Work:
 
     # --------------------------------------------------------------------- one act
 
-    def _flag(self, box: str, owner: Owner) -> None:
-        chosen = self._some(box, owner, 4)
+    def _flag(self, box: str, owner: Owner, mailbox: str = "") -> None:
+        chosen = self._some(box, owner, 4, mailbox)
         if not chosen:
             return
         add = set(self.rng.sample((*FLAGS, *WORDS), self.rng.randint(0, 3)))
         remove = set(self.rng.sample((*FLAGS, *WORDS), self.rng.randint(0, 3)))
         began = len(self.tape)
         owner.flags(chosen[0][1].mailbox, _uids(chosen), [*add], [*remove], actor=WHO)
-        changes: dict[Key, Held | None] = {}
+        changes: Changes = {}
         for token, _ in chosen:
-            held = self.now[box, token]
+            held = self._held(box, token)
             flags = (held.flags - remove) | (add & {*FLAGS})
             words = (held.words - remove) | (add & {*WORDS})
             changes[box, token] = Held(held.mailbox, flags, words)
@@ -300,9 +374,9 @@ class Work:
         target = self.rng.choice(targets)
         began = len(self.tape)
         uids = owner.move(chosen[0][1].mailbox, _uids(chosen), target, actor=WHO)
-        changes: dict[Key, Held | None] = {}
+        changes: Changes = {}
         for token, _ in chosen:
-            held = self.now[box, token]
+            held = self._held(box, token)
             changes[box, token] = Held(target, held.flags, held.words)
         self._step(began, changes)
         self.seen.look(box, owner, self)
@@ -310,8 +384,8 @@ class Work:
         for (token, _), uid in zip(chosen, uids, strict=True):
             assert self.seen.token((box, target, validity, uid)) == token
 
-    def _expunge(self, box: str, owner: Owner) -> None:
-        chosen = self._some(box, owner, 2)
+    def _expunge(self, box: str, owner: Owner, mailbox: str = "") -> None:
+        chosen = self._some(box, owner, 2, mailbox)
         if not chosen:
             return
         began = len(self.tape)
@@ -319,12 +393,6 @@ class Work:
         self._step(began, {(box, token): None for token, _ in chosen})
         self.expunged += (((box, token), message.base) for token, message in chosen)
         self.seen.look(box, owner, self)
-
-    def _create(self, box: str, owner: Owner, mailbox: str) -> None:
-        began = len(self.tape)
-        if owner.create(mailbox, actor=WHO):
-            self._step(began, {}, (box, mailbox))
-            self.seen.look(box, owner, self)
 
     # ------------------------------------------------------------------- the books
 
@@ -337,30 +405,37 @@ class Work:
         assert data == self.bodies[int(found[1])]
         return int(found[1])
 
-    def expected(self, count: int) -> tuple[dict[Key, Held], dict[Key, Held]]:
-        """What boxes hold after ``count`` operations: with and without an act not acknowledged."""
-        sure: dict[Key, Held] = {}
+    def expected(self, count: int) -> list[State]:
+        """What boxes may hold after ``count`` operations: an act under way may be done in part."""
+        state: State = {}
         for number, step in enumerate(self.steps):
             if step.done > count:
-                also = dict(sure)
-                if step.began < count:
-                    _apply(also, step)
+                possible = [dict(state)]
+                for part in step.parts if step.began < count else ():
+                    _apply(state, part)
+                    possible.append(dict(state))
                 assert all(later.began >= count for later in self.steps[number + 1 :])
-                return sure, also
-            _apply(sure, step)
-        return sure, sure
+                return possible
+            for part in step.parts:
+                _apply(state, part)
+        return [state]
 
-    def _step(
-        self, began: int, changes: dict[Key, Held | None], made: tuple[str, str] = ("", "")
-    ) -> None:
-        step = Step(began, len(self.tape), changes, made)
-        self.steps.append(step)
-        _apply(self.now, step)
+    def _step(self, began: int, *parts: Changes) -> None:
+        self.steps.append(Step(began, len(self.tape), parts))
+        for part in parts:
+            _apply(self.now, part)
 
-    def _some(self, box: str, owner: Owner, most: int) -> list[tuple[int, Message]]:
+    def _held(self, box: str, token: int) -> Held:
+        held = self.now[box, token]
+        assert isinstance(held, Held)
+        return held
+
+    def _some(
+        self, box: str, owner: Owner, most: int, mailbox: str = ""
+    ) -> list[tuple[int, Message]]:
         """Messages of one mailbox, by token."""
         owner.sync()
-        messages = owner.messages()
+        messages = owner.messages(mailbox or None)
         if not messages:
             return []
         mailbox = self.rng.choice(messages).mailbox
@@ -391,12 +466,17 @@ class Work:
         return item, Held(mailbox, flags, words)
 
 
-def _apply(held: dict[Key, Held], step: Step) -> None:
-    for key, value in step.changes.items():
+def _apply(state: State, part: Changes) -> None:
+    for key, value in part.items():
         if value is None:
-            held.pop(key, None)
+            state.pop(key, None)
         else:
-            held[key] = value
+            state[key] = value
+
+
+def _id(owner: Owner, mailbox: str) -> int:
+    (found,) = (one.id for one in owner.mailboxes() if one.name == mailbox)
+    return found
 
 
 def _uids(chosen: list[tuple[int, Message]]) -> list[int]:
