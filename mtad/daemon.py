@@ -28,6 +28,7 @@ import click
 import uvloop
 
 from mtad import clock, config, db, jobs, tls_exporter
+from mtad.access import role as access_role
 from mtad.cli_options import config_option, settings
 from mtad.config import Loaded
 from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
@@ -37,7 +38,6 @@ from mtad.materialise import role as log_role
 from mtad.reload import Change, InForce, said
 from mtad.signals import Signals
 from mtad.smtp import role as mta_role
-from mtad.store import role as access_role
 from mtad.where import Places
 from tracing.events import AdminChange
 from tracing.render import safe

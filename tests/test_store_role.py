@@ -16,12 +16,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mtad import address, clock, config, control
+from mtad.access import role
 from mtad.cli import root
 from mtad.config import Loaded
 from mtad.errors import Locked, MtadError, NothingFound, UsageError
 from mtad.journal.reader import Reader
 from mtad.signals import Signals
-from mtad.store import maildir, names, role, shelf
+from mtad.store import maildir, names, numbering, shelf
 from mtad.store.client import Boxes
 from mtad.store.values import Prepared
 from tests.test_store_box import MAIL
@@ -132,7 +133,7 @@ def numbered(site: Site) -> list[int]:
 def test_the_bell_has_new_mail_numbered_once_a_second(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(role, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(numbering, "LOOK_SECONDS", 0.1)
     site.deliver(ANN, 2)
     with site.serving():
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:

@@ -1,0 +1,101 @@
+"""The access role: it owns the boxes, numbers new mail, and does what it is asked to."""
+
+import asyncio
+import json
+import logging
+import socket
+from importlib.metadata import version
+
+from mtad import clock, control
+from mtad.config import Loaded
+from mtad.control import Answer
+from mtad.journal.writer import Journal
+from mtad.reload import InForce
+from mtad.signals import Signals
+from mtad.store.numbering import Numbering
+from mtad.store.recovery import recover
+from mtad.store.replay import Replay
+from mtad.store.shelf import Shelf
+from mtad.store.verbs import Verbs
+from tracing.events import SysStart, SysStop
+
+NAME = "access"
+JOURNAL = "access-0"
+NODE = 16
+BELL = "access.bell"
+"""The datagram socket in ``run/``: a JSON list of box addresses that got mail."""
+STOP_SECONDS = 15.0
+_DATAGRAM = 65536
+
+_log = logging.getLogger("mtad.access")
+
+
+async def serve(loaded: Loaded, signals: Signals) -> None:
+    """Own the boxes until told to stop.
+
+    First of all every act is finished that a journal promises; only then is the role's own
+    journal opened, which may use those frames' space again.
+    """
+    places, settings = loaded.places, loaded.config.journal
+    replay = Replay(places.journal)
+    replayed, problems = await asyncio.to_thread(recover, places, loaded.config.hostname, replay)
+    for problem in problems:
+        _log.error("an act could not be finished: %s", problem)
+    replay.skip_own(JOURNAL)
+    journal = await asyncio.to_thread(
+        lambda: Journal.open(
+            places.journal / JOURNAL,
+            node=NODE,
+            doorbell=places.doorbell,
+            segment_bytes=settings.segment_bytes,
+            cap_bytes=settings.cap_bytes,
+        )
+    )
+    if replayed:
+        _log.info("finished %d acts of an unclean stop", replayed)
+    bell = control.bind(places.run / BELL, socket.SOCK_DGRAM)
+    loop = asyncio.get_running_loop()
+    try:
+        shelf = Shelf(places, journal, loaded.config.hostname, replay)
+        numbering = Numbering(shelf)
+
+        def use(now: Loaded) -> None:
+            shelf.hostname = now.config.hostname
+
+        in_force = InForce(loaded, use)
+        signals.on_reload(in_force.read_again)
+        run = journal.mint.new()
+        journal.note(SysStart(at=clock.now_us(), trace=run, role=NAME, version=version("mtad")))
+
+        async def status(_: Answer) -> Answer:
+            return {"open": len(shelf), "limit": shelf.limit, "settings": in_force.status()}
+
+        verbs = {"status": status, **Verbs(shelf).table()}
+        server = await control.serve(places.socket(NAME), verbs)
+        loop.add_reader(bell.fileno(), _listen, bell, numbering)
+        signals.ready()
+        await signals.stop.wait()
+        loop.remove_reader(bell.fileno())
+        server.close()
+        await numbering.stop()
+        await shelf.close(STOP_SECONDS)
+        journal.note(SysStop(at=clock.now_us(), trace=run, role=NAME, why="told to stop"))
+    finally:
+        bell.close()
+        replay.close()
+        await journal.close()
+
+
+def _listen(bell: socket.socket, numbering: Numbering) -> None:
+    """Take what rang; anything that is no list of addresses is passed over."""
+    while True:
+        try:
+            data = bell.recv(_DATAGRAM)
+        except BlockingIOError:
+            return
+        try:
+            boxes = json.loads(data)
+        except ValueError:
+            continue
+        if isinstance(boxes, list):
+            numbering.ring(boxes)

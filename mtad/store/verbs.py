@@ -1,0 +1,140 @@
+"""Acts on boxes over the control socket of their owner, the access role."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from mtad.control import Answer, Verb
+from mtad.errors import UsageError
+from mtad.store.shelf import Shelf
+from mtad.store.values import Prepared
+
+PART = 1000
+"""Messages in one line of an answer."""
+
+T = TypeVar("T")
+
+
+class Verbs:
+    """What the control socket is asked."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def table(self) -> dict[str, Verb]:
+        """Every request by its name."""
+        return {
+            "box.sync": self.sync,
+            "box.list": self.list,
+            "box.flags": self.flags,
+            "box.move": self.move,
+            "box.expunge": self.expunge,
+            "box.put": self.put,
+            "box.create": self.create,
+            "box.rename": self.rename,
+            "box.delete": self.delete,
+        }
+
+    async def sync(self, request: Answer) -> Answer:
+        """Number what came; says how many."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            return {"numbered": await box.sync()}
+
+    async def list(self, request: Answer) -> AsyncIterator[Answer]:
+        """Mailboxes in one line, then messages in as many as it takes."""
+        mailbox = request.get("mailbox")
+        async with self._shelf.use(_text(request, "box")) as box:
+            await box.sync()
+            mailboxes = await asyncio.to_thread(box.mailboxes)
+            messages = await asyncio.to_thread(box.messages, mailbox)
+
+        async def lines() -> AsyncIterator[Answer]:
+            yield {"ok": True, "mailboxes": msgspec.to_builtins(mailboxes)}
+            for start in range(0, len(messages), PART):
+                yield {"messages": msgspec.to_builtins(messages[start : start + PART])}
+
+        return lines()
+
+    async def flags(self, request: Answer) -> Answer:
+        """Add and remove flags; says how many messages changed."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            changed = await box.flags(
+                _text(request, "mailbox"),
+                _list(request, "uids", int),
+                _list(request, "add", str),
+                _list(request, "remove", str),
+                **_who(request),
+            )
+        return {"changed": changed}
+
+    async def move(self, request: Answer) -> Answer:
+        """Move messages; says their UIDs in the target."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            uids = await box.move(
+                _text(request, "mailbox"),
+                _list(request, "uids", int),
+                _text(request, "target"),
+                **_who(request),
+            )
+        return {"uids": uids}
+
+    async def expunge(self, request: Answer) -> Answer:
+        """Delete messages; says how many."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            count = await box.expunge(
+                _text(request, "mailbox"), _list(request, "uids", int), **_who(request)
+            )
+        return {"count": count}
+
+    async def put(self, request: Answer) -> Answer:
+        """Take prepared files in; says their UIDs."""
+        try:
+            items = msgspec.convert(request["items"], list[Prepared])
+        except msgspec.ValidationError as error:
+            raise UsageError(f"malformed request: {error}") from error
+        snapshot = request.get("snapshot")
+        async with self._shelf.use(_text(request, "box"), make=True) as box:
+            uids = await box.put(
+                _text(request, "mailbox"),
+                items,
+                snapshot=None if snapshot is None else str(snapshot),
+                **_who(request),
+            )
+        return {"uids": uids}
+
+    async def create(self, request: Answer) -> Answer:
+        """Make a mailbox, and its box's folder if need be; says whether it was not there."""
+        async with self._shelf.use(_text(request, "box"), make=True) as box:
+            actor = _text(request, "actor")
+            return {"created": await box.create(_text(request, "mailbox"), actor=actor)}
+
+    async def rename(self, request: Answer) -> Answer:
+        """Rename a mailbox and those below it."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            await box.rename(_text(request, "mailbox"), _text(request, "target"), **_who(request))
+        return {}
+
+    async def delete(self, request: Answer) -> Answer:
+        """Delete a mailbox; says how many messages it had."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            return {"count": await box.delete(_text(request, "mailbox"), **_who(request))}
+
+
+def _text(request: Answer, name: str) -> str:
+    value = request[name]
+    if not isinstance(value, str):
+        raise UsageError(f"malformed request: {name} is no text")
+    return value
+
+
+def _list(request: Answer, name: str, kind: type[T]) -> list[T]:
+    value = request[name]
+    if not isinstance(value, list) or not all(type(one) is kind for one in value):
+        raise UsageError(f"malformed request: {name} is no list of {kind.__name__}")
+    return value
+
+
+def _who(request: Answer) -> dict[str, Any]:
+    return {"actor": _text(request, "actor"), "client": str(request.get("client", ""))}
