@@ -33,6 +33,9 @@ class View(Protocol):
     def flag_text(self, index: int) -> bytes:
         r"""Flags of the message at a position of ``uids``, such as ``\Seen $Forwarded``."""
 
+    def claim_recent(self) -> Iterable[int]:
+        r"""Messages that no session has seen; the one that asks has their ``\Recent``."""
+
     def modseq(self, uid: int) -> int:
         """A message's mod-sequence."""
 
@@ -88,6 +91,11 @@ class Selected:
         found = bisect_left(uids, uid)
         return found if found < len(uids) and uids[found] == uid else -1
 
+    @property
+    def last(self) -> int:
+        """The highest UID that is announced, 0 for none."""
+        return self.uids[self.exists - 1] if self.exists else 0
+
     def resolve(self, numbers: NumberSet, by_uid: bool) -> list[int]:
         """The UIDs a set names, ascending, each once. They may have been expunged meanwhile.
 
@@ -119,7 +127,7 @@ class Selected:
     def _by_uid(self, first: int, last: int) -> tuple[int, int]:
         if not self.exists:
             return 0, 0
-        top = self.uids[self.exists - 1]
+        top = self.last
         first = top if first == STAR else first
         last = top if last == STAR else last
         low, high = min(first, last), max(first, last)
@@ -139,6 +147,12 @@ class Selected:
         if uid in self.recent:
             return text + b" \\Recent" if text else b"\\Recent"
         return text
+
+    def claim(self) -> bool:
+        r"""Take the ``\Recent`` of messages nobody has seen; whether there were any."""
+        fresh = set() if self.read_only else set(self.view.claim_recent())
+        self.recent |= fresh
+        return bool(fresh)
 
     # --------------------------------------------------------------- changes
 
@@ -212,7 +226,7 @@ class Selected:
         """UIDs that are announced and there, whose flags changed, ascending."""
         if self._since is not None:
             since = self._since
-            top = self.uids[self.exists - 1] if self.exists else 0
+            top = self.last
             uids = [u for u in self.view.uids if u <= top and self.view.modseq(u) > since]
             self._since = None
             self._flagged.clear()

@@ -22,14 +22,22 @@ class Journal(Protocol):
         """Record what needs no durability of its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """Why a client is not let in: a text for it, and a response code (RFC 9051 7.1)."""
+
+    text: str
+    code: bytes = b""
+
+
 class Gate(Protocol):
     """Who is let in; counts clients and knows the rules for networks."""
 
     def arrives(self, session: Any) -> str:
         """Why a connection is not taken, for the client; empty where it is."""
 
-    async def enters(self, session: Any, box: str) -> str:
-        """Why a login that succeeded is not let in all the same; empty where it is."""
+    async def enters(self, session: Any, box: str) -> Barred | None:
+        """Why a login that succeeded is not let in all the same; None where it is."""
 
     def leaves(self, session: Any) -> None:
         """The connection is over; called once for each that was taken."""

@@ -5,17 +5,28 @@ the octets.
 """
 
 import enum
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
 
+from mtad.directory.logins import Caller
 from mtad.imap.answer import line
+from mtad.imap.changes import Change
+from mtad.imap.notices import Notices
 from mtad.imap.selected import Selected
 from mtad.imap.service import Service
-from mtad.store.box import Box
 
 MAX_PENDING = 64 * 1024
 """Octets that are gathered before a handler waits for the client to read them."""
 MAX_SOFTWARE = 80
 """Characters kept of what a client calls itself."""
+
+
+class Teller(Protocol):
+    """Sends what is new (``mtad.imap.news``)."""
+
+    async def __call__(self, *, expunges: bool) -> None:
+        """``expunges`` tells whether numbers may change. Raises Gone."""
 
 
 class State(enum.Flag):
@@ -30,8 +41,9 @@ class State(enum.Flag):
 class Output(Protocol):
     """Where a session's octets go."""
 
-    pending: int
-    """Octets that the client has not read yet."""
+    @property
+    def pending(self) -> int:
+        """Octets that the client has not read yet."""
 
     def put(self, data: bytes) -> None:
         """Send octets, in order, as soon as the event loop has a turn."""
@@ -40,10 +52,49 @@ class Output(Protocol):
         """Wait until the client has read enough. Raises Gone."""
 
 
+class Input(Protocol):
+    """Where a session's lines come from, for exchanges within a command."""
+
+    async def line(self, session: "Session") -> bytes | None:
+        """The client's next line without its CRLF; None when there is news. Raises Gone, Bad."""
+
+    def poke(self) -> None:
+        """There is news for who waits for a line."""
+
+
+class Connection(Output, Input, Protocol):
+    """What a session needs of its connection."""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is encrypted."""
+
+    def bindings(self) -> dict[str, bytes]:
+        """What a login can be bound to (RFC 5929, RFC 9266); empty without TLS."""
+
+    async def secure(self, session: "Session") -> None:
+        """Begin with TLS; nothing that came before counts. Raises Gone when it fails."""
+
+    def trust(self) -> None:
+        """The client has logged in: its commands may be longer."""
+
+    @property
+    def is_deflated(self) -> bool:
+        """Whether it is compressed."""
+
+    def start_deflate(self) -> None:
+        """Compress from here on, after what was put (RFC 4978)."""
+
+    async def delay(self, seconds: float) -> None:
+        """Let the client wait. Raises Gone."""
+
+
 class Session:
     """One client's session."""
 
-    def __init__(self, service: Service, output: Output, *, cn: int, ip: str, name: str) -> None:
+    def __init__(
+        self, service: Service, connection: Connection, *, cn: int, ip: str, name: str
+    ) -> None:
         """``cn`` names the connection in the log, ``name`` its listener: imap or imaps."""
         self.service = service
         self.cn = cn
@@ -57,20 +108,81 @@ class Session:
         self.enabled: set[str] = set()
         """What ENABLE and commands that imply it switched on, in upper case."""
         self.selected: Selected | None = None
-        self._output = output
-        self._box: Box | None = None
+        self.is_idle = False
+        """Whether the client is in IDLE."""
+        self.notices: Notices | None = None
+        """What the client asked to be told of (RFC 5465)."""
+        self.tell: Teller
+        """Sends what is new; set by who carries out commands."""
+        self.caller: Caller | None = None
+        """The client's attempts to log in."""
+        self.then: Callable[[], Awaitable[None]] | None = None
+        """What is done once the tagged answer is sent, such as to begin with TLS."""
+        self.connection = connection
+        self._box: Any = None
+        self._closing = AsyncExitStack()
 
     # ------------------------------------------------------------------- who
 
     @property
-    def box(self) -> Box:
+    def box(self) -> Any:
         """The box of who has logged in."""
         assert self._box is not None
         return self._box
 
-    @box.setter
-    def box(self, box: Box) -> None:
-        self._box = box
+    async def log_in(self, address: str) -> None:
+        """The client owns the box of this address from here on. Raises MtadError."""
+        box: Any = await self._closing.enter_async_context(self.service.open_box(address))
+        box.watch(self.hear)
+        self._closing.callback(box.unwatch, self.hear)
+        self._box, self.address, self.state = box, address, State.AUTHENTICATED
+        self.connection.trust()
+
+    def select(self, selected: Selected) -> None:
+        """A mailbox is selected; none may be."""
+        assert self.selected is None
+        self.selected, self.state = selected, State.SELECTED
+
+    def unselect(self) -> None:
+        """No mailbox is selected any more."""
+        selected, self.selected = self.selected, None
+        if selected is not None:
+            self.state = State.AUTHENTICATED
+            self.box.release(selected.view)
+
+    async def close(self) -> None:
+        """The session is over: give back what it held."""
+        self.unselect()
+        self.state = State.LOGOUT
+        await self._closing.aclose()
+
+    def has_news(self) -> bool:
+        """Whether there is anything that was not told."""
+        if self.notices is not None and self.notices.is_waiting:
+            return True
+        return self.selected is not None and self.selected.has_news()
+
+    def hear(self, change: Change) -> None:
+        """Something happened to the box, whoever did it."""
+        selected, notices = self.selected, self.notices
+        tells = self.is_idle
+        if selected is not None and change.mailbox == selected.view.name:
+            changed = () if change.by is self else change.changed
+            if notices is not None and notices.selected:
+                tells = True
+                if "FlagChange" not in notices.selected:
+                    changed = ()
+            selected.heard(changed, change.gone, change.modseq)
+        elif notices is not None:
+            notices.hear(
+                change.mailbox,
+                arrived=bool(change.added),
+                gone=bool(change.gone),
+                flagged=bool(change.changed),
+            )
+            tells = notices.is_waiting
+        if tells:
+            self.connection.poke()
 
     @property
     def actor(self) -> str:
@@ -113,17 +225,17 @@ class Session:
 
     async def write(self, data: bytes) -> None:
         """Send octets; waits while the client does not read. Raises Gone."""
-        self._output.put(data)
-        if self._output.pending > MAX_PENDING:
-            await self._output.drain()
+        self.connection.put(data)
+        if self.connection.pending > MAX_PENDING:
+            await self.connection.drain()
 
     def put(self, data: bytes) -> None:
         """Send octets without waiting; for answers that are short."""
-        self._output.put(data)
+        self.connection.put(data)
 
     async def drain(self) -> None:
         """Wait until the client has read enough, and give others a turn. Raises Gone."""
-        await self._output.drain()
+        await self.connection.drain()
 
     async def ok(self, text: str, code: bytes = b"") -> None:
         """Send an untagged OK."""

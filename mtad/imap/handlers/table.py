@@ -8,6 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtad.imap.answer import Ok
+from mtad.imap.handlers import (
+    acl,
+    any_state,
+    enable,
+    idle,
+    listing,
+    login,
+    mailboxes,
+    metadata,
+    namespace,
+    notify,
+    quota,
+    select,
+    status,
+)
 from mtad.imap.session import Session, State
 
 Handler = Callable[[Session, Any], Awaitable[Ok | None]]
@@ -30,4 +45,41 @@ class Entry:
     numbered: bool = False
 
 
-TABLE: Mapping[str, Entry] = {}
+TABLE: Mapping[str, Entry] = {
+    "CAPABILITY": Entry(any_state.capability, ANY),
+    "NOOP": Entry(any_state.noop, ANY),
+    "LOGOUT": Entry(any_state.logout, ANY),
+    "ID": Entry(any_state.identify, ANY),
+    # Before the login.
+    "STARTTLS": Entry(login.starttls, State.NOT_AUTHENTICATED),
+    "AUTHENTICATE": Entry(login.authenticate, State.NOT_AUTHENTICATED),
+    "LOGIN": Entry(login.login, State.NOT_AUTHENTICATED),
+    # The session.
+    "ENABLE": Entry(enable.enable, LOGGED_IN),
+    "COMPRESS": Entry(enable.compress, LOGGED_IN),
+    "IDLE": Entry(idle.idle, LOGGED_IN),
+    "NOTIFY": Entry(notify.notify, LOGGED_IN),
+    # Mailboxes.
+    "SELECT": Entry(select.select, LOGGED_IN),
+    "EXAMINE": Entry(select.select, LOGGED_IN),
+    "CREATE": Entry(mailboxes.create, LOGGED_IN),
+    "DELETE": Entry(mailboxes.delete, LOGGED_IN),
+    "RENAME": Entry(mailboxes.rename, LOGGED_IN),
+    "SUBSCRIBE": Entry(mailboxes.subscribe, LOGGED_IN),
+    "UNSUBSCRIBE": Entry(mailboxes.unsubscribe, LOGGED_IN),
+    "LIST": Entry(listing.list_, LOGGED_IN),
+    "LSUB": Entry(listing.lsub, LOGGED_IN),
+    "STATUS": Entry(status.status, LOGGED_IN),
+    "NAMESPACE": Entry(namespace.namespace, LOGGED_IN),
+    "GETQUOTA": Entry(quota.getquota, LOGGED_IN),
+    "GETQUOTAROOT": Entry(quota.getquotaroot, LOGGED_IN),
+    "SETQUOTA": Entry(quota.setquota, LOGGED_IN),
+    "MYRIGHTS": Entry(acl.myrights, LOGGED_IN),
+    "GETACL": Entry(acl.getacl, LOGGED_IN),
+    "GETMETADATA": Entry(metadata.getmetadata, LOGGED_IN),
+    "SETMETADATA": Entry(metadata.setmetadata, LOGGED_IN),
+    # The selected mailbox.
+    "CLOSE": Entry(select.close, State.SELECTED),
+    "UNSELECT": Entry(select.unselect, State.SELECTED),
+    "CHECK": Entry(select.check, State.SELECTED),
+}

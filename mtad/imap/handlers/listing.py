@@ -1,0 +1,131 @@
+"""LIST and LSUB with their extensions (RFC 9051 6.3.9, RFC 5258, RFC 5819, RFC 6154)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mtad.imap import write
+from mtad.imap.answer import Ok
+from mtad.imap.commands import List
+from mtad.imap.handlers import acl, metadata, status
+from mtad.imap.names import mailboxes
+from mtad.imap.patterns import matcher, parents
+from mtad.imap.session import Session
+
+SLICE = 100
+"""Names after which others have their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """All names of a box: which are mailboxes, which are subscribed, what they are used for."""
+
+    mailboxes: frozenset[str]
+    subscribed: frozenset[str]
+    uses: Mapping[str, Sequence[str]]
+    above: frozenset[str]
+    """Names above mailboxes."""
+    above_subscribed: frozenset[str]
+
+
+async def tree(session: Session) -> Tree:
+    """The names of a session's box as they are."""
+    box = session.box
+    there = frozenset(mailboxes(session))
+    subscribed = frozenset(await box.subscriptions())
+    return Tree(
+        there,
+        subscribed,
+        await box.uses(),
+        frozenset(name for one in there for name in parents(one)),
+        frozenset(name for one in subscribed for name in parents(one)),
+    )
+
+
+async def list_(session: Session, command: List) -> Ok | None:
+    """LIST in both forms; the basic one with an empty pattern asks for the delimiter."""
+    if command.patterns == ("",) and not command.extended:
+        session.put(b'* LIST (\\Noselect) "/" ""\r\n')
+        return None
+    await session.box.sync()
+    names = await tree(session)
+    matches = [matcher(command.reference + pattern) for pattern in command.patterns if pattern]
+    found = sorted(
+        name
+        for name in names.mailboxes | names.subscribed | names.above | names.above_subscribed
+        if any(match(name) for match in matches)
+    )
+    for count, name in enumerate(found):
+        answer = _answer(session, command, names, name, found)
+        if not answer:
+            continue
+        await session.write(answer)
+        if name in names.mailboxes:
+            await _more(session, command, name)
+        if count % SLICE == SLICE - 1:
+            await session.drain()
+    return None
+
+
+def _answer(session: Session, command: List, names: Tree, name: str, found: Sequence[str]) -> bytes:
+    """The LIST response for a name that matches, empty where it is not selected."""
+    chosen = set(command.selection)
+    exists = name in names.mailboxes
+    is_selected = True
+    if "SUBSCRIBED" in chosen:
+        is_selected = name in names.subscribed
+    elif not exists and name not in names.above:
+        is_selected = False
+    if "SPECIAL-USE" in chosen and not names.uses.get(name):
+        is_selected = False
+    has_chosen_below = "RECURSIVEMATCH" in chosen and _below(chosen, names, name)
+    if not is_selected and not has_chosen_below:
+        return b""
+    flags = []
+    if not exists:
+        flags.append("\\NonExistent" if command.extended or session.rev2 else "\\Noselect")
+    if name in names.subscribed and "SUBSCRIBED" in (*chosen, *command.returns):
+        flags.append("\\Subscribed")
+    flags.append("\\HasChildren" if name in names.above else "\\HasNoChildren")
+    flags += names.uses.get(name, ())
+    child_info = [one for one in ("SUBSCRIBED", "SPECIAL-USE") if one in chosen]
+    return write.mailbox_list(
+        name, flags, child_info=child_info if has_chosen_below else (), utf8=session.utf8
+    )
+
+
+def _below(chosen: set[str], names: Tree, name: str) -> bool:
+    """Whether below a name there is one that the selection options choose."""
+    candidates = names.subscribed if "SUBSCRIBED" in chosen else names.uses
+    return any(
+        one.startswith(f"{name}/") and ("SPECIAL-USE" not in chosen or bool(names.uses.get(one)))
+        for one in candidates
+    )
+
+
+async def _more(session: Session, command: List, name: str) -> None:
+    """What RETURN asks of a mailbox beside its name."""
+    if command.status:
+        await status.tell(session, name, command.status)
+    if "MYRIGHTS" in command.returns:
+        session.put(acl.rights_line(session, name))
+    if command.metadata:
+        await metadata.tell(session, name, command.metadata)
+
+
+async def lsub(session: Session, command: List) -> Ok | None:
+    """RFC 3501 6.3.9: what is subscribed, whether it is there or not.
+
+    A name above a subscribed one is told as \\Noselect where ``%`` hides the latter.
+    """
+    names = await tree(session)
+    pattern = command.reference + command.patterns[0]
+    match = matcher(pattern)
+    found: dict[str, tuple[str, ...]] = {name: () for name in names.subscribed if match(name)}
+    if "%" in pattern:
+        for name in names.subscribed - found.keys():
+            for one in filter(match, parents(name)):
+                found.setdefault(one, ("\\Noselect",))
+    for name in sorted(found):
+        flags = found[name]
+        await session.write(write.mailbox_list(name, flags, kind=b"LSUB", utf8=session.utf8))
+    return None

@@ -1,0 +1,41 @@
+"""STATUS (RFC 9051 6.3.11 with the items of RFC 7162, 8438, 8474 and 7889)."""
+
+from collections.abc import Sequence
+
+from mtad.errors import NothingFound
+from mtad.imap import write
+from mtad.imap.answer import No, Ok
+from mtad.imap.commands import Status
+from mtad.imap.session import Session
+from tracing import ids
+
+
+async def status(session: Session, command: Status) -> Ok | None:
+    """One mailbox's counts, of any mailbox."""
+    await session.box.sync()
+    try:
+        await tell(session, command.mailbox, command.items)
+    except NothingFound:
+        raise No("There is no such mailbox", b"NONEXISTENT") from None
+    return None
+
+
+async def tell(session: Session, mailbox: str, items: Sequence[str]) -> None:
+    """The STATUS response. Raises NothingFound."""
+    found = await session.box.status(mailbox)
+    if "HIGHESTMODSEQ" in items:
+        session.enabled.add("CONDSTORE")
+    values: dict[str, int | str] = {
+        "MESSAGES": found.messages,
+        "RECENT": found.recent,
+        "UIDNEXT": found.uidnext,
+        "UIDVALIDITY": found.uidvalidity,
+        "UNSEEN": found.unseen,
+        "DELETED": found.deleted,
+        "SIZE": found.size,
+        "HIGHESTMODSEQ": found.highestmodseq,
+        "MAILBOXID": ids.text(found.mailboxid),
+        "APPENDLIMIT": session.service.limits.max_message_bytes,
+    }
+    said = {item: values[item] for item in items}
+    await session.write(write.status(mailbox, said, utf8=session.utf8))

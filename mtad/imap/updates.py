@@ -1,0 +1,72 @@
+"""What clients are told unasked of the mailbox they have selected (RFC 9051 7.4.1, 7.5).
+
+Expunges first, since they change numbers, then the count, then flags. With QRESYNC expunges are
+UIDs (RFC 7162 3.2.10), with UIDONLY everything is (RFC 9586 3).
+"""
+
+from collections.abc import Sequence
+
+from mtad.imap import write
+from mtad.imap.selected import Selected
+from mtad.imap.session import Session
+
+SLICE = 256
+"""Lines after which others have their turn."""
+FLAGS = (b"\\Answered", b"\\Flagged", b"\\Deleted", b"\\Seen", b"\\Draft")
+
+
+async def tell(session: Session, *, expunges: bool) -> None:
+    """Send what the client does not know yet; ``expunges`` tells whether numbers may change.
+
+    Raises Gone.
+    """
+    selected = session.selected
+    if selected is None or not selected.has_news():
+        return
+    if selected.keywords != len(selected.view.keywords):
+        session.put(flags(session, selected))
+    news = selected.news(expunges=expunges)
+    if news.gone:
+        await _gone(session, news.gone)
+    if news.exists is not None:
+        fresh = selected.claim()
+        session.put(b"* %d EXISTS\r\n" % news.exists)
+        if not session.rev2 and (fresh or news.gone):
+            session.put(b"* %d RECENT\r\n" % len(selected.recent))
+    for start in range(0, len(news.flagged), SLICE):
+        lines = [flag_line(session, selected, uid) for uid in news.flagged[start : start + SLICE]]
+        await session.write(b"".join(lines))
+        await session.drain()
+
+
+async def _gone(session: Session, gone: Sequence[tuple[int, int]]) -> None:
+    if session.qresync or session.uidonly:
+        await session.write(
+            b"* VANISHED %b\r\n" % write.number_set([uid for _, uid in reversed(gone)])
+        )
+        return
+    for start in range(0, len(gone), SLICE):
+        part = gone[start : start + SLICE]
+        await session.write(b"".join([b"* %d EXPUNGE\r\n" % number for number, _ in part]))
+
+
+def flag_line(session: Session, selected: Selected, uid: int) -> bytes:
+    """A message's flags as an untagged FETCH or UIDFETCH; nothing when it is gone."""
+    flag_text = selected.flag_text(uid)
+    if flag_text is None:
+        return b""
+    modseq = b" MODSEQ (%d)" % selected.view.modseq(uid) if session.condstore else b""
+    if session.uidonly:
+        return b"* %d UIDFETCH (FLAGS (%b)%b)\r\n" % (uid, flag_text, modseq)
+    number = selected.number(uid)
+    return b"* %d FETCH (UID %d FLAGS (%b)%b)\r\n" % (number, uid, flag_text, modseq)
+
+
+def flags(session: Session, selected: Selected) -> bytes:
+    """The flags a mailbox has and those that may be set: FLAGS and PERMANENTFLAGS."""
+    words = tuple(word.encode() for word in selected.view.keywords if word)
+    selected.keywords = len(selected.view.keywords)
+    known = b" ".join((*FLAGS, *words))
+    permanent = b"" if selected.read_only else known + b" \\*"
+    said = b"No flags can be changed" if selected.read_only else b"Flags that can be changed"
+    return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] %b\r\n" % (known, permanent, said)
