@@ -1,6 +1,7 @@
 """What the operator decides: one frozen model, every setting with its description.
 
-The sections about mail on its way are in ``mtad.config_mail``. The settings file is TOML. All
+The sections about mail on its way are in ``mtad.config_mail``, those about reading it in
+``mtad.config_access``. The settings file is TOML. All
 of its problems are reported at once, each with the setting's dotted name and, for a name that
 does not exist, the nearest one that does.
 """
@@ -14,10 +15,12 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from mtad import where
+from mtad.config_access import Access as Access
+from mtad.config_access import Imap as Imap
+from mtad.config_access import Pop3 as Pop3
 from mtad.config_mail import Auth as Auth
 from mtad.config_mail import Dkim as Dkim
 from mtad.config_mail import Dns as Dns
-from mtad.config_mail import Imap as Imap
 from mtad.config_mail import Listen as Listen
 from mtad.config_mail import Mechanism as Mechanism
 from mtad.config_mail import Outbound as Outbound
@@ -86,7 +89,9 @@ class Config(Section):
     listen: Listen = Field(default_factory=Listen)
     smtp: Smtp = Field(default_factory=Smtp)
     submission: Submission = Field(default_factory=Submission)
+    access: Access = Field(default_factory=Access)
     imap: Imap = Field(default_factory=Imap)
+    pop3: Pop3 = Field(default_factory=Pop3)
     auth: Auth = Field(default_factory=Auth)
     dkim: Dkim = Field(default_factory=Dkim)
     dns: Dns = Field(default_factory=Dns)

@@ -32,7 +32,8 @@ def _endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
     return given
 
 
-def _networks(given: tuple[str, ...]) -> tuple[str, ...]:
+def networks_only(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Networks, each well written, as they are. Raises ValueError."""
     for text in given:
         try:
             ipaddress.ip_network(text)
@@ -51,10 +52,10 @@ class Listen(Section):
     submissions: tuple[str, ...] = Field(
         ("0.0.0.0:465",), description="Mail from our users, TLS from the start."
     )
-    imap: tuple[str, ...] = Field(("0.0.0.0:143",), description="IMAP, STARTTLS. Not served yet.")
-    imaps: tuple[str, ...] = Field(("0.0.0.0:993",), description="IMAP over TLS. Not served yet.")
-    pop3: tuple[str, ...] = Field(("0.0.0.0:110",), description="POP3, STLS. Not served yet.")
-    pop3s: tuple[str, ...] = Field(("0.0.0.0:995",), description="POP3 over TLS. Not served yet.")
+    imap: tuple[str, ...] = Field(("0.0.0.0:143",), description="IMAP, STARTTLS.")
+    imaps: tuple[str, ...] = Field(("0.0.0.0:993",), description="IMAP over TLS.")
+    pop3: tuple[str, ...] = Field(("0.0.0.0:110",), description="POP3, STLS.")
+    pop3s: tuple[str, ...] = Field(("0.0.0.0:995",), description="POP3 over TLS.")
     managesieve: tuple[str, ...] = Field(
         ("0.0.0.0:4190",), description="ManageSieve. Not served yet."
     )
@@ -139,7 +140,7 @@ class Smtp(Section):
         "with a PROXY header (version 1 or 2), and the client it names is the one that counts.",
     )
 
-    _check = field_validator("proxies", "never_limit")(_networks)
+    _check = field_validator("proxies", "never_limit")(networks_only)
 
 
 class Submission(Section):
@@ -175,35 +176,7 @@ class Submission(Section):
         "this file. Empty: drop in data_dir.",
     )
 
-    _check = field_validator("trusted_networks")(_networks)
-
-
-class Imap(Section):
-    """Reading mail by IMAP."""
-
-    max_message_bytes: int = Field(
-        50 * 2**20, ge=65536, description="Largest message a client may store (RFC 7889)."
-    )
-    clear_text_logins: bool = Field(
-        False,
-        description="Let clients log in without TLS from anywhere, not just from this machine. "
-        "Passwords can then be read on the way.",
-    )
-    login_timeout_seconds: float = Field(
-        60, ge=1, description="Wait for each command of a client that has not logged in."
-    )
-    idle_timeout_seconds: float = Field(
-        1860, ge=1, description="The same, of one that has (RFC 9051 5.4: at least 1800)."
-    )
-    keep_alive_seconds: float = Field(
-        110,
-        ge=1,
-        description="How often a client in IDLE is told that the connection is alive, so that no "
-        "device on the way forgets it.",
-    )
-    max_errors: int = Field(
-        20, ge=1, description="Commands against the protocol before the connection ends."
-    )
+    _check = field_validator("trusted_networks")(networks_only)
 
 
 class Auth(Section):
@@ -238,7 +211,7 @@ class Auth(Section):
         "hashing it; 0 for never.",
     )
 
-    _check = field_validator("never_ban")(_networks)
+    _check = field_validator("never_ban")(networks_only)
 
 
 class Dns(Section):

@@ -48,6 +48,10 @@ class Stream(asyncio.Protocol):
         self.loop = loop
         self.link: asyncio.Transport | None = None
         """The transport, the secure one once TLS is on."""
+        self.ip = ""
+        """Where the client is."""
+        self.proxy = ""
+        """The proxy that it came through; empty without one."""
         self.task: asyncio.Task[None] | None = None
         self.deadline = NEVER
         """For what is waited for at present, in the loop's time."""
@@ -79,6 +83,8 @@ class Stream(asyncio.Protocol):
             return
         self.link = cast(asyncio.Transport, transport)
         self.link.set_write_buffer_limits(MAX_OUTPUT)
+        peer = transport.get_extra_info("peername") or ("",)
+        self.ip = str(peer[0]).removeprefix("::ffff:")
         serve, self._serve = self._serve, None
         assert serve is not None
         self.task = self.loop.create_task(serve(self))
@@ -192,6 +198,12 @@ class Stream(asyncio.Protocol):
         if self._compressed:
             self.loop.call_soon(self._expand)
         return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def give_back(self, octets: bytes) -> None:
+        """Put what was taken too much in front again."""
+        if octets:
+            self._input.insert(0, octets)
+            self._waits += len(octets)
 
     def poke(self) -> None:
         """Let ``wait`` return, now or the next time."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mtad.clients.networks import Networks
+from mtad.clients.proxy import V2
 from mtad.smtp import arrival
-from mtad.smtp.networks import Networks
-from mtad.smtp.proxy import V2
 from tests.dialog import Running, connect, server, until, wire
 from tests.test_smtp_hazards import DATA, READY, SMUGGLED
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtad.smtp import proxy
-from mtad.smtp.proxy import FIXED, MAX_V1, MAX_V2, V2, BadHeader, Header, crc32c
+from mtad.clients import proxy
+from mtad.clients.proxy import FIXED, MAX_V1, MAX_V2, V2, BadHeader, Header, crc32c
 
 GOOD1 = {
     b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 25\r\n": "192.0.2.1",

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtad.clients import rates
+from mtad.clients.rates import Clients, Rate, Share, keys
 from mtad.config import Config, Smtp
-from mtad.smtp import limits, rates
-from mtad.smtp.rates import Clients, Rate, Share, keys
+from mtad.smtp import limits
 
 KEYS = {
     "192.0.2.7": ("192.0.2.7", "192.0.2."),

@@ -7,6 +7,7 @@ queue id, names the month file that holds it, and sorts "newest first" by itself
 """
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ class Mint:
     """Makes the ids of one node. A clock that goes back cannot make an id twice.
 
     ``last`` is the highest id this node is known to have made; the next one is above it
-    whatever the clock says. Not safe for concurrent threads.
+    whatever the clock says. Safe for several threads.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Mint:
         self._clock_ns = clock_ns
         self._ms = last >> _SHIFT
         self._counter = last & (_COUNTERS - 1) if last else -1
+        self._turn = threading.Lock()
 
     @property
     def last(self) -> int:
@@ -102,10 +104,11 @@ class Mint:
     def new(self) -> int:
         """The next id."""
         ms = self._clock_ns() // 1_000_000 - EPOCH_MS
-        if ms > self._ms:
-            self._ms, self._counter = ms, 0
-        else:
-            self._counter += 1
-            if self._counter == _COUNTERS:
-                self._ms, self._counter = self._ms + 1, 0
-        return self._ms << _SHIFT | self.node << COUNTER_BITS | self._counter
+        with self._turn:
+            if ms > self._ms:
+                self._ms, self._counter = ms, 0
+            else:
+                self._counter += 1
+                if self._counter == _COUNTERS:
+                    self._ms, self._counter = self._ms + 1, 0
+            return self._ms << _SHIFT | self.node << COUNTER_BITS | self._counter

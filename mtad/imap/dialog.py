@@ -53,11 +53,8 @@ class Dialog:
         self.stream = stream
         self._service = service
         self._connection = Connection(service, stream)
-        assert stream.link is not None
-        peer = stream.link.get_extra_info("peername") or ("",)
-        ip = str(peer[0]).removeprefix("::ffff:")
         self.session = Session(
-            service, self._connection, cn=service.journal.mint.new(), ip=ip, name=name
+            service, self._connection, cn=service.journal.mint.new(), ip=stream.ip, name=name
         )
         self.session.tell = partial(news.tell, self.session)
         self._commands = self._errors = 0
@@ -76,7 +73,13 @@ class Dialog:
         where = "{}:{}".format(*address) if isinstance(address, tuple) else str(address or "")
         listener = f"{session.name} {where}"
         service.journal.note(
-            ConnOpen(at=now_us(), trace=session.cn, ip=session.ip, listener=listener)
+            ConnOpen(
+                at=now_us(),
+                trace=session.cn,
+                ip=session.ip,
+                listener=listener,
+                proxy=stream.proxy,
+            )
         )
         try:
             if session.name == IMPLICIT_TLS:

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from mtad.clients import proxy
+from mtad.clients.networks import networks
 from mtad.clock import now_us
-from mtad.smtp import proxy, received
-from mtad.smtp.networks import networks
+from mtad.smtp import received
 from mtad.smtp.policy import Facts
 from mtad.smtp.service import Service
 from mtad.smtp.wire import NEVER, Gone, Wire

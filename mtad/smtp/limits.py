@@ -2,9 +2,9 @@
 
 import logging
 
+from mtad.clients.networks import networks
+from mtad.clients.rates import Clients, keys
 from mtad.config import Config, Smtp
-from mtad.smtp.networks import networks
-from mtad.smtp.rates import Clients, keys
 
 log = logging.getLogger("mtad.smtp")
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mtad.address import Address
+from mtad.clients.rates import Share
 from mtad.delivery.route import Accepted
 from mtad.errors import Refusal
 from mtad.smtp.command import Path
 from mtad.smtp.headers import Headers
-from mtad.smtp.rates import Share
 from mtad.smtp.usage import Used
 
 

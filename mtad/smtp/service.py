@@ -5,12 +5,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtad.clients.networks import networks
+from mtad.clients.rates import Clients, Share
 from mtad.config import Smtp
 from mtad.delivery.local import Barrier, Delivery
 from mtad.smtp.limits import crowded
-from mtad.smtp.networks import networks
 from mtad.smtp.policy import Directory, Facts, Policy
-from mtad.smtp.rates import Clients, Share
 from mtad.smtp.submission import Submission
 
 MAX_HELD = 256 * 2**20

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 
 from mtad import completion
 from mtad.address_list import parse as addresses
+from mtad.clients.networks import networks
 from mtad.clock import now_us
 from mtad.errors import MtadError
 from mtad.smtp import command
 from mtad.smtp.authentication import Authentication
-from mtad.smtp.networks import networks
 from mtad.smtp.policy import Policy, Recipient, Transaction
 from mtad.smtp.receiver import Receiver
 from mtad.smtp.service import Service

@@ -1,8 +1,8 @@
 """What a box needs of a journal, callable from the threads its work is done in.
 
-A journal belongs to one event loop's thread and its mint to one thread at a time; boxes do
-their listing, renaming and indexing elsewhere. Where there is a loop, commits and notes are
-handed to it, in order; where there is none (a command), they are made directly.
+A journal belongs to one event loop's thread; boxes do their listing, renaming and indexing
+elsewhere. Where there is a loop, commits and notes are handed to it, in order; where there is
+none (a command), they are made directly.
 """
 
 import asyncio
@@ -11,8 +11,6 @@ import threading
 from mtad.journal.frame import Meta
 from mtad.journal.writer import Journal
 from tracing.events import Event
-
-_minting = threading.Lock()
 
 
 class Desk:
@@ -30,8 +28,7 @@ class Desk:
 
     def mint(self) -> int:
         """An id nobody has had."""
-        with _minting:
-            return self.journal.mint.new()
+        return self.journal.mint.new()
 
     def commit(self, meta: Meta) -> int:
         """Make a frame durable; returns its number. Raises JournalFull and JournalBroken."""
