@@ -188,7 +188,7 @@ class Append(Command):
 
 @dataclass(frozen=True, slots=True)
 class Replace(Command):
-    """REPLACE (RFC 8508): ``number`` (a UID, or a sequence number, which may be STAR) goes, the
+    """REPLACE (RFC 8508): ``number`` (a UID or a sequence number; it may be STAR) goes, the
     message comes."""
 
     number: int

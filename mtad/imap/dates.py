@@ -2,13 +2,14 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _MONTH = {name.upper(): number for number, name in enumerate(MONTHS, 1)}
 _DAY = re.compile(r"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
 _TIME = re.compile(
-    r"( [0-9]|[0-9]{2})-([A-Za-z]{3})-([0-9]{4}) "
+    r"( ?[0-9]|[0-9]{2})-([A-Za-z]{3})-([0-9]{4}) "
     r"([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-5][0-9])"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,16 +44,23 @@ def moment(text: str) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def written(at_us: int, offset_seconds: int = 0) -> bytes:
-    """A quoted date and time; ``offset_seconds`` is the zone it is told in."""
-    zone = timezone(timedelta(seconds=offset_seconds))
-    try:
-        at = (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone)
-    except OverflowError:
-        at = _EPOCH
-    sign = "-" if offset_seconds < 0 else "+"
-    hours, minutes = divmod(abs(offset_seconds) // 60, 60)
-    return (
-        f'"{at.day:2}-{MONTHS[at.month - 1]}-{at.year:04} {at.hour:02}:{at.minute:02}:'
-        f'{at.second:02} {sign}{hours:02}{minutes:02}"'
-    ).encode("ascii")
+def written(at_us: int, offset_minutes: int = 0) -> bytes:
+    """A quoted date and time; ``offset_minutes`` is the zone it is told in."""
+    days, rest = divmod(at_us // 1_000_000 + offset_minutes * 60, 86_400)
+    minutes, seconds = divmod(rest, 60)
+    zone = 100 * (abs(offset_minutes) // 60) + abs(offset_minutes) % 60
+    return b'"%b %02d:%02d:%02d %b%04d"' % (
+        _day_written(days),
+        minutes // 60,
+        minutes % 60,
+        seconds,
+        b"-" if offset_minutes < 0 else b"+",
+        zone,
+    )
+
+
+@lru_cache(1024)
+def _day_written(days: int) -> bytes:
+    """A day by its number since the epoch; the first or the last where a year has five digits."""
+    at = date.fromordinal(min(max(days + _EPOCH.toordinal(), 1), date.max.toordinal()))
+    return b"%2d-%b-%04d" % (at.day, MONTHS[at.month - 1].encode("ascii"), at.year)

@@ -37,6 +37,8 @@ _WORD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9.=_-]*")
 _NUMBER = re.compile(rb"[0-9]{1,20}(?![0-9])")
 _SET = re.compile(rb"\$|[0-9*:,]+")
 _SPAN = re.compile(rb"(\*|[1-9][0-9]{0,9})(?::(\*|[1-9][0-9]{0,9}))?")
+_NO_NAME = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What no name may have (RFC 9755 3)."""
 _FLAG = re.compile(rb"\\?[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")
 
 
@@ -172,6 +174,13 @@ class Lexer:
         self._taken += 1
         return literal, bool(found[1])
 
+    def literal8(self) -> bytes:
+        """A literal8 that is kept in memory."""
+        literal, is_literal8 = self.literal()
+        if not (is_literal8 and isinstance(literal, bytes)):
+            raise Bad("expected a literal8 of moderate size")
+        return literal
+
     def string(self, expected: str = "a string") -> bytes:
         """A quoted string or a literal."""
         mark = self.text[self.at : self.at + 1]
@@ -228,14 +237,20 @@ class Lexer:
         return self.named(found[0], inbox=False)
 
     def named(self, written: bytes, *, inbox: bool = True) -> str:
-        """What a written name means. Raises No for what is not in the encoding of names."""
-        try:
-            name = written.decode("utf-8" if self.utf8 else "ascii")
-            if not self.utf8:
-                name = mutf7.decode(name)
-        except ValueError:
-            kind = "UTF-8" if self.utf8 else "modified UTF-7"
-            raise No(f"the mailbox name is not {kind}", b"CANNOT") from None
+        """What a written name means. Raises No for what is no name in modified UTF-7."""
+        if self.utf8:
+            try:
+                name = written.decode("utf-8")
+            except UnicodeDecodeError:
+                # RFC 9755 3
+                raise Bad("the mailbox name is not UTF-8") from None
+        else:
+            try:
+                name = mutf7.decode(written.decode("ascii"))
+            except ValueError:
+                raise No("the mailbox name is not modified UTF-7", b"CANNOT") from None
+        if _NO_NAME.search(name):
+            raise No("a mailbox name has no control characters", b"CANNOT")
         if inbox and name[:5].upper() == "INBOX" and name[5:6] in ("", "/"):
             return "INBOX" + name[5:]
         return name
@@ -289,6 +304,11 @@ class Lexer:
             self.space()
             found.append(one())
         return found
+
+    def once(self, names: Sequence[str]) -> None:
+        """Raises Bad where a name is given twice."""
+        if len(set(names)) < len(names):
+            raise Bad("a parameter is given twice")
 
     def one_or_listed(self, one: Callable[[], T]) -> list[T]:
         """``one`` or ``(one one ...)``."""

@@ -38,22 +38,29 @@ def parse(request: Request, *, utf8: bool = False) -> Command:
     (a charset, an event, a name in the wrong encoding), both with the command's tag.
     """
     line = request.line
-    tagged = _TAG.match(line)
-    if tagged is None:
-        raise Bad("a command begins with a tag")
-    tag = tagged[0].decode("ascii")
+    tag, name, at = opening(line)
     try:
-        found = _NAME.match(line, tagged.end())
-        if found is None:
-            raise Bad("a command has a name behind its tag")
-        name = found[1].decode("ascii").upper()
-        parser = PARSERS.get(name)
-        if parser is None:
-            raise Bad(f"{name[:MAX_SHOWN]} is no command known here")
-        lexer = Lexer(line, request.literals, at=found.end(), utf8=utf8)
-        command = parser(lexer, tag, name)
+        lexer = Lexer(line, request.literals, at=at, utf8=utf8)
+        command = PARSERS[name](lexer, tag, name)
         lexer.end()
     except Negative as error:
         error.tag = tag
         raise
     return command
+
+
+def opening(line: bytes) -> tuple[str, str, int]:
+    """A command's tag and name, such as "UID FETCH", and where its arguments begin.
+
+    Raises Bad (with the tag, if there is one) for what is no command known here.
+    """
+    tagged = _TAG.match(line)
+    if tagged is None:
+        raise Bad("a command begins with a tag")
+    found = _NAME.match(line, tagged.end())
+    name = found[1].decode("ascii").upper() if found else ""
+    if found is None or name not in PARSERS:
+        error = Bad(f"{name[:MAX_SHOWN] or 'this'} is no command known here")
+        error.tag = tagged[0].decode("ascii")
+        raise error
+    return tagged[0].decode("ascii"), name, found.end()

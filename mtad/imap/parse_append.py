@@ -24,7 +24,7 @@ def replace(lexer: Lexer, tag: str, name: str) -> Command:
     """REPLACE and UID REPLACE."""
     by_uid = name.startswith("UID ")
     lexer.space()
-    number = STAR if not by_uid and lexer.skip(b"*") else lexer.nz_number()
+    number = STAR if lexer.skip(b"*") else lexer.nz_number()
     lexer.space()
     mailbox = lexer.mailbox()
     return Replace(tag, name, number, by_uid, mailbox, _message(lexer))

@@ -67,19 +67,20 @@ def fetch(lexer: Lexer, tag: str, name: str) -> Command:
     vanished = False
     partial: tuple[int, int] | None = None
 
-    def modifier() -> None:
+    def modifier() -> str:
         nonlocal changed_since, vanished, partial
         found = lexer.one_of(("CHANGEDSINCE", "VANISHED", "PARTIAL"), "a modifier")
         if found == "VANISHED":
             vanished = True
-            return
+            return found
         lexer.space()
         if found == "PARTIAL":
             partial = paged(lexer)
         else:
             changed_since = lexer.number64()
+        return found
 
-    lexer.listed(modifier)
+    lexer.once(lexer.listed(modifier))
     if vanished and (changed_since is None or not by_uid):
         raise Bad("VANISHED needs UID FETCH and CHANGEDSINCE")
     if partial and not by_uid:
@@ -110,9 +111,12 @@ def _item(lexer: Lexer, word: bytes) -> Item:
     section = _section(lexer) if name == "BODY[]" else _binary_section(lexer)
     partial = None
     if name != "BINARY.SIZE[]" and lexer.skip(b"<"):
-        offset = lexer.number()
+        offset = lexer.number64()
         lexer.expect(b".")
-        partial = offset, lexer.nz_number()
+        count = lexer.number64()
+        if not count:
+            raise Bad("a partial fetch of nothing")
+        partial = offset, count
         lexer.expect(b">")
     return Item(name, section, peek, partial)
 

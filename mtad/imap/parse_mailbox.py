@@ -71,12 +71,13 @@ def create(lexer: Lexer, tag: str, name: str) -> Command:
     lexer.space()
     uses: list[str] = []
 
-    def parameter() -> None:
-        lexer.one_of(("USE",), "a parameter")
+    def parameter() -> str:
+        found = lexer.one_of(("USE",), "a parameter")
         lexer.space()
         uses.extend(lexer.listed(lambda: _use(lexer), empty=True))
+        return found
 
-    lexer.listed(parameter)
+    lexer.once(lexer.listed(parameter))
     return Create(tag, name, mailbox, unique(uses))
 
 
@@ -99,17 +100,17 @@ def select(lexer: Lexer, tag: str, name: str) -> Command:
     condstore = False
     qresync: QResync | None = None
 
-    def parameter() -> None:
+    def parameter() -> str:
         nonlocal condstore, qresync
-        if lexer.one_of(("CONDSTORE", "QRESYNC"), "a parameter") == "CONDSTORE":
+        found = lexer.one_of(("CONDSTORE", "QRESYNC"), "a parameter")
+        if found == "CONDSTORE":
             condstore = True
-        elif qresync is not None:
-            raise Bad("QRESYNC twice")
         else:
             lexer.space()
             qresync = _qresync(lexer)
+        return found
 
-    lexer.listed(parameter)
+    lexer.once(lexer.listed(parameter))
     return Select(tag, name, mailbox, condstore, qresync)
 
 
@@ -137,9 +138,18 @@ def _matched(lexer: Lexer) -> tuple[NumberSet, NumberSet]:
     lexer.space()
     uids = lexer.numbers(saved=False, star=False)
     lexer.expect(b")")
-    if _count(numbers) != _count(uids):
-        raise Bad("not as many UIDs as sequence numbers")
+    if not (_ascends(numbers) and _ascends(uids) and _count(numbers) == _count(uids)):
+        raise Bad("sequence numbers and UIDs ascend and are as many (RFC 7162 3.2.5.2)")
     return numbers, uids
+
+
+def _ascends(numbers: NumberSet) -> bool:
+    edge = 0
+    for first, last in numbers.ranges:
+        if not edge < first <= last:
+            return False
+        edge = last
+    return True
 
 
 def _count(numbers: NumberSet) -> int:

@@ -23,6 +23,7 @@ EVENTS = {
 """Events that can be asked for; AnnotationChange needs annotations, which are not here."""
 BAD_EVENT = b"BADEVENT (%b)" % " ".join(EVENTS.values()).encode("ascii")
 
+OF_MESSAGES = frozenset(("MessageNew", "MessageExpunge", "FlagChange"))
 SELECTED = ("SELECTED", "SELECTED-DELAYED")
 FILTERS = (*SELECTED, "INBOXES", "PERSONAL", "SUBSCRIBED", "SUBTREE", "MAILBOXES")
 
@@ -73,12 +74,14 @@ def _group(lexer: Lexer) -> EventGroup:
     else:
         lexer.expect(b"NONE")
     lexer.expect(b")")
-    _check(events)
+    _check(which, events)
     return EventGroup(which, mailboxes, events, tuple(items))
 
 
-def _check(events: tuple[str, ...]) -> None:
-    """RFC 5465 5: arrivals and expunges are told together, flags only beside them."""
+def _check(which: str, events: tuple[str, ...]) -> None:
+    """Arrivals and expunges are told together, flags only beside them (RFC 5465 5)."""
+    if which in SELECTED and not OF_MESSAGES.issuperset(events):
+        raise Bad("only events of messages are told of the selected mailbox")
     if ("MessageNew" in events) != ("MessageExpunge" in events):
         raise Bad("MessageNew and MessageExpunge go together")
     if "FlagChange" in events and "MessageNew" not in events:

@@ -1,6 +1,6 @@
 """SEARCH, SORT and THREAD and their keys (RFC 9051 6.4.4, RFC 5256 and others; PURE)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from mtad.imap import charsets, dates
 from mtad.imap.answer import Bad, No
@@ -23,7 +23,7 @@ from mtad.imap.commands import (
     When,
     Within,
 )
-from mtad.imap.lexer import MAX_SHOWN, SYSTEM_FLAGS, Lexer, unique
+from mtad.imap.lexer import MAX_SHOWN, SYSTEM_FLAGS, Lexer
 from mtad.imap.parse_fetch import paged
 from mtad.imap.parse_session import Parser
 
@@ -112,19 +112,39 @@ class Keys:
 
 
 def _not(keys: Keys, name: str) -> Key:
+    """NOT; any number in a row is one or none."""
+    negates = True
+    while keys.lexer.skip(b"NOT "):
+        negates = not negates
     keys.lexer.deeper()
     key = keys.one()
     keys.lexer.depth -= 1
-    return Not(key)
+    return Not(key) if negates else key
 
 
 def _or(keys: Keys, name: str) -> Key:
-    keys.lexer.deeper()
-    left = keys.one()
-    keys.lexer.space()
-    right = keys.one()
-    keys.lexer.depth -= 1
-    return Or(left, right)
+    """OR; those of some hundred alternatives inside of each other become a flat tree."""
+    lexer = keys.lexer
+    lexer.deeper()
+    alternatives: list[Key] = []
+    missing = 2
+    while missing:
+        if lexer.skip(b"OR "):
+            missing += 1
+            continue
+        alternatives.append(keys.one())
+        missing -= 1
+        if missing:
+            lexer.space()
+    lexer.depth -= 1
+    return _any_of(alternatives)
+
+
+def _any_of(keys: Sequence[Key]) -> Key:
+    if len(keys) == 1:
+        return keys[0]
+    half = len(keys) // 2
+    return Or(_any_of(keys[:half]), _any_of(keys[half:]))
 
 
 def _field(keys: Keys, name: str) -> Key:
@@ -260,13 +280,13 @@ def _returns(lexer: Lexer) -> tuple[tuple[str, ...] | None, tuple[int, int] | No
         nonlocal partial
         found = lexer.one_of(RETURNS, "a return option")
         if found == "PARTIAL":
-            if partial is not None:
-                raise Bad("PARTIAL twice")
             lexer.space()
             partial = paged(lexer)
         return found
 
-    returns = unique(lexer.listed(option, empty=True))
+    options = lexer.listed(option, empty=True)
+    lexer.once(options)
+    returns = tuple(options)
     if partial is None:
         return returns or ("ALL",), None
     if "ALL" in returns:

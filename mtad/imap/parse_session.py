@@ -29,7 +29,10 @@ MAX_FIELDS = 30
 _MECHANISM = re.compile(rb"[A-Za-z0-9_-]{1,20}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _RIGHTS = re.compile(r"[+-]?[a-z0-9]*")
-_ENTRY = re.compile(r"/(?:private|shared)(?:/[^/*%\x00-\x1f\x7f]+)+")
+_ENTRY = re.compile(r"/(?:private|shared)(?:/[^/*%\x00-\x1f\x7f-\U0010ffff]+)*")
+_HALF_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_MIN_VENDOR_LEVELS = 5
+"""/shared/vendor/NAME/ENTRY, split (RFC 5464 6.2.1)."""
 
 
 def plain(lexer: Lexer, tag: str, name: str) -> Command:
@@ -86,9 +89,9 @@ def identify(lexer: Lexer, tag: str, name: str) -> Command:
         return Id(tag, name, None)
 
     def field() -> tuple[str, str | None]:
-        key = lexer.string("a field's name")
+        key = lexer.astring("a field's name")
         lexer.space()
-        value = lexer.nstring()
+        value = None if lexer.nil() else lexer.astring("a string or NIL")
         return _shown(key), None if value is None else _shown(value)
 
     fields = lexer.listed(field, empty=True)
@@ -154,7 +157,9 @@ def get_metadata(lexer: Lexer, tag: str, name: str) -> Command:
     lexer.space()
     maxsize, depth = None, 0
     if lexer.peek() == b"(":
-        for option, value in lexer.listed(lambda: _option(lexer)):
+        options = lexer.listed(lambda: _option(lexer))
+        lexer.once([option for option, _ in options])
+        for option, value in options:
             if option == "MAXSIZE":
                 maxsize = value
             else:
@@ -182,11 +187,15 @@ def set_metadata(lexer: Lexer, tag: str, name: str) -> Command:
 
     def note() -> tuple[str, bytes | None]:
         named = entry(lexer)
+        levels = named.split("/")
+        if len(levels) < 3 or (levels[2] == "vendor" and len(levels) < _MIN_VENDOR_LEVELS):
+            raise Bad("the entry is a place for entries")
         lexer.space()
-        if lexer.peek() != b"~":
-            return named, lexer.nstring()
-        value, _ = lexer.literal()
-        assert isinstance(value, bytes), "only messages are spooled"
+        if lexer.peek() == b"~":
+            return named, lexer.literal8()
+        value = lexer.nstring()
+        if value and _HALF_LINE_END.search(value):
+            raise Bad("lines of a value end with CRLF (RFC 5464 3.2)")
         return named, value
 
     return SetMetadata(tag, name, mailbox, tuple(lexer.listed(note)))
@@ -196,7 +205,7 @@ def entry(lexer: Lexer) -> str:
     """The name of an entry, which has no case: in lower case (RFC 5464 4)."""
     named = lexer.words("the name of an entry")
     if not _ENTRY.fullmatch(named.lower()):
-        raise Bad("an entry is /private or /shared and names behind it, without * and %")
+        raise Bad("an entry is /private or /shared with names behind it, without * and %")
     return named.lower()
 
 
