@@ -1,5 +1,6 @@
 """Whatever octets come, they are commands, or refused; nothing else ever happens."""
 
+import contextlib
 import gc
 import os
 import random
@@ -8,10 +9,11 @@ import tracemalloc
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mtad.imap.answer import Bad, Negative, No
+from mtad.imap import answer
 from mtad.imap.parse import PARSERS, parse
 from mtad.imap.wire import Rejected, Request
 from tests.imap_examples import EXAMPLES, UTF8_EXAMPLES, parsed, requests
+from tests.test_imap_parse_refused import BAD
 
 SOAK = bool(os.environ.get("MTAD_SOAK"))
 LINES = 1_000_000 if SOAK else 3_000
@@ -24,19 +26,19 @@ def test_examples_name_every_command() -> None:
 
 def attempt(data: bytes) -> None:
     """Whatever octets come: commands, or Bad and No with texts that can be sent."""
-    answers: list[Negative] = []
+    answers: list[answer.Negative] = []
     for event in requests([data]):
         try:
             if isinstance(event, Rejected):
                 raise event.error
             for utf8 in (False, True):
                 assert parse(event, utf8=utf8).name in PARSERS
-        except (Bad, No) as error:
+        except (answer.Bad, answer.No) as error:
             answers.append(error)
-    for answer in answers:
-        assert answer.text.isprintable()
-        assert answer.text.isascii()
-        assert len(answer.text) < 200
+    for said in answers:
+        assert said.text.isprintable()
+        assert said.text.isascii()
+        assert len(said.text) < 200
 
 
 @given(st.binary(max_size=200))
@@ -109,6 +111,20 @@ def test_many_lines_leave_no_memory_behind() -> None:
         assert tracemalloc.get_traced_memory()[0] - used < 100_000
     finally:
         tracemalloc.stop()
+
+
+def test_refusing_leaves_no_circles_to_collect() -> None:
+    events = requests([line + b"\r\n" for line in BAD])
+    gc.collect()
+    gc.disable()
+    try:
+        for event in events:
+            if isinstance(event, Request):
+                with contextlib.suppress(answer.Negative):
+                    parse(event)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_what_is_read_octet_by_octet_is_the_same() -> None:

@@ -60,7 +60,13 @@ def opening(line: bytes) -> tuple[str, str, int]:
     found = _NAME.match(line, tagged.end())
     name = found[1].decode("ascii").upper() if found else ""
     if found is None or name not in PARSERS:
-        error = Bad(f"{name[:MAX_SHOWN] or 'this'} is no command known here")
-        error.tag = tagged[0].decode("ascii")
-        raise error
+        # By a local name, the error and this frame would hold each other until a collection.
+        raise _tagged(
+            Bad(f"{name[:MAX_SHOWN] or 'this'} is no command known here"), tagged[0].decode("ascii")
+        )
     return tagged[0].decode("ascii"), name, found.end()
+
+
+def _tagged(error: Bad, tag: str) -> Bad:
+    error.tag = tag
+    return error
