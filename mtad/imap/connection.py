@@ -8,7 +8,7 @@ from mtad.directory.channel import bindings
 from mtad.imap.answer import Bad
 from mtad.imap.answer import line as status
 from mtad.imap.commands import Command
-from mtad.imap.parse import parse
+from mtad.imap.parse import opening, parse
 from mtad.imap.service import Service
 from mtad.imap.session import MAX_PENDING, Session, State
 from mtad.imap.spool import MAX_HELD, Spool
@@ -164,6 +164,12 @@ class Connection:
     def _announced(self, session: Session, wanted: Wanted) -> None:
         """Answer for a literal that is to come."""
         sink = None
+        try:
+            opening(wanted.line)
+        except Bad as error:
+            # No "+" for what is no command, so that no client sends a message in vain.
+            self._reader.refuse(error)
+            return
         if wanted.spool:
             if session.state is State.NOT_AUTHENTICATED:
                 self._reader.refuse(Bad("log in first"))

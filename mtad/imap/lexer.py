@@ -232,11 +232,11 @@ class Lexer:
         """A name with the wildcards of LIST."""
         found = _PATTERN.match(self.text, self.at)
         if found is None:
-            return self.named(self.string("a mailbox pattern"), inbox=False)
+            return self.named(self.string("a mailbox pattern"))
         self.at = found.end()
-        return self.named(found[0], inbox=False)
+        return self.named(found[0])
 
-    def named(self, written: bytes, *, inbox: bool = True) -> str:
+    def named(self, written: bytes) -> str:
         """What a written name means. Raises No for what is no name in modified UTF-7."""
         if self.utf8:
             try:
@@ -251,7 +251,7 @@ class Lexer:
                 raise No("the mailbox name is not modified UTF-7", b"CANNOT") from None
         if _NO_NAME.search(name):
             raise No("a mailbox name has no control characters", b"CANNOT")
-        if inbox and name[:5].upper() == "INBOX" and name[5:6] in ("", "/"):
+        if name[:5].upper() == "INBOX" and name[5:6] in ("", "/"):
             return "INBOX" + name[5:]
         return name
 

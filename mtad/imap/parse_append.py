@@ -1,6 +1,7 @@
 """APPEND and REPLACE: flags, date and text of messages (RFC 9051 6.3.12, RFC 3502, 4469, 6855,
 8508; PURE)."""
 
+import re
 from collections.abc import Mapping
 
 from mtad.imap import dates
@@ -8,6 +9,11 @@ from mtad.imap.answer import Bad
 from mtad.imap.commands import STAR, Append, AppendMessage, Command, Replace, Spooled, Url
 from mtad.imap.lexer import Lexer
 from mtad.imap.parse_session import Parser
+
+MAX_URL = 2000
+"""Octets of a URL."""
+
+_URL = re.compile(rb"[!-~]+")
 
 
 def append(lexer: Lexer, tag: str, name: str) -> Command:
@@ -57,7 +63,7 @@ def _message(lexer: Lexer) -> AppendMessage:
             kind = lexer.one_of(("TEXT", "URL", "UTF8"), "a part")
             lexer.space()
             if kind == "URL":
-                return Url(lexer.words("a URL"))
+                return _url(lexer)
             if kind == "UTF8":
                 is_utf8 = True
                 return _utf8(lexer)
@@ -65,6 +71,14 @@ def _message(lexer: Lexer) -> AppendMessage:
 
         return AppendMessage(flags, at_us, tuple(lexer.listed(part)), utf8=is_utf8)
     return AppendMessage(flags, at_us, (lexer.literal()[0],))
+
+
+def _url(lexer: Lexer) -> Url:
+    """A URL, whose characters are such that an answer can repeat it (RFC 5092)."""
+    url = lexer.astring("a URL")
+    if len(url) > MAX_URL or not _URL.fullmatch(url):
+        raise Bad("this is no URL")
+    return Url(url.decode("ascii"))
 
 
 def _utf8(lexer: Lexer) -> bytes | Spooled:
