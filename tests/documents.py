@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from mtad import cli
 from mtad.config import Config
 from mtad.setup.annotated import literal
-from tracing import eventdoc
+from tracing import eventdoc, fields
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MADE = "<!-- Made by `make docs`; change the code instead. -->"
@@ -90,7 +90,51 @@ def _commands(words: str, command: click.Command) -> Iterator[tuple[str, click.C
             yield from _commands(f"{words} {name}", command.commands[name])
 
 
-PAGES = {"config.md": config_page, "events.md": eventdoc.document, "commands.md": commands_page}
+def filter_page() -> str:
+    """docs/filter.md."""
+    lines = [
+        "# The filter language",
+        MADE,
+        "",
+        "One line says which messages are meant, the same for `mtad trace`, `mtad tail`, `mtad",
+        "queue` and the filter line of the dashboard.",
+        "",
+        "- Terms beside each other must all hold; `a b | c d` is a and b, or c and d.",
+        "- `state:bounced|expired`, without spaces, is either of the two for that field.",
+        "- `!` or `-` before a term or a bracket negates it: `!(from:a | to:b)`.",
+        '- Quotes keep spaces together: `subj:"annual report"`. `*` ends the beginning of a word.',
+        "- A bare word is looked for in subject, addresses, Message-ID, id and IP address.",
+        "- Numbers: `5`, `>5`, `<=5`, `5..9`; sizes `20k`, `5M`; time spans `30s`, `15m`, `3d`.",
+        "",
+        "| field | what it looks at | example |",
+        "|---|---|---|",
+        *(
+            f"| `{name}:` | {one.help} | `{_cell(one.example)}` |"
+            for name, one in fields.FIELDS.items()
+        ),
+        "",
+        "| time | what it means |",
+        "|---|---|",
+        *(f"| `{name}:` | {meaning} |" for name, meaning in fields.TIMES.items()),
+        "",
+        "Times: `15m`, `3h`, `2d`, `1w` ago; `today`, `yesterday`, `now`; `14:20`; `20.11`,",
+        "`20.11.2026`, `2026-11-20`, `2026-11-20T14:00+03:00`; for `on:` and `at:` also",
+        "`2026-11-20..2026-11-22`. In Russian: `15м`, `3ч`, `2д`, `1н`, `сегодня`, `вчера`,",
+        "`сейчас`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+PAGES = {
+    "config.md": config_page,
+    "events.md": eventdoc.document,
+    "commands.md": commands_page,
+    "filter.md": filter_page,
+}
 """Every made page and what makes it."""
 
 if __name__ == "__main__":

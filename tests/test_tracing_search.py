@@ -7,7 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracing import ids, search
-from tracing.search import Address, Anywhere, Id, InState, Ip, Matcher, MessageId, Query, Subject
+from tracing.search import (
+    Address,
+    Anywhere,
+    Group,
+    Id,
+    InState,
+    Ip,
+    Matcher,
+    MessageId,
+    Query,
+    Subject,
+)
 from tracing.states import State
 
 EAST = timezone(timedelta(hours=3))
@@ -82,6 +93,13 @@ def test_a_bare_word_looks_everywhere() -> None:
         ("today", datetime(2026, 11, 24, tzinfo=EAST)),
         ("yesterday", datetime(2026, 11, 23, tzinfo=EAST)),
         ("now", NOW),
+        ("вчера", datetime(2026, 11, 23, tzinfo=EAST)),
+        ("Сегодня", datetime(2026, 11, 24, tzinfo=EAST)),
+        ("15м", NOW - timedelta(minutes=15)),
+        ("20.11", datetime(2026, 11, 20, tzinfo=EAST)),
+        ("25.11", datetime(2025, 11, 25, tzinfo=EAST)),
+        ("29.2", datetime(2024, 2, 29, tzinfo=EAST)),
+        ("1.02.2026", datetime(2026, 2, 1, tzinfo=EAST)),
         ("14:20", datetime(2026, 11, 24, 14, 20, tzinfo=EAST)),
         ("14:50", datetime(2026, 11, 23, 14, 50, tzinfo=EAST)),
         ("2026-11-20", datetime(2026, 11, 20, tzinfo=EAST)),
@@ -119,6 +137,21 @@ def test_the_narrowest_span_counts() -> None:
         ("since:99999999999999d", 6, "no time"),
         ("since:25:00", 6, "no time"),
         ("!since:2d", 0, "write until:"),
+        ("since:31.2", 6, "no time"),
+        ("on:2026-11-20..soon", 3, "no time"),
+        ("(a", 0, "not closed"),
+        ("a |", 2, "missing here"),
+        ("| a", 0, "missing here"),
+        ("a () b", 2, "nothing stands in the brackets"),
+        ("a||b", 1, "nothing stands after |"),
+        ("(" * 9 + "a" + ")" * 9, 8, "at most 8 brackets"),
+        ("to:a*b@c", 3, "at the beginning or at the end"),
+        ("dir:inn", 4, "did you mean in?"),
+        ("size:huge", 5, "no size"),
+        ("size:..", 5, "at one end"),
+        ("wait:>soon", 5, "no time span"),
+        ("tries:>-1", 6, "no number"),
+        ("domain:@", 7, "no domain"),
         ("a " * 40, 64, "at most 32 terms"),
         ("x" * 5000, 0, "at most 4096"),
     ],
@@ -131,10 +164,53 @@ def test_mistakes_are_shown_in_place(text: str, position: int, says: str) -> Non
     assert told.value.caret.splitlines()[-1] == "  " + " " * position + "^"
 
 
+@pytest.mark.parametrize(
+    ("text", "begin", "end"),
+    [
+        ("on:yesterday", datetime(2026, 11, 23, tzinfo=EAST), datetime(2026, 11, 24, tzinfo=EAST)),
+        ("on:2d", datetime(2026, 11, 22, tzinfo=EAST), datetime(2026, 11, 23, tzinfo=EAST)),
+        (
+            "on:20.11..22.11",
+            datetime(2026, 11, 20, tzinfo=EAST),
+            datetime(2026, 11, 23, tzinfo=EAST),
+        ),
+        (
+            "at:14:20",
+            datetime(2026, 11, 24, 14, 20, tzinfo=EAST),
+            datetime(2026, 11, 24, 14, 21, tzinfo=EAST),
+        ),
+    ],
+)
+def test_a_day_and_a_minute(text: str, begin: datetime, end: datetime) -> None:
+    query = parse(text)
+    assert (query.since, query.until) == tuple(int(t.timestamp() * 1_000_000) for t in (begin, end))
+    assert query.terms == ()
+    (term,) = parse("!" + text).terms
+    assert term.negated
+    assert term.matcher == Id(ids.lowest(query.since or 0), ids.lowest(query.until or 0))
+
+
+def test_bars_and_brackets() -> None:
+    a, b, c = (parse(text).terms[0] for text in ("to:a", "to:b", "to:c"))
+    tight = parse("to:a|b to:c")
+    assert [type(term.matcher) for term in tight.terms] == [Group, Address]
+    group = tight.terms[0].matcher
+    assert isinstance(group, Group)
+    assert [[one.matcher for one in way] for way in group.alternatives] == [
+        [a.matcher],
+        [b.matcher],
+    ]
+    (loose,) = parse("to:a to:b | to:c").terms
+    assert loose.matcher == Group(((a, b), (c,)))
+    assert parse("(to:a to:b)").terms == (a, b)
+    assert parse("*") == Query("*")
+    assert parse("msgid:<a|b@c>").terms[0].matcher == MessageId("a|b@c")
+
+
 def test_a_query_keeps_its_words() -> None:
     query = parse('  to:a  !"two words"  ')
     assert query.text == 'to:a  !"two words"'
-    assert [term.written for term in query.terms] == ["to:a", '!"two words']
+    assert [term.written for term in query.terms] == ["to:a", '!"two words"']
     assert parse("").terms == ()
 
 

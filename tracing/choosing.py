@@ -16,6 +16,7 @@ from tracing import addresses, ids, search, waiting
 from tracing.queries import Log
 from tracing.render import Document, rfc3339
 from tracing.states import State
+from tracing.terms import conjunctions
 from tracing.waiting import ENTRY, Part
 
 _OPEN = search.Term(search.InState(tuple(state for state in State if state.is_open)), False, "")
@@ -29,15 +30,24 @@ Takes = Callable[[list[Any]], bool]
 def parts(directory: Path, text: str) -> Iterator[Part]:
     """The recipients that a query means, oldest first. Raises search.SearchError."""
     query = search.parse(_spelled(text), time.time_ns() // 1000)
-    takes = [_takes(term) for term in query.terms if _is_of_recipient(term)]
     if not query.terms and query.since is None and query.until is None:
         yield from waiting.parts(directory)
         return
-    whole = search.Query(query.text, (*query.terms, _OPEN), query.since, query.until)
+    # Of each alternative the recipients it speaks of: one may mean others of the same message.
+    ways: dict[int, list[list[Takes]]] = {}
     with closing(Log(directory)) as log:
-        found = sorted(m for chunk in log.id_chunks(whole) for m in chunk)
-    for part in waiting.parts(directory, found):
-        entries = [entry for entry in part["entries"] if all(take(entry) for take in takes)]
+        for way in conjunctions(query):
+            takes = [_takes(term) for term in way.terms if _is_of_recipient(term)]
+            whole = search.Query(way.text, (*way.terms, _OPEN), way.since, way.until)
+            for chunk in log.id_chunks(whole):
+                for m in chunk:
+                    ways.setdefault(m, []).append(takes)
+    for part in waiting.parts(directory, sorted(ways)):
+        entries = [
+            entry
+            for entry in part["entries"]
+            if any(all(take(entry) for take in takes) for takes in ways[entry[_M]])
+        ]
         if entries:
             wanted = {entry[_M] for entry in entries}
             messages = [one for one in part["messages"] if one[0] in wanted]

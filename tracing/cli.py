@@ -52,7 +52,7 @@ def trace(
 
     QUERY is an id (or its first 6 characters or more) or a <Message-ID>, then the whole
     timeline is shown; or terms such as from:alice to:@example.org since:2d !state:delivered
-    subj:invoice ip:192.0.2.0/24, and bare words.
+    subj:invoice ip:192.0.2.0/24 code:5xx, bare words, brackets and | for either.
     """
     places = where.places(config_path(context))
     text = " ".join(query)

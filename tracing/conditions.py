@@ -13,46 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracing import addresses, search
+from tracing import addresses, details, search
+from tracing.condition import NEVER, Condition, Hits
 from tracing.states import State
 
 LISTED = 1_000
 """Addresses or domains up to which those that match are listed."""
 STREAMS = 32
 """Addresses up to which the messages of each are read by themselves, newest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Rows of an index: the column with the message's id, then table and condition."""
-
-    column: str
-    source: str
-
-    @property
-    def select(self) -> str:
-        """The statement for ids in [:low, :high)."""
-        text = f"SELECT {self.column} AS id FROM {self.source}"
-        return f"{text} AND {self.column}>=:low AND {self.column}<:high"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """``hits`` is None where no index leads to the messages, empty where there are none.
-
-    ``streams`` are the same hits, each in the order of ids by its index; None where they are
-    not. ``once`` are those that name each message a single time, as far as that is known. The
-    hits of a ``broad`` condition are dear to count.
-    """
-
-    test: str
-    hits: tuple[Hits, ...] | None = None
-    streams: tuple[Hits, ...] | None = None
-    once: tuple[Hits, ...] = ()
-    broad: bool = False
-
-
-NEVER = Condition("0", (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +59,7 @@ class Conditions:
     def _of(self, matcher: search.Matcher) -> Condition:
         match matcher:
             case search.Address():
-                return self._from(matcher) if matcher.role == "from" else self._to(matcher)
+                return self._of_address(matcher)
             case search.MessageId(value):
                 both = (self._value(value), self._value(f"<{value}>"))
                 hits = tuple(Hits("id", f"msg WHERE message_id={one}") for one in both)
@@ -106,8 +74,21 @@ class Conditions:
                 return self._subject(words)
             case search.InState(states):
                 return _in_state(states)
+            case search.Text() | search.Span():
+                return details.of(matcher, self.link, self._value)
             case search.Anywhere(terms):
                 return _either([self._of(term) for term in terms])
+            case search.Group(alternatives):
+                return _either([_all([self.of(one) for one in terms]) for terms in alternatives])
+
+    def _of_address(self, matcher: search.Address) -> Condition:
+        match matcher.role:
+            case "from":
+                return self._from(matcher)
+            case "box":
+                return self._box(matcher)
+            case _:
+                return self._to(matcher)
 
     def _value(self, value: Any) -> str:
         name = f"v{len(self.values)}"
@@ -153,6 +134,28 @@ class Conditions:
             return Condition(test, hits)
         streams = self._streams("msg", "rcpt", ("addr", "orig"), members.listed)
         return Condition(test, hits, streams, _first(among))
+
+    def _box(self, matcher: search.Address) -> Condition:
+        """A recipient whose copy was stored: its address is the box's."""
+        if matcher.null:
+            return NEVER
+        members = self._members(matcher)
+        column = "o.dom" if members.table == "dom" else "o.id"
+        if members.listed is None:
+            tables = f"{members.table} a" if members.table == "addr" else "addr o, dom a"
+            on = "r.addr=a.id" if members.table == "addr" else "r.addr=o.id AND o.dom=a.id"
+            return Condition(
+                f"EXISTS (SELECT 1 FROM rcpt r, {tables} "
+                f"WHERE r.msg=m.id AND r.st IS NOT NULL AND {on} AND ({members.test}))"
+            )
+        if not members.listed:
+            return NEVER
+        boxes = f"SELECT o.id FROM addr o WHERE {column}{self._among(members.listed)}"
+        return Condition(
+            "EXISTS (SELECT 1 FROM rcpt r WHERE r.msg=m.id AND r.st IS NOT NULL "
+            f"AND +r.addr IN ({boxes}))",
+            (Hits("msg", f"rcpt WHERE addr IN ({boxes}) AND st IS NOT NULL"),),
+        )
 
     def _to_many(self, members: _Members) -> Condition:
         named = "r.msg=m.id AND {}.id IN (r.addr, r.orig)"
@@ -291,12 +294,26 @@ def _words(column: str, part: str) -> str:
 
 def _either(conditions: Sequence[Condition]) -> Condition:
     streams = [one.streams for one in conditions]
+    every = [one.hits for one in conditions]
     return Condition(
         " OR ".join(f"({one.test})" for one in conditions),
-        tuple(hits for one in conditions for hits in one.hits or ()),
+        None if None in every else tuple(hits for one in every for hits in one or ()),
         None if None in streams else tuple(hits for one in streams for hits in one or ()),
         broad=any(one.broad for one in conditions),
+        exact=all(one.exact for one in conditions),
     )
+
+
+def _all(conditions: Sequence[Condition]) -> Condition:
+    """Conditions that hold together; the hits are those of one of them."""
+    if len(conditions) == 1:
+        return conditions[0]
+    test = " AND ".join(f"({one.test})" for one in conditions) or "1"
+    led = [one for one in conditions if one.hits is not None]
+    narrow = next((one for one in led if not one.broad), led[0] if led else None)
+    if narrow is None:
+        return Condition(test)
+    return Condition(test, narrow.hits, broad=narrow.broad, exact=False)
 
 
 def _in_state(states: Sequence[State]) -> Condition:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracing import ids, search
-from tracing.conditions import Condition, Conditions
+from tracing.condition import Condition
+from tracing.conditions import Conditions
 
 RARE = 20_000
 """Hits in a month up to which they are gathered."""
@@ -106,7 +107,7 @@ class Finder:
 
     def statement(self, leader: Condition | None) -> str:
         """The statement that finds the ids in [:low, :high), still without order and limit."""
-        others = [condition for condition in self._conditions if condition is not leader]
+        others = [one for one in self._conditions if one is not leader or not one.exact]
         text = "SELECT m.id AS id FROM msg m WHERE m.id>=:low AND m.id<:high"
         text += "".join(f" AND ({condition.test})" for condition in others)
         if leader is None:
@@ -122,7 +123,7 @@ class Finder:
         """Whether the ids come in order from where they are read."""
         if leader is None:
             return not self._conditions
-        return len(self._conditions) == 1 and leader.streams is not None
+        return len(self._conditions) == 1 and leader.streams is not None and leader.exact
 
     def _leader(self, high: int) -> Condition | None:
         """The condition to start from: the only one, in order, or the rarest, if it is rare."""

@@ -12,15 +12,22 @@ from pathlib import Path
 
 from tracing import ids
 
-REVISION = "log_0003"
+REVISION = "log_0004"
 """The Alembic revision of the month files this version makes and writes."""
 
 _COUNTED = (
     f"CREATE TEMP VIEW stat_hour AS SELECT id/{ids.HOUR} AS h, status, count(*) AS n, "  # noqa: S608
     "coalesce(sum(size), 0) AS bytes FROM main.msg GROUP BY 1, 2"
 )
-_WITH_PARAMS = "CREATE TEMP VIEW rcpt AS SELECT *, NULL AS params FROM main.rcpt"
-_AS_IF = {REVISION: (), "log_0002": (_COUNTED,), "log_0001": (_COUNTED, _WITH_PARAMS)}
+_FOUND = "NULL AS rqid, last-ts AS wait"
+_WITH_RQID = f"CREATE TEMP VIEW rcpt AS SELECT *, {_FOUND} FROM main.rcpt"  # noqa: S608
+_WITH_PARAMS = f"CREATE TEMP VIEW rcpt AS SELECT *, NULL AS params, {_FOUND} FROM main.rcpt"  # noqa: S608
+_AS_IF = {
+    REVISION: (),
+    "log_0003": (_WITH_RQID,),
+    "log_0002": (_COUNTED, _WITH_RQID),
+    "log_0001": (_COUNTED, _WITH_PARAMS),
+}
 """Revisions this version can read, and what makes each look like the present one to readers."""
 
 _NAME = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.db")

@@ -134,7 +134,7 @@ def queue_bounce(event: sending.QueueBounce, home: Home) -> None:
 def out_delivered(event: sending.OutDelivered, home: Home) -> None:
     """The remote has it."""
     if (found := _row(event, home)) and found[1].status != State.STORED:
-        found[1].tries = event.attempt
+        found[1].tries, found[1].rqid = event.attempt, event.rqid or None
         _answer(found[1], event, home)
         _put(*found, event.at, State.RELAYED)
 

@@ -32,6 +32,7 @@ class Recipient:
     reply: str | None = None
     st: int | None = None
     params: str | None = None
+    rqid: str | None = None
     changed: bool = True
 
 

@@ -8,6 +8,8 @@ without gaps in commit order). Addresses, domains and repeating strings are inte
 
 import sqlalchemy as sa
 
+from tracing.condition import LARGE, LONG_WAIT
+
 metadata = sa.MetaData()
 
 meta = sa.Table(
@@ -71,6 +73,10 @@ sa.Index("msg_mid", msg.c.message_id, sqlite_where=msg.c.message_id.is_not(None)
 sa.Index("msg_sender", msg.c.sender)
 sa.Index("msg_sdom", msg.c.sdom)
 sa.Index("msg_ip", msg.c.ip)
+sa.Index("msg_login", msg.c.login, sqlite_where=msg.c.login.is_not(None))
+sa.Index("msg_helo", msg.c.helo)
+sa.Index("msg_dir", msg.c.dir, sqlite_where=msg.c.dir != 0)
+sa.Index("msg_size", msg.c.size, sqlite_where=msg.c.size >= LARGE)
 sa.Index("msg_root", msg.c.root, sqlite_where=msg.c.root.is_not(None))
 sa.Index("msg_status", msg.c.status, sqlite_where=msg.c.status != 10)
 
@@ -93,12 +99,19 @@ rcpt = sa.Table(
     sa.Column("reply", sa.Text),
     sa.Column("st", sa.Integer, comment="stored copy, when local"),
     sa.Column("params", sa.Text, comment="JSON of what delivery elsewhere needs; null when local"),
+    sa.Column("rqid", sa.Text, comment="queue id of the remote server"),
+    sa.Column("wait", sa.Integer, sa.Computed("last - ts", persisted=False)),
     sqlite_with_rowid=False,
 )
 sa.Index("rcpt_addr", rcpt.c.addr, rcpt.c.msg)
 sa.Index("rcpt_orig", rcpt.c.orig, rcpt.c.msg, sqlite_where=rcpt.c.orig.is_not(None))
 sa.Index("rcpt_status", rcpt.c.status, rcpt.c.msg, sqlite_where=rcpt.c.status != 10)
 sa.Index("rcpt_due", rcpt.c.next_try, sqlite_where=rcpt.c.next_try.is_not(None))
+sa.Index("rcpt_host", rcpt.c.host, rcpt.c.msg, sqlite_where=rcpt.c.host.is_not(None))
+sa.Index("rcpt_code", rcpt.c.code, rcpt.c.msg, sqlite_where=rcpt.c.code != 250)
+sa.Index("rcpt_tries", rcpt.c.tries, rcpt.c.msg, sqlite_where=rcpt.c.tries > 1)
+sa.Index("rcpt_wait", rcpt.c.wait, sqlite_where=rcpt.c.wait >= LONG_WAIT)
+sa.Index("rcpt_rqid", rcpt.c.rqid, sqlite_where=rcpt.c.rqid.is_not(None))
 
 st = sa.Table(
     "st",
@@ -133,6 +146,7 @@ ev = sa.Table(
     sa.Column("detail", sa.Text, comment="JSON of the fields without a column"),
 )
 sa.Index("ev_trace", ev.c.trace)
+sa.Index("ev_actor", ev.c.actor, sqlite_where=ev.c.actor.is_not(None))
 
 also = sa.Table(
     "also",

@@ -25,7 +25,7 @@ _INSERT = {
     "addr_tri": "INSERT INTO addr_tri(rowid, a) VALUES (?,?)",
     "msg_fts": "INSERT INTO msg_fts(rowid, subject) VALUES (?,?)",
     "msg": "INSERT OR REPLACE INTO msg VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "rcpt": "INSERT OR REPLACE INTO rcpt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "rcpt": "INSERT OR REPLACE INTO rcpt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "st": "INSERT OR REPLACE INTO st VALUES (?,?,?,?,?,?,?,?)",
     "stat_hour": "INSERT INTO stat_hour VALUES (?,?,?,?) ON CONFLICT DO UPDATE "
     "SET n=n+excluded.n, bytes=bytes+excluded.bytes",
@@ -59,7 +59,7 @@ def _recipient_row(m: int, r: Recipient) -> tuple[Any, ...]:
     # fmt: off
     return (
         m, r.n, r.addr, r.dom, r.orig, r.ts, r.last, int(r.status), r.tries, r.next_try, r.host,
-        r.code, r.enh, r.reply, r.st, r.params,
+        r.code, r.enh, r.reply, r.st, r.params, r.rqid,
     )
     # fmt: on
 
@@ -136,7 +136,7 @@ class MonthWriter:
             self._counted[m] = message.status, message.size or 0
             for columns in self._cursor.execute(
                 "SELECT n,addr,dom,orig,ts,last,status,tries,next_try,host,code,enh,reply,st,"
-                "params FROM rcpt WHERE msg=?",
+                "params,rqid FROM rcpt WHERE msg=?",
                 (m,),
             ):
                 row = message.recipients[columns[0]] = Recipient(*columns)

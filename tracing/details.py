@@ -1,0 +1,190 @@
+"""What the fields of plain text and numbers mean in the tables of one month file.
+
+Partial indexes hold what is worth looking for: a server that put off rather than each that
+took, a large message rather than each. Where a span reaches beyond its index, the messages are
+walked from the newest instead, among which such ones are many.
+"""
+
+# ruff: noqa: S608 - statements are put together of our own words; values are parameters
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tracing.condition import LARGE, LONG_WAIT, NEVER, Condition, Hits
+from tracing.terms import Span, Text
+
+Value = Callable[[object], str]
+"""Puts a value among a statement's parameters; returns how the statement names it."""
+
+LISTED = 1_000
+"""Words of the dictionary up to which those that match are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """Where a number lies: the expression, and the condition of its partial index.
+
+    ``floor`` is the least number that the index has, or ``without`` the one it has not.
+    """
+
+    table: str
+    column: str
+    index: str
+    floor: int | None = None
+    without: int | None = None
+
+    def covers(self, span: Span) -> bool:
+        """Whether every number of the span is in the index."""
+        if self.floor is not None:
+            return span.low is not None and span.low >= self.floor
+        outside = self.without
+        return outside is None or not (
+            (span.low is None or span.low <= outside)
+            and (span.high is None or outside <= span.high)
+        )
+
+
+_NUMBERS = {
+    "size": _Number("msg", "size", f"size>={LARGE}", floor=LARGE),
+    "dir": _Number("msg", "dir", "dir!=0", without=0),
+    "code": _Number("rcpt", "code", "code!=250", without=250),
+    "tries": _Number("rcpt", "tries", "tries>1", floor=2),
+    "wait": _Number("rcpt", "wait", f"wait>={LONG_WAIT}", floor=LONG_WAIT),
+}
+
+
+def of(matcher: Text | Span, link: sqlite3.Connection, value: Value) -> Condition:
+    """The condition of a matcher."""
+    if isinstance(matcher, Span):
+        return _span(_NUMBERS[matcher.field], matcher, value)
+    return _TEXTS[matcher.field](matcher.value, link, value)
+
+
+def _span(number: _Number, span: Span, value: Value) -> Condition:
+    bounds = [(">=", span.low), ("<=", span.high)]
+    said = [f"{sign}{value(bound)}" for sign, bound in bounds if bound is not None]
+    if number.table == "msg":
+        test = " AND ".join(f"+m.{number.column}{one}" for one in said)
+    else:
+        inner = " AND ".join(f"+{number.column}{one}" for one in said)
+        test = f"EXISTS (SELECT 1 FROM rcpt WHERE msg=m.id AND {inner})"
+    if not number.covers(span):
+        return Condition(test)
+    where = " AND ".join([number.index, *(f"{number.column}{one}" for one in said)])
+    column = "id" if number.table == "msg" else "msg"
+    return Condition(test, (Hits(column, f"{number.table} WHERE {where}", rare=True),))
+
+
+def _rqid(text: str, _: sqlite3.Connection, value: Value) -> Condition:
+    named = value(text)
+    return Condition(
+        f"EXISTS (SELECT 1 FROM rcpt WHERE msg=m.id AND +rqid={named})",
+        (Hits("msg", f"rcpt WHERE rqid={named}"),),
+    )
+
+
+def _user(text: str, _: sqlite3.Connection, value: Value) -> Condition:
+    """The whole login, or its local part."""
+    folded = text.lower()
+    whole, first, end = value(folded), value(folded + "@"), value(folded + "A")
+    test = f"(+m.login={whole} OR +m.login>={first} AND +m.login<{end})"
+    return Condition(
+        test,
+        (
+            Hits("id", f"msg WHERE login={whole}"),
+            Hits("id", f"msg WHERE login>={first} AND login<{end}"),
+        ),
+    )
+
+
+def _helo(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    listed = _hosts(text, link)
+    if not listed:
+        return NEVER
+    return Condition(f"+m.helo IN ({listed})", (Hits("id", f"msg WHERE helo IN ({listed})"),))
+
+
+def _mx(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    listed = _hosts(text, link)
+    if not listed:
+        return NEVER
+    return Condition(
+        f"EXISTS (SELECT 1 FROM rcpt WHERE msg=m.id AND +host IN ({listed}))",
+        (Hits("msg", f"rcpt WHERE host IN ({listed})"),),
+    )
+
+
+def _hosts(text: str, link: sqlite3.Connection) -> str:
+    """The numbers of a host's name, or of all names below it, as a list in SQL."""
+    name = text.strip("[]*.").rstrip(".")
+    below = "%." + _escaped(name)
+    rows = link.execute(
+        "SELECT id FROM str WHERE s=? COLLATE NOCASE OR s LIKE ? ESCAPE '\\' LIMIT ?",
+        (name, below, LISTED),
+    )
+    return ",".join(str(row[0]) for row in rows)
+
+
+def _reply(text: str, _: sqlite3.Connection, value: Value) -> Condition:
+    """A part of what a server said that did not simply take a recipient."""
+    said = f"code!=250 AND reply LIKE {value(f'%{_escaped(text)}%')} ESCAPE '\\'"
+    return Condition(
+        f"EXISTS (SELECT 1 FROM rcpt WHERE msg=m.id AND +{said})",
+        (Hits("msg", f"rcpt WHERE code>=0 AND {said}", rare=True),),
+    )
+
+
+def _event(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    """A kind of event, or all whose name begins so."""
+    begins = text.rstrip("*").rstrip(".")
+    rows = link.execute(
+        "SELECT id FROM str WHERE s=? OR s>=? AND s<?", (begins, begins + ".", begins + "/")
+    )
+    listed = ",".join(str(row[0]) for row in rows)
+    if not listed:
+        return NEVER
+    own = f"SELECT 1 FROM ev WHERE ev.trace=m.id AND +ev.kind IN ({listed})"
+    also = (
+        "SELECT 1 FROM also CROSS JOIN ev ON ev.seq=also.seq "
+        f"WHERE also.trace=m.id AND +ev.kind IN ({listed})"
+    )
+    return Condition(f"(EXISTS ({own}) OR EXISTS ({also}))")
+
+
+def _actor(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    """Who did something: the whole name, or what follows its colon."""
+    rows = link.execute(
+        "SELECT id FROM str WHERE s=? OR s LIKE ? ESCAPE '\\' LIMIT ?",
+        (text, "%:" + _escaped(text), LISTED),
+    )
+    listed = ",".join(str(row[0]) for row in rows)
+    if not listed:
+        return NEVER
+    own = f"SELECT 1 FROM ev WHERE ev.trace=m.id AND +ev.actor IN ({listed})"
+    also = (
+        "SELECT 1 FROM also CROSS JOIN ev ON ev.seq=also.seq "
+        f"WHERE also.trace=m.id AND +ev.actor IN ({listed})"
+    )
+    acts = f"ev WHERE ev.actor IN ({listed})"
+    bulk = f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor IN ({listed})"
+    return Condition(
+        f"(EXISTS ({own}) OR EXISTS ({also}))",
+        (Hits("ev.trace", acts), Hits("also.trace", bulk)),
+        exact=False,  # an act on several messages has a trace of its own
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+_TEXTS: dict[str, Callable[[str, sqlite3.Connection, Value], Condition]] = {
+    "rqid": _rqid,
+    "user": _user,
+    "helo": _helo,
+    "mx": _mx,
+    "reply": _reply,
+    "ev": _event,
+    "actor": _actor,
+}
