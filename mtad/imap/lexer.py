@@ -305,14 +305,15 @@ class Lexer:
             found.append(one())
         return found
 
-    def once(self, names: Sequence[str]) -> None:
-        """Raises Bad where a name is given twice."""
-        if len(set(names)) < len(names):
-            raise Bad("a parameter is given twice")
-
     def one_or_listed(self, one: Callable[[], T]) -> list[T]:
         """``one`` or ``(one one ...)``."""
         return self.listed(one) if self.peek() == b"(" else [one()]
+
+
+def once(names: Sequence[str]) -> None:
+    """Raises Bad where a name is given twice."""
+    if len(set(names)) < len(names):
+        raise Bad("a parameter is given twice")
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from mtad.imap.answer import Bad
 from mtad.imap.commands import Command, Copy, Fetch, Item, Section, Store, UidExpunge
-from mtad.imap.lexer import MAX_SHOWN, Lexer, unique
+from mtad.imap.lexer import MAX_SHOWN, Lexer, once, unique
 from mtad.imap.parse_session import Parser
 
 MAX_ITEMS = 200
@@ -80,7 +80,7 @@ def fetch(lexer: Lexer, tag: str, name: str) -> Command:
             changed_since = lexer.number64()
         return found
 
-    lexer.once(lexer.listed(modifier))
+    once(lexer.listed(modifier))
     if vanished and (changed_since is None or not by_uid):
         raise Bad("VANISHED needs UID FETCH and CHANGEDSINCE")
     if partial and not by_uid:

@@ -14,7 +14,7 @@ from mtad.imap.commands import (
     Select,
     Status,
 )
-from mtad.imap.lexer import Lexer, unique
+from mtad.imap.lexer import Lexer, once, unique
 from mtad.imap.parse_session import Parser, entry
 
 STATUS_ITEMS = (
@@ -77,7 +77,7 @@ def create(lexer: Lexer, tag: str, name: str) -> Command:
         uses.extend(lexer.listed(lambda: _use(lexer), empty=True))
         return found
 
-    lexer.once(lexer.listed(parameter))
+    once(lexer.listed(parameter))
     return Create(tag, name, mailbox, unique(uses))
 
 
@@ -110,7 +110,7 @@ def select(lexer: Lexer, tag: str, name: str) -> Command:
             qresync = _qresync(lexer)
         return found
 
-    lexer.once(lexer.listed(parameter))
+    once(lexer.listed(parameter))
     return Select(tag, name, mailbox, condstore, qresync)
 
 

@@ -23,7 +23,7 @@ from mtad.imap.commands import (
     When,
     Within,
 )
-from mtad.imap.lexer import MAX_SHOWN, SYSTEM_FLAGS, Lexer
+from mtad.imap.lexer import MAX_SHOWN, SYSTEM_FLAGS, Lexer, once
 from mtad.imap.parse_fetch import paged
 from mtad.imap.parse_session import Parser
 
@@ -285,7 +285,7 @@ def _returns(lexer: Lexer) -> tuple[tuple[str, ...] | None, tuple[int, int] | No
         return found
 
     options = lexer.listed(option, empty=True)
-    lexer.once(options)
+    once(options)
     returns = tuple(options)
     if partial is None:
         return returns or ("ALL",), None

@@ -18,7 +18,7 @@ from mtad.imap.commands import (
     Quota,
     SetMetadata,
 )
-from mtad.imap.lexer import Lexer
+from mtad.imap.lexer import Lexer, once
 
 Parser = Callable[[Lexer, str, str], Command]
 """Takes the rest of a command, its tag and its name."""
@@ -158,7 +158,7 @@ def get_metadata(lexer: Lexer, tag: str, name: str) -> Command:
     maxsize, depth = None, 0
     if lexer.peek() == b"(":
         options = lexer.listed(lambda: _option(lexer))
-        lexer.once([option for option, _ in options])
+        once([option for option, _ in options])
         for option, value in options:
             if option == "MAXSIZE":
                 maxsize = value

@@ -74,12 +74,11 @@ class Wanted:
 class Rejected:
     """A command that was not taken: ``error`` (with its tag) is the answer.
 
-    ``literals`` are those that had arrived, to be thrown away. With ``close`` the connection
-    has to end with BYE: nothing that follows can be understood.
+    Sinks that were given for it have no use. With ``close`` the connection has to end with BYE:
+    nothing that follows can be understood.
     """
 
     error: Negative
-    literals: tuple[bytes | Spooled, ...] = ()
     close: bool = False
 
 
@@ -131,16 +130,6 @@ class Reader:
         if not self._is_over:
             self._buffer += data
 
-    @property
-    def waiting(self) -> int:
-        """Octets that arrived and are not used up."""
-        return len(self._buffer)
-
-    @property
-    def is_between(self) -> bool:
-        """Whether nothing of a next command has arrived."""
-        return not (self._buffer or self._pieces or self._error or self._asked)
-
     def take(self) -> bytes:
         """All that arrived and is not used up, which is forgotten.
 
@@ -151,15 +140,6 @@ class Reader:
         self._buffer.clear()
         self._seen = 0
         return taken
-
-    def abandon(self) -> tuple[bytes | Spooled, ...]:
-        """The connection is gone: the literals of the command it cut short."""
-        literals = [*self._literals]
-        if self._into is not None and not isinstance(self._into, bytearray):
-            literals.append(self._into)
-        self._reset()
-        self.take()
-        return tuple(literals)
 
     # ---------------------------------------------------------------- events
 
@@ -310,13 +290,11 @@ class Reader:
         if self._pieces and (tag := _TAG.match(self._pieces[0])):
             error.tag = tag[0].decode("ascii")
         self._error = error
-        if self._into is not None and not isinstance(self._into, bytearray):
-            self._literals.append(self._into)
         self._into = None
 
     def _rejected(self, *, close: bool = False) -> Rejected:
         assert self._error is not None
-        rejected = Rejected(self._error, tuple(self._literals), close)
+        rejected = Rejected(self._error, close)
         self._reset()
         return rejected
 

@@ -27,7 +27,6 @@ __all__ = [
     "nstring",
     "number_set",
     "quoted",
-    "ranges",
     "status",
     "string",
 ]
@@ -115,8 +114,8 @@ def flag_list(flags: Iterable[str]) -> bytes:
     return b"(%b)" % " ".join(flags).encode("ascii")
 
 
-def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Numbers in ascending order, each once, as (first, last) of those in a row."""
+def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Numbers as (first, last) of those that ascend in a row."""
     found: list[tuple[int, int]] = []
     first = last = -1
     for number in numbers:
@@ -131,7 +130,7 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def number_set(numbers: Iterable[int] | NumberSet) -> bytes:
-    """``1:5,7``. Numbers must ascend; a ``NumberSet`` is written as it is."""
+    """``1:5,7``, in the order given, which may be a sort's; a ``NumberSet`` as it is."""
     if isinstance(numbers, NumberSet):
         if numbers.saved:
             return b"$"
@@ -139,7 +138,7 @@ def number_set(numbers: Iterable[int] | NumberSet) -> bytes:
             _number(first) if first == last else b"%b:%b" % (_number(first), _number(last))
             for first, last in numbers.ranges
         )
-    return b",".join([b"%d" % a if a == b else b"%d:%d" % (a, b) for a, b in ranges(numbers)])
+    return b",".join([b"%d" % a if a == b else b"%d:%d" % (a, b) for a, b in _ranges(numbers)])
 
 
 def _number(number: int) -> bytes:
