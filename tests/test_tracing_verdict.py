@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracing import answers, cli_why, events, ids, proof, sending, verdict
+from tracing import answers, events, ids, proof, sending, verdict, words
 from tracing.queries import Stored
 from tracing.states import State
 
 M = ids.Mint(1).new()
 COPY = ids.Mint(33).new()
 AT = 1_790_000_000_000_000
-BOOKS = {language: cli_why.book(language) for language in verdict.LANGUAGES}
+BOOKS = {language: words.book(language) for language in verdict.LANGUAGES}
 
 
 def document(
@@ -286,9 +286,9 @@ def test_every_state_has_a_sentence(state: State, language: str) -> None:
 
 
 def test_the_two_files_are_whole_in_both_languages() -> None:
-    for words in BOOKS["en"].verdicts.values():
-        assert words["en"]
-        assert words["ru"]
+    for texts in BOOKS["en"].verdicts.values():
+        assert texts["en"]
+        assert texts["ru"]
         assert ("do_en" in words) == ("do_ru" in words)
     names = set()
     for cause in BOOKS["en"].causes:

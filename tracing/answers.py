@@ -20,6 +20,8 @@ from tracing.render import Document, rfc3339
 SCHEMA = 1
 MAX_COUNTED = 10_000
 """Messages beyond those shown that are counted."""
+MAX_FAMILY = 200
+"""Messages of one tree."""
 MAX_LOOKED = 5_000
 """Messages looked at one by one to count them."""
 
@@ -96,6 +98,31 @@ def timeline(log: Log, trace: int) -> Document:
         "message": message,
         "events": [happened(one) for one in log.timeline(trace)],
     }
+
+
+def tree(directory: Path, text: str) -> Document:
+    """All messages that came of one another, oldest first, each with its timeline.
+
+    ``messages`` is empty where ``text`` names no message. Raises what ``readable`` raises.
+    """
+    with readable(directory), contextlib.closing(Log(directory)) as log:
+        trace = named(log, addresses.storable(text.strip()))
+        if trace is None:
+            trace = next(iter(log.ids(search.parse(text, time.time_ns() // 1000), 1)), 0)
+        family = log.family(trace, MAX_FAMILY + 1)
+        return {
+            "schema": SCHEMA,
+            "asked": ids.text(trace) if family else "",
+            "more": len(family) > MAX_FAMILY,
+            "messages": [
+                {
+                    "parent": ids.text(kin.parent) if kin.parent else "",
+                    "rel": kin.rel,
+                    **timeline(log, kin.id),
+                }
+                for kin in family[:MAX_FAMILY]
+            ],
+        }
 
 
 def happened(stored: Stored) -> Document:

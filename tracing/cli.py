@@ -18,6 +18,7 @@ from mtad.cli_options import config_option, config_path, json_option
 from mtad.errors import NothingFound, Unreachable
 from tracing import render
 from tracing.asking import ask
+from tracing.words import language_option
 
 if TYPE_CHECKING:
     from tracing.following import Follower
@@ -41,12 +42,20 @@ jsonl_option = click.option("--jsonl", is_flag=True, help="One JSON object per l
     show_default=True,
     help="Messages shown at most, newest first.",
 )
+@click.option("--tree", is_flag=True, help="All that came of it, with a verdict at each leaf.")
+@language_option
 @json_option
 @jsonl_option
 @config_option
 @click.pass_context
 def trace(
-    context: click.Context, query: tuple[str, ...], limit: int, as_json: bool, jsonl: bool
+    context: click.Context,
+    query: tuple[str, ...],
+    limit: int,
+    tree: bool,
+    lang: str | None,
+    as_json: bool,
+    jsonl: bool,
 ) -> None:
     """Find messages, or tell what happened to one.
 
@@ -56,6 +65,9 @@ def trace(
     """
     places = where.places(config_path(context))
     text = " ".join(query)
+    if tree:
+        _tree(places, text, lang, as_json)
+        return
     found = ask(places, text, limit)
     parts = found["messages"] if "messages" in found else found["events"]
     if as_json:
@@ -66,6 +78,20 @@ def trace(
     elif parts:
         _print(found)
     if not parts:
+        raise NothingFound(f"nothing found for {render.safe(text)}")
+
+
+def _tree(places: where.Places, text: str, lang: str | None, as_json: bool) -> None:
+    from tracing import answers, tree, words  # noqa: PLC0415 - needed by this option alone
+
+    found = answers.tree(places.log, text)
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    elif found["messages"]:
+        click.echo("\n".join(tree.lines(found, words.book(words.language(lang)))))
+        if found["more"]:
+            click.echo(f"the first {answers.MAX_FAMILY} messages are shown", err=True)
+    if not found["messages"]:
         raise NothingFound(f"nothing found for {render.safe(text)}")
 
 

@@ -4,11 +4,7 @@ Both ask for timelines as ``mtad trace`` does and judge them here; the daemon ne
 """
 
 import json
-import os
-import tomllib
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import click
@@ -19,38 +15,10 @@ from mtad.errors import NothingFound, UsageError
 from tracing import proof as sheets
 from tracing import render, verdict
 from tracing.asking import ask
+from tracing.words import book, language, language_option
 
 MAX_MESSAGES = 20
 """Messages of one question that are judged."""
-
-
-def language_option(command: Any) -> Any:
-    """``--lang en|ru``; else the language of the environment."""
-    return click.option(
-        "--lang",
-        type=click.Choice(verdict.LANGUAGES),
-        default=None,
-        help="Language of the answer (else of LC_ALL, LC_MESSAGES or LANG).",
-    )(command)
-
-
-def language(given: str | None) -> str:
-    """The language to answer in."""
-    if given:
-        return given
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := os.environ.get(name):
-            return "ru" if value.lower().startswith("ru") else "en"
-    return "en"
-
-
-@cache
-def book(lang: str) -> verdict.Book:
-    """The sentences and causes."""
-    folder = files("tracing")
-    verdicts = tomllib.loads((folder / "verdicts.toml").read_text("utf-8"))
-    causes = tomllib.loads((folder / "causes.toml").read_text("utf-8"))["cause"]
-    return verdict.book(verdicts, causes, lang)
 
 
 def timelines(places: where.Places, text: str, limit: int) -> tuple[list[render.Document], int]:

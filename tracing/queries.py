@@ -68,6 +68,15 @@ class Recipient:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """A message among those it is related to; ``rel`` says what it is to its ``parent``."""
+
+    id: int
+    parent: int
+    rel: str
+
+
 @dataclass(slots=True)
 class Stored:
     """An event with its place in the log."""
@@ -226,6 +235,28 @@ class Log:
             ):
                 found[st] = mailbox
                 found.setdefault(spelled(local, rname), mailbox)
+        return found
+
+    def family(self, m: int, most: int) -> list[Kin]:
+        """A message with all that it came from and all that came of it, up to ``most``."""
+        own = self._link(ids.month(m))
+        row = own.execute("SELECT root FROM msg WHERE id=?", (m,)).fetchone() if own else None
+        if row is None:
+            return []
+        root = row[0] or m
+        found: list[Kin] = []
+        for month in reversed(months.listing(self._directory)):
+            link = self._link(month) if month >= ids.month(root) else None
+            if link is not None:
+                found += (
+                    Kin(kin, parent or 0, rel or "")
+                    for kin, parent, rel in link.execute(
+                        "SELECT id, parent, rel FROM msg WHERE id=:root "
+                        "UNION ALL SELECT id, parent, rel FROM msg WHERE root=:root AND id!=:root "
+                        "ORDER BY id LIMIT :most",
+                        {"root": root, "most": most - len(found)},
+                    )
+                )
         return found
 
     # ------------------------------------------------------------------ events
