@@ -180,7 +180,9 @@ class Owners:
         client: str = "",
         snapshot: str | None = None,
     ) -> list[int]:
-        return self.of(box).put(mailbox, items, actor=actor, client=client, snapshot=snapshot)
+        owner = self.of(box)
+        placed = owner.put(mailbox, items, actor=actor, client=client, snapshot=snapshot)
+        return list(placed.uids)
 
     def expunge_all(self, box: str) -> int:
         gone = 0
@@ -189,7 +191,7 @@ class Owners:
         for mailbox in owner.mailboxes():
             uids = [each.uid for each in owner.messages(mailbox.name)]
             if uids:
-                gone += owner.expunge(mailbox.name, uids, actor="admin:test")
+                gone += len(owner.expunge(mailbox.name, uids, actor="admin:test"))
         return gone
 
     def close(self) -> None:

@@ -89,9 +89,9 @@ def die(box: Box) -> None:
 def state(place: Place) -> dict[str, tuple[str, str, tuple[str, ...], int, bytes]]:
     """The box as it is after another start: by base name mailbox, flags, keywords, UID, octets."""
     journal = place.open_journal()
-    box = Box.open(place.folder, "ann@example.org", journal, "mx")
+    box = Box.hold(place.folder, "ann@example.org", journal, "mx")
     box.owner.sync()
-    found = {m.base: _seen(place, m) for m in box.messages()}
+    found = {m.base: _seen(place, m) for m in box.owner.messages()}
     assert box.owner.sync() == 0
     files = sum(1 for sub in place.maildir.rglob("*:2,*")) + sum(
         1 for path in place.maildir.glob("**/new/*")
@@ -184,8 +184,8 @@ def test_numbers_are_never_given_twice_after_a_power_cut(tmp_path: Path) -> None
             box = place.box()
             place.deliver(300)
             box.owner.sync()
-            uids = {m.uid for m in box.messages() if m.uid not in given}
-            fresh = {m.uid for m in box.messages()} - {0}
+            uids = {m.uid for m in box.owner.messages() if m.uid not in given}
+            fresh = {m.uid for m in box.owner.messages()} - {0}
             highest = max(fresh)
             assert highest > max(given, default=0)
             assert len(uids) >= 300
@@ -233,7 +233,7 @@ def test_an_orderly_end_gives_no_number_away(tmp_path: Path) -> None:
         place.deliver(2)
         box = place.box()
         box.owner.sync()
-        assert max(m.uid for m in box.messages()) == 2 * round_number + 2
+        assert max(m.uid for m in box.owner.messages()) == 2 * round_number + 2
         box.close()
     place.journal.close_now()
 
@@ -246,7 +246,7 @@ def test_a_box_whose_making_was_cut_can_be_opened(tmp_path: Path) -> None:
             place.box()
     box = place.box()
     assert box.owner.sync() == 0
-    assert [one.name for one in box.mailboxes()] == ["INBOX"]
+    assert [one.name for one in box.owner.mailboxes()] == ["INBOX"]
     box.close()
     place.journal.close_now()
 
@@ -269,15 +269,15 @@ def test_a_damaged_index_says_what_to_do(tmp_path: Path) -> None:
 def test_a_lost_index_is_made_again_from_the_files(tmp_path: Path) -> None:
     place = Place(tmp_path)
     box = prepared(place)
-    before = {m.base: (m.mailbox, m.st, m.flags, m.keywords) for m in box.messages("INBOX")}
+    before = {m.base: (m.mailbox, m.st, m.flags, m.keywords) for m in box.owner.messages("INBOX")}
     box.close()
     place.journal.close_now()
     for path in place.folder.glob("index.db*"):
         path.unlink()
     journal = place.open_journal()
-    box = Box.open(place.folder, "ann@example.org", journal, "mx")
+    box = Box.hold(place.folder, "ann@example.org", journal, "mx")
     box.owner.sync()
-    after = {m.base: (m.mailbox, m.st, m.flags, m.keywords) for m in box.messages("INBOX")}
+    after = {m.base: (m.mailbox, m.st, m.flags, m.keywords) for m in box.owner.messages("INBOX")}
     assert after == before
     box.close()
     journal.close_now()
@@ -289,14 +289,14 @@ def test_foreign_files_keep_the_copy_their_frame_gave_them(tmp_path: Path) -> No
     kept = index_files(place)
     (place.maildir / "cur" / "17.other.host:2,F").write_bytes(MAIL)
     box.owner.sync()
-    (before,) = (m for m in box.messages() if m.base == "17.other.host")
+    (before,) = (m for m in box.owner.messages() if m.base == "17.other.host")
     die(box)
     place.journal.close_now()
     put_back(place, kept)
     place.journal = place.open_journal()
     box = place.box()
     box.owner.sync()
-    (after,) = (m for m in box.messages() if m.base == "17.other.host")
+    (after,) = (m for m in box.owner.messages() if m.base == "17.other.host")
     assert (after.st, after.uid, after.flags) == (before.st, before.uid, "F")
     box.close()
     assert sum(isinstance(event, BoxForeign) for event in place.events()) == 1
@@ -311,7 +311,7 @@ def test_an_act_that_failed_is_finished_before_the_next(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="act to finish"):
             box.owner.settle()
     assert box.owner.sync() == 0
-    assert {m.uid: m.flags for m in box.messages("INBOX")} == {1: "S", 2: "", 3: ""}
+    assert {m.uid: m.flags for m in box.owner.messages("INBOX")} == {1: "S", 2: "", 3: ""}
     box.owner.settle()
     box.close()
     place.journal.close_now()
@@ -340,13 +340,13 @@ def test_names_that_a_power_cut_took_back_are_given_again(
     box = prepared(place)
     shutil.copytree(place.maildir, tmp_path / "before", copy_function=os.link)
     act(place, box)
-    wanted = {m.base: (m.mailbox, m.flags, m.keywords, m.uid) for m in box.messages()}
+    wanted = {m.base: (m.mailbox, m.flags, m.keywords, m.uid) for m in box.owner.messages()}
     die(box)
     shutil.rmtree(place.maildir)
     (tmp_path / "before").rename(place.maildir)
     with mock.patch.object(index, "boot_id", return_value="another life"):
         box = again(place)
-        found = {m.base: (m.mailbox, m.flags, m.keywords, m.uid) for m in box.messages()}
+        found = {m.base: (m.mailbox, m.flags, m.keywords, m.uid) for m in box.owner.messages()}
         assert found == wanted
         end(place, box)
     kinds = [event.kind for event in place.events() if getattr(event, "actor", "") == "outside"]
@@ -362,7 +362,7 @@ def test_what_others_do_after_a_kill_is_theirs(tmp_path: Path) -> None:
     (path,) = (path for path in (place.maildir / "cur").iterdir() if path.name.endswith(":2,S"))
     path.rename(path.with_name(path.name.replace(":2,S", ":2,F")))
     box = again(place)
-    assert {m.uid: m.flags for m in box.messages("INBOX")} == {1: "F", 2: "", 3: ""}
+    assert {m.uid: m.flags for m in box.owner.messages("INBOX")} == {1: "F", 2: "", 3: ""}
     end(place, box)
 
 
@@ -370,7 +370,7 @@ def test_a_message_put_back_is_not_deleted_once_more(tmp_path: Path) -> None:
     """It has the name of the one that was deleted, and the index has lost both acts."""
     place = Place(tmp_path)
     box = prepared(place)
-    (old,) = (m for m in box.messages("INBOX") if m.uid == 2)
+    (old,) = (m for m in box.owner.messages("INBOX") if m.uid == 2)
     data = (place.maildir / old.file).read_bytes()
     with durable_index(place) as durable:
         durable.update(index_files(place))
@@ -379,7 +379,7 @@ def test_a_message_put_back_is_not_deleted_once_more(tmp_path: Path) -> None:
     die(box)
     put_back(place, durable)
     box = again(place)
-    assert [m.base for m in box.messages("INBOX")].count(old.base) == 1
+    assert [m.base for m in box.owner.messages("INBOX")].count(old.base) == 1
     end(place, box)
 
 
@@ -391,7 +391,7 @@ def test_what_a_killed_command_did_is_durable_once_its_box_is_opened(tmp_path: P
     command = Journal.open(tmp_path / "journal" / "cli-40", node=40)
     place.journal = place.open_journal()
     with durable_index(place) as durable:
-        box = Box.open(place.folder, "ann@example.org", command, "mx")
+        box = Box.hold(place.folder, "ann@example.org", command, "mx")
         box.owner.flags("INBOX", [1], [*words], [], actor="x")
         die(box)
         command.close_now()
@@ -400,7 +400,7 @@ def test_what_a_killed_command_did_is_durable_once_its_box_is_opened(tmp_path: P
     put_back(place, durable)
     shutil.rmtree(command.directory)
     box = again(place)
-    (found,) = (m for m in box.messages("INBOX") if m.uid == 1)
+    (found,) = (m for m in box.owner.messages("INBOX") if m.uid == 1)
     assert words == set(found.keywords)
     end(place, box)
 
@@ -412,21 +412,21 @@ def test_a_message_whose_row_was_lost_gets_it_again(tmp_path: Path) -> None:
     place.deliver()
     words = [f"word{number:02}" for number in range(30)]
     box.owner.sync()
-    uid = max(m.uid for m in box.messages("INBOX"))
+    uid = max(m.uid for m in box.owner.messages("INBOX"))
     before = index_files(place)
     place.deliver()
     box.owner.sync()
     box.owner.flags("INBOX", [uid + 1], ["\\Seen", *words], [], actor="x")
     box.owner.flags("INBOX", [uid], ["\\Draft"], [], actor="x")
-    (moved,) = box.owner.move("INBOX", [uid + 1], "Sub", actor="x")
-    (wanted,) = (m for m in box.messages("Sub") if m.uid == moved)
+    (moved,) = box.owner.move("INBOX", [uid + 1], "Sub", actor="x").targets
+    (wanted,) = (m for m in box.owner.messages("Sub") if m.uid == moved)
     die(box)
     put_back(place, before)
     box = again(place)
-    (found,) = (m for m in box.messages("Sub") if m.base == wanted.base)
+    (found,) = (m for m in box.owner.messages("Sub") if m.base == wanted.base)
     assert (found.uid, found.st, found.flags) == (wanted.uid, wanted.st, "S")
     assert set(found.keywords) == set(words)
-    assert {m.uid: m.flags for m in box.messages("INBOX")}[uid] == "D"
+    assert {m.uid: m.flags for m in box.owner.messages("INBOX")}[uid] == "D"
     end(place, box)
 
 
@@ -457,7 +457,7 @@ def test_the_numbers_of_mailboxes_hold_after_a_power_cut(tmp_path: Path) -> None
         box.owner.create("Empty", actor="x")
         place.deliver()
         box.owner.sync()
-        before = box.mailboxes()
+        before = box.owner.mailboxes()
     die(box)
     put_back(place, durable)
     with Index_open(place) as found:

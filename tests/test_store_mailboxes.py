@@ -44,9 +44,9 @@ def shape(box: Box) -> dict[str, tuple[int, list[tuple[int, int, str]]]]:
     return {
         info.name: (
             info.uidvalidity,
-            [(m.uid, m.st, m.flags) for m in box.messages(info.name)],
+            [(m.uid, m.st, m.flags) for m in box.owner.messages(info.name)],
         )
-        for info in box.mailboxes()
+        for info in box.owner.mailboxes()
     }
 
 
@@ -67,7 +67,7 @@ async def test_a_mailbox_and_those_below_it_are_renamed(place: Place) -> None:
     await box.sync()
     await box.flags("Z/&/B", [1], ["\\Flagged"], [], actor="x")
     assert await box.create("A", actor="x")
-    validities = [info.uidvalidity for info in box.mailboxes()]
+    validities = [info.uidvalidity for info in box.owner.mailboxes()]
     assert len(set(validities)) == len(validities)
     assert shape(box)["A"][0] == max(validities)
     box.close()
@@ -85,7 +85,7 @@ async def test_what_lies_below_a_name_without_a_mailbox_is_renamed(place: Place)
     box = place.box()
     await box.create("Old/2025", actor="x")
     await box.rename("Old", "Older", actor="x")
-    assert [info.name for info in box.mailboxes()] == ["INBOX", "Older/2025"]
+    assert [info.name for info in box.owner.mailboxes()] == ["INBOX", "Older/2025"]
     box.close()
 
 
@@ -197,7 +197,7 @@ async def test_an_act_that_a_full_disk_stopped_is_done_later(place: Place, act: 
         with pytest.raises(OSError, match="no space"):
             await box.sync()
     await box.sync()
-    found = {info.name for info in box.mailboxes()}
+    found = {info.name for info in box.owner.mailboxes()}
     wanted = {
         "create": {"INBOX", *TREE, "Z"},
         "rename": {"INBOX", "Z", "Z/B", "Z/B/C", "AB"},
@@ -207,7 +207,7 @@ async def test_an_act_that_a_full_disk_stopped_is_done_later(place: Place, act: 
     assert len(folders(place)) == len(found) - 1
     box.close()
     box = place.box()
-    assert {info.name for info in box.mailboxes()} == found
+    assert {info.name for info in box.owner.mailboxes()} == found
     box.close()
 
 
@@ -236,9 +236,9 @@ def test_an_interrupted_act_is_done_if_it_was_promised(
     """Killed at each of its steps: the mailboxes are as before, or as they were to be."""
     whole = Place(tmp_path / "whole")
     box = grown(whole)
-    names_before = {info.name for info in box.mailboxes()}
+    names_before = {info.name for info in box.owner.mailboxes()}
     act(box)
-    names_after = {info.name for info in box.mailboxes()}
+    names_after = {info.name for info in box.owner.mailboxes()}
     die(box)
     whole.journal.close_now()
     seen = set()
@@ -252,11 +252,11 @@ def test_an_interrupted_act_is_done_if_it_was_promised(
         place.journal = place.open_journal()
         box = place.box()
         assert box.owner.sync() == 0
-        found = {info.name for info in box.mailboxes()}
+        found = {info.name for info in box.owner.mailboxes()}
         assert found in (names_before, names_after)
         seen.add(found == names_after)
         sts = {st for _, messages in before.values() for _, st, _ in messages}
-        left = {m.st for m in box.messages()}
+        left = {m.st for m in box.owner.messages()}
         lost = before["A"][1][0][1] if act is deleting else 0
         assert left in (sts, sts - {lost})
         assert sts == left or found == names_after or act is deleting

@@ -84,8 +84,8 @@ def test_reading_a_box_is_exact_while_names_change(tmp_path: Path) -> None:
             for message in random.sample(found.messages, 20):
                 os.close(reading.open_message(place.folder, message))
         box.owner.sync()
-        assert {m.base for m in box.messages()} == bases
-        assert {m.uid for m in box.messages()} == set(range(1, 501))
+        assert {m.base for m in box.owner.messages()} == bases
+        assert {m.uid for m in box.owner.messages()} == set(range(1, 501))
     box.close()
     place.journal.close_now()
 
@@ -201,7 +201,7 @@ def test_the_awkward_maildir(tmp_path: Path, shared_data: Callable[[str], Path])
         archive.extractall(place.folder, filter="fully_trusted")
     box = place.box()
     box.owner.sync()
-    messages = box.messages()
+    messages = box.owner.messages()
     assert len(messages) == len({m.st for m in messages}) == len({m.base for m in messages})
     by_start = {m.base.split(".")[0] + m.base.split(".")[1]: m for m in messages if "." in m.base}
     assert by_start["1704096000M1P1"].flags == "S"
@@ -214,7 +214,7 @@ def test_the_awkward_maildir(tmp_path: Path, shared_data: Callable[[str], Path])
     assert by_start["1704096013M13P1"].flags == "T"
     assert not any("M99P1" in m.base or "hidden" in m.base for m in messages)
     assert not any("M11P1" in m.base for m in messages)
-    mailboxes = {m.name: m.messages for m in box.mailboxes()}
+    mailboxes = {m.name: m.messages for m in box.owner.mailboxes()}
     assert mailboxes == {
         "INBOX": len(messages) - 4,
         "Sent": 1,
@@ -230,7 +230,7 @@ def test_the_awkward_maildir(tmp_path: Path, shared_data: Callable[[str], Path])
         uids = [m.uid for m in messages if m.mailbox == mailbox]
         if uids:
             box.owner.flags(mailbox, uids, ["\\Seen"], [], actor="x")
-    assert all("S" in m.flags for m in box.messages())
+    assert all("S" in m.flags for m in box.owner.messages())
     assert box.owner.sync() == 0
     assert len(list(reading.read_box(place.folder, ADDRESS).messages)) == 18
     assert (place.maildir / "cur" / "1704096099.M99P1.host:2,S").is_symlink()

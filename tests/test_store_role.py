@@ -160,7 +160,7 @@ def test_every_act_through_the_client(site: Site, daemon: bool) -> None:
         who = {"actor": "admin:x", "client": "test"}
         assert boxes.flags(ANN, "INBOX", [1], ["\\Seen", "Junk"], **who) == 1
         assert boxes.create(ANN, "Архив/А", actor="admin:x")
-        assert boxes.move(ANN, "INBOX", [1, 2], "Архив/А", **who) == [1, 2]
+        assert [*boxes.move(ANN, "INBOX", [1, 2], "Архив/А", **who)] == [1, 2]
         assert boxes.expunge(ANN, "INBOX", [3], **who) == 1
         boxes.rename(ANN, "Архив", "Archive", **who)
         boxes.rename(ANN, "Archive", "Архив", **who)
@@ -169,7 +169,7 @@ def test_every_act_through_the_client(site: Site, daemon: bool) -> None:
         tmp = site.folder(ANN) / "Maildir" / "tmp" / "p1"
         tmp.write_bytes(MAIL)
         item = Prepared("p1", "", "F", ("a",), 10**18 + 7, len(MAIL), b"\x00" * 32, 5, 6)
-        assert boxes.put(ANN, "New", [item], **who, snapshot="s1") == [1]
+        assert [*boxes.put(ANN, "New", [item], **who, snapshot="s1")] == [1]
         found = {(m.mailbox, m.uid): m for m in boxes.list(ANN).messages}
         assert sorted(found) == [("New", 1), ("Архив/А", 1), ("Архив/А", 2)]
         put = found["New", 1]
@@ -183,7 +183,7 @@ def test_every_act_through_the_client(site: Site, daemon: bool) -> None:
             lambda: boxes.list("nobody@example.org"),
             lambda: boxes.list("no address"),
             lambda: boxes.list(ANN, "Nowhere"),
-            lambda: boxes.move(ANN, "INBOX", [9], "New", **who),
+            lambda: boxes.move(ANN, "INBOX", [9], "None", **who),
         ):
             with pytest.raises(MtadError) as caught:
                 attempt()

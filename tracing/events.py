@@ -1,4 +1,4 @@
-"""Every event there is, each declared once: here, in ``tracing.sending`` or ``tracing.access``.
+"""Every event there is, each declared once: here or beside, in ``sending``, ``access``, ``stored``.
 
 A declaration is a frozen struct: its tag is the stored name and stable for ever, ``text`` is
 the one line people read, the docstring says when it happens, the fields say what is known.
@@ -23,6 +23,17 @@ from tracing.event import Outcome as Outcome
 from tracing.event import Unknown as Unknown
 from tracing.event import declare as declare
 from tracing.event import kind_of as kind_of
+from tracing.stored import BoxAppend as BoxAppend
+from tracing.stored import BoxCopy as BoxCopy
+from tracing.stored import BoxEvent as BoxEvent
+from tracing.stored import BoxExpunge as BoxExpunge
+from tracing.stored import BoxFlags as BoxFlags
+from tracing.stored import BoxForeign as BoxForeign
+from tracing.stored import BoxMailbox as BoxMailbox
+from tracing.stored import BoxMove as BoxMove
+from tracing.stored import BoxNumbered as BoxNumbered
+from tracing.stored import BoxVanished as BoxVanished
+from tracing.stored import Item as Item
 
 # ------------------------------------------------------------- connections
 
@@ -245,79 +256,6 @@ class StoreFailed(Event, frozen=True, kw_only=True, tag="store.failed"):
     """A stored copy could not be made yet; the journal keeps the message."""
 
     why: str
-
-
-class Item(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
-    """One message of a box act: stored copy, message id (0 unknown), UID, base name."""
-
-    st: int
-    m: int = 0
-    uid: int = 0
-    base: str = ""
-
-
-class BoxEvent(Event, frozen=True, kw_only=True, tag="box"):
-    """An act on stored messages: ``addr`` is the box, ``items`` are the messages.
-
-    ``trace`` is the message id for one message and the act's own id for several, which are
-    then in ``also``. ``client`` is what the actor used.
-    """
-
-    mailbox: str
-    items: tuple[Item, ...] = ()
-    client: str = ""
-
-
-@declare("numbered in {addr}/{mailbox}")
-class BoxNumbered(BoxEvent, frozen=True, kw_only=True, tag="box.numbered"):
-    """Messages got their UIDs; the items carry them."""
-
-    uidvalidity: int = 0
-
-
-@declare("flags in {addr}/{mailbox}: +{added} -{removed} by {actor}")
-class BoxFlags(BoxEvent, frozen=True, kw_only=True, tag="box.flags"):
-    r"""Flags or keywords changed; ``\Seen`` and the like, keywords as they are."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-
-
-@declare("moved from {addr}/{mailbox} to {target} by {actor}")
-class BoxMove(BoxEvent, frozen=True, kw_only=True, tag="box.move"):
-    """Messages moved within the box; the items carry their UIDs in ``target``."""
-
-    target: str
-
-
-@declare("deleted from {addr}/{mailbox} by {actor}", Outcome.DROP)
-class BoxExpunge(BoxEvent, frozen=True, kw_only=True, tag="box.expunge"):
-    """Messages were expunged; Message-IDs and subjects as the rows are about to go."""
-
-    subjects: tuple[str, ...] = ()
-
-
-@declare("put into {addr}/{mailbox} by {actor}", Outcome.OK)
-class BoxAppend(BoxEvent, frozen=True, kw_only=True, tag="box.append"):
-    """Messages entered a mailbox otherwise than by delivery or restore."""
-
-
-@declare("file gone from {addr}/{mailbox}, removed by another program", Outcome.DROP)
-class BoxVanished(BoxEvent, frozen=True, kw_only=True, tag="box.vanished"):
-    """A numbered message's file is no longer there and no act of ours explains it."""
-
-
-@declare("file appeared in {addr}/{mailbox}, put there by another program")
-class BoxForeign(BoxEvent, frozen=True, kw_only=True, tag="box.foreign"):
-    """A file came into a mailbox that mtad did not deliver; it got a ``st`` and a UID."""
-
-
-@declare("mailbox {addr}/{mailbox} {what} by {actor}")
-class BoxMailbox(BoxEvent, frozen=True, kw_only=True, tag="box.mailbox"):
-    """A mailbox was created, renamed or deleted; ``what`` says which."""
-
-    what: str
-    target: str = ""
 
 
 # ------------------------------------------------------------------ backup

@@ -203,6 +203,14 @@ def box_move(event: events.BoxMove, others: Others) -> None:
             home.store(copy)
 
 
+def box_copy(event: events.BoxCopy, others: Others) -> None:
+    """Copies lie in another mailbox, or in the same."""
+    for item in event.items:
+        home = others.home_of(item.st)
+        if home is not None:
+            _put(event, item, event.target, home)
+
+
 def box_gone(event: events.BoxEvent, others: Others) -> None:
     """Messages are no longer there."""
     for item in event.items:
@@ -262,6 +270,7 @@ COPIES: dict[type[events.Event], Callable[[Any, Others], None]] = {
     events.BoxForeign: box_came,
     events.RestoreMessage: box_came,
     events.BoxMove: box_move,
+    events.BoxCopy: box_copy,
     events.BoxExpunge: box_gone,
     events.BoxVanished: box_gone,
     events.BoxMailbox: box_mailbox,

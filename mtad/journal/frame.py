@@ -89,7 +89,11 @@ class Flags(msgspec.Struct, frozen=True, tag="flags"):
 
 
 class PutItem(msgspec.Struct, frozen=True, array_like=True):
-    """A synced file in the box's ``tmp/`` that becomes a message; ``flags`` as Maildir letters."""
+    """A synced file in the box's ``tmp/`` that becomes a message; ``flags`` as Maildir letters.
+
+    ``sha256`` is empty where it is not known; ``email`` names the message whose content it has,
+    0 for none but itself (RFC 8474 5.1).
+    """
 
     copy: Copy
     tmp: str
@@ -98,10 +102,11 @@ class PutItem(msgspec.Struct, frozen=True, array_like=True):
     mtime_ns: int
     size: int
     sha256: bytes
+    email: int = 0
 
 
 class Put(msgspec.Struct, frozen=True, tag="put"):
-    """Take prepared files into a mailbox (restore, import, APPEND)."""
+    """Take prepared files into a mailbox (restore, import, APPEND, COPY)."""
 
     box: str
     mailbox: str

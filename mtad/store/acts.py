@@ -204,6 +204,7 @@ def _moved(
         clock.now_us(),
         at.st_size,
         row.sha256,
+        row.wire,
     )
 
 
@@ -237,14 +238,15 @@ def _put(ground: Ground, act: Put, journal: str, seq: int) -> None:
                     wanted.name,
                     item.copy.st,
                     item.copy.m,
-                    item.copy.st,
+                    item.email or item.copy.st,
                     item.flags,
                     " ".join(item.keywords),
                     act.modseq,
                     item.mtime_ns,
                     clock.now_us(),
                     item.size,
-                    item.sha256,
+                    item.sha256 or None,
+                    maildir.measure(wanted.below(path), base, item.size),
                 )
             )
     files.sync()
@@ -290,6 +292,7 @@ def row_of(
     return Row(
         mailbox.id, uid, base, int(entry.fresh), entry.name, st, None, st, flags,
         " ".join(words), modseq, at.st_mtime_ns, clock.now_us(), at.st_size, None,
+        maildir.measure(entry.below(folder), base, at.st_size),
     )  # fmt: skip
 
 

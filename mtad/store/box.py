@@ -1,24 +1,58 @@
-"""A box for an event loop: the owner's work done in threads, one act at a time."""
+"""A box for an event loop: the owner's work done in threads, one act at a time.
+
+Every act takes ``actor`` and ``client``, who did it and with what, for its event, and ``by``,
+the session that asked: it stands in the ``Change`` that listeners are told. When an act
+returns, it is durable, views are up to date, and listeners were told.
+"""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
 
 from mtad.journal.writer import Journal
+from mtad.store.deltas import Delta
 from mtad.store.desk import Desk
 from mtad.store.owner import Owner
 from mtad.store.replay import Replay
-from mtad.store.values import MailboxInfo, Message, Prepared
+from mtad.store.rows import Row
+from mtad.store.values import (
+    Copied,
+    FlagsDone,
+    MailboxInfo,
+    MailboxStatus,
+    Message,
+    Placed,
+    Prepared,
+    Quota,
+)
+from mtad.store.view import Change, View
+from mtad.store.watching import Listener, Watching
 
-__all__ = ["Box", "MailboxInfo", "Message", "Prepared"]
+__all__ = [
+    "Box",
+    "Change",
+    "Copied",
+    "FlagsDone",
+    "MailboxInfo",
+    "MailboxStatus",
+    "Message",
+    "Placed",
+    "Prepared",
+    "Quota",
+    "View",
+]
 
 T = TypeVar("T")
 THREADS = 4
 """Threads in which boxes list, rename and index; most of their time is waiting for disks."""
 _pool = ThreadPoolExecutor(THREADS, "box")
+_reading = ThreadPoolExecutor(THREADS, "reading")
+_drafts = count(1)
 
 
 class Box:
@@ -27,9 +61,12 @@ class Box:
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
         self._turn = asyncio.Lock()
+        self._watching = Watching()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        owner.index.on_change = self._changed
 
     @classmethod
-    def open(
+    def hold(
         cls,
         folder: Path,
         address: str,
@@ -52,13 +89,85 @@ class Box:
         """Take in what happened to the files; returns how many messages got a UID."""
         return await self._run(self.owner.sync)
 
-    def mailboxes(self) -> list[MailboxInfo]:
-        """Every mailbox with its numbers, as last synchronised."""
-        return self.owner.mailboxes()
+    # ----------------------------------------------------------------- reading
 
-    def messages(self, mailbox: str | None = None) -> list[Message]:
+    async def mailboxes(self) -> list[MailboxInfo]:
+        """Every mailbox with its numbers, as last synchronised."""
+        return await self._read(self.owner.mailboxes)
+
+    async def messages(self, mailbox: str | None = None) -> list[Message]:
         """Messages of one mailbox or of all, as last synchronised. Raises NothingFound."""
-        return self.owner.messages(mailbox)
+        return await self._read(partial(self.owner.messages, mailbox))
+
+    async def status(self, mailbox: str) -> MailboxStatus:
+        """A mailbox's counts, as last synchronised. Raises NothingFound."""
+        return await self._read(partial(self.owner.status, mailbox))
+
+    async def rows(self, mailbox: str, uids: Sequence[int]) -> list[Row]:
+        """What is kept of messages; those that are gone are left out. Raises NothingFound."""
+        return await self._read(partial(self.owner.rows, mailbox, uids))
+
+    async def open(self, mailbox: str, uid: int) -> int:
+        """A descriptor of a message's file, to be closed by the caller.
+
+        Raises NothingFound when message or mailbox are gone.
+        """
+        return await self._read(partial(self.owner.open_message, mailbox, uid))
+
+    async def changed(self, mailbox: str, modseq: int) -> list[int]:
+        """UIDs changed after a mod-sequence, ascending (RFC 7162 3.1.4.1)."""
+        return await self._read(partial(self.owner.changed, mailbox, modseq))
+
+    async def vanished(self, mailbox: str, modseq: int) -> list[int]:
+        """UIDs expunged after a mod-sequence, ascending (RFC 7162 3.2.10)."""
+        return await self._read(partial(self.owner.vanished, mailbox, modseq))
+
+    async def subscriptions(self) -> set[str]:
+        """The names that are subscribed to."""
+        return await self._read(self.owner.subscriptions)
+
+    async def uses(self) -> dict[str, tuple[str, ...]]:
+        r"""The special uses (``\Sent``) of the mailboxes that have any (RFC 6154)."""
+        return await self._read(self.owner.uses)
+
+    async def quota(self) -> Quota:
+        """What the box holds and may hold."""
+        return self.owner.quota()
+
+    def draft(self) -> Path:
+        """A path in ``Maildir/tmp`` that nobody has: write the file there, then ``put`` it."""
+        return self.owner.ground.files.root / "tmp" / f"draft-{os.getpid()}-{next(_drafts)}"
+
+    # ----------------------------------------------------------------- watching
+
+    async def select(self, mailbox: str) -> View:
+        """The view of a mailbox, synchronised and shared; to be given back by ``release``.
+
+        Raises NothingFound.
+        """
+        while True:
+            view = await self._run(partial(self._load, mailbox))
+            if self._watching.take(view):
+                return view
+
+    def release(self, view: View) -> None:
+        """Use a view no longer."""
+        self._watching.release(view)
+
+    def watch(self, listener: Listener) -> None:
+        """Tell a listener, in the event loop, of each change of messages or mailboxes."""
+        self._watching.watch(listener)
+
+    def unwatch(self, listener: Listener) -> None:
+        """Tell it nothing further."""
+        self._watching.unwatch(listener)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody waits for changes."""
+        return bool(self._watching)
+
+    # --------------------------------------------------------------------- acts
 
     async def flags(
         self,
@@ -67,63 +176,164 @@ class Box:
         add: Sequence[str] = (),
         remove: Sequence[str] = (),
         *,
+        replace: bool = False,
+        unchanged_since: int | None = None,
         actor: str,
         client: str = "",
-    ) -> int:
-        r"""Add and remove flags (``\Seen``) and keywords; returns how many messages changed."""
-        return await self._run(
-            partial(self.owner.flags, mailbox, uids, add, remove, actor=actor, client=client)
+        by: object = None,
+    ) -> FlagsDone:
+        r"""Add and remove flags (``\Seen``) and keywords; UIDs that are gone are passed over.
+
+        ``replace`` leaves only ``add``. Messages changed after the mod-sequence
+        ``unchanged_since`` stay as they are. Raises NothingFound, UsageError and MtadError.
+        """
+        work = partial(
+            self.owner.flags,
+            mailbox,
+            uids,
+            add,
+            remove,
+            replace=replace,
+            unchanged_since=unchanged_since,
+            actor=actor,
+            client=client,
         )
+        return await self._run(work, by)
 
     async def move(
-        self, mailbox: str, uids: Sequence[int], target: str, *, actor: str, client: str = ""
-    ) -> list[int]:
-        """Move messages; returns their UIDs in ``target``. Raises NothingFound."""
-        return await self._run(
-            partial(self.owner.move, mailbox, uids, target, actor=actor, client=client)
-        )
+        self,
+        mailbox: str,
+        uids: Sequence[int],
+        target: str,
+        *,
+        actor: str,
+        client: str = "",
+        by: object = None,
+    ) -> Copied:
+        """Move messages; UIDs that are gone are passed over. Raises NothingFound, UsageError."""
+        work = partial(self.owner.move, mailbox, uids, target, actor=actor, client=client)
+        return await self._run(work, by)
+
+    async def copy(
+        self,
+        mailbox: str,
+        uids: Sequence[int],
+        target: str,
+        *,
+        actor: str,
+        client: str = "",
+        by: object = None,
+    ) -> Copied:
+        """Copy messages, all or none; UIDs that are gone are passed over. Raises NothingFound."""
+        work = partial(self.owner.copy, mailbox, uids, target, actor=actor, client=client)
+        return await self._run(work, by)
 
     async def expunge(
-        self, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
-    ) -> int:
-        """Delete messages; returns how many. Raises NothingFound."""
-        return await self._run(
-            partial(self.owner.expunge, mailbox, uids, actor=actor, client=client)
-        )
+        self,
+        mailbox: str,
+        uids: Sequence[int],
+        *,
+        actor: str,
+        client: str = "",
+        by: object = None,
+    ) -> tuple[int, ...]:
+        """Delete messages; returns the UIDs of those that were there. Raises NothingFound."""
+        work = partial(self.owner.expunge, mailbox, uids, actor=actor, client=client)
+        return await self._run(work, by)
 
     async def put(
         self,
         mailbox: str,
         items: Sequence[Prepared],
         *,
+        make: bool = True,
         actor: str,
         client: str = "",
         snapshot: str | None = None,
-    ) -> list[int]:
-        """Take prepared files in as messages; returns their UIDs, in order."""
-        return await self._run(
-            partial(self.owner.put, mailbox, items, actor=actor, client=client, snapshot=snapshot)
+        by: object = None,
+    ) -> Placed:
+        """Take prepared files in as messages; up to 1,000 are one act.
+
+        Raises NothingFound where there is no mailbox and ``make`` is False.
+        """
+        work = partial(
+            self.owner.put,
+            mailbox,
+            items,
+            make=make,
+            actor=actor,
+            client=client,
+            snapshot=snapshot,
         )
+        return await self._run(work, by)
 
-    async def create(self, mailbox: str, *, actor: str) -> bool:
-        """Make a mailbox; False when it is there."""
-        return await self._run(partial(self.owner.create, mailbox, actor=actor))
+    async def create(
+        self,
+        mailbox: str,
+        *,
+        uses: Sequence[str] = (),
+        actor: str,
+        client: str = "",
+        by: object = None,
+    ) -> bool:
+        """Make a mailbox, perhaps for special uses; False when it is there. Raises UsageError."""
+        work = partial(self.owner.create, mailbox, wanted=uses, actor=actor, client=client)
+        return await self._run(work, by)
 
-    async def rename(self, mailbox: str, target: str, *, actor: str, client: str = "") -> None:
+    async def rename(
+        self, mailbox: str, target: str, *, actor: str, client: str = "", by: object = None
+    ) -> None:
         """Rename a mailbox and those below it. Raises NothingFound and UsageError."""
-        await self._run(partial(self.owner.rename, mailbox, target, actor=actor, client=client))
+        work = partial(self.owner.rename, mailbox, target, actor=actor, client=client)
+        await self._run(work, by)
 
-    async def delete(self, mailbox: str, *, actor: str, client: str = "") -> int:
+    async def delete(self, mailbox: str, *, actor: str, client: str = "", by: object = None) -> int:
         """Delete a mailbox; returns how many messages it had. Raises NothingFound, UsageError."""
-        return await self._run(partial(self.owner.delete, mailbox, actor=actor, client=client))
+        work = partial(self.owner.delete, mailbox, actor=actor, client=client)
+        return await self._run(work, by)
+
+    async def subscribe(
+        self, name: str, on: bool, *, actor: str, client: str = "", by: object = None
+    ) -> bool:
+        """Subscribe to a name or no longer; False when that was so before. Raises UsageError."""
+        work = partial(self.owner.subscribe, name, on, actor=actor, client=client)
+        return await self._run(work, by)
 
     def close(self) -> None:
         """Make everything durable and give the box back; blocks for a moment."""
         self.owner.close()
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        """Do blocking work in a thread. A caller that is cancelled does not stop it."""
-        async with self._turn:
-            loop = asyncio.get_running_loop()
-            self.owner.desk.loop = loop
-            return await asyncio.shield(loop.run_in_executor(_pool, work))
+    # ------------------------------------------------------------------ private
+
+    async def _run(self, work: Callable[[], T], by: object = None) -> T:
+        """One act; it keeps its turn until it is done, whether or not its caller still waits."""
+        loop = self._loop = self.owner.desk.loop = asyncio.get_running_loop()
+        await self._turn.acquire()
+        self.owner.by = by
+        future = loop.run_in_executor(_pool, work)
+        future.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(future)
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        """What needs no turn, since it reads what was committed."""
+        return await asyncio.get_running_loop().run_in_executor(_reading, work)
+
+    def _load(self, mailbox: str) -> View:
+        """In a thread: a view that is there, or one that hears of all that comes after it."""
+        assert self._loop is not None
+        with self.owner.working():
+            self.owner.look()
+            row = self.owner.mailbox(mailbox)
+            view = self._watching.view(row.id)
+            if view is None:
+                index = self.owner.index
+                view = View.load(row, index.keywords(row), index.columns(row))
+                self._loop.call_soon_threadsafe(self._watching.offer, view)
+            return view
+
+    def _changed(self, deltas: Sequence[Delta]) -> None:
+        """A transaction was committed, in whatever thread."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        loop.call_soon_threadsafe(self._watching.hear, deltas, self.owner.by)

@@ -113,7 +113,8 @@ class Boxes:
                 client=client,
             )
             return int(answer["changed"])
-        return self._owner(box).flags(mailbox, uids, add, remove, actor=actor, client=client)
+        done = self._owner(box).flags(mailbox, uids, add, remove, actor=actor, client=client)
+        return len(done.changed)
 
     def move(
         self,
@@ -137,7 +138,7 @@ class Boxes:
                 client=client,
             )
             return msgspec.convert(answer["uids"], list[int])
-        return self._owner(box).move(mailbox, uids, target, actor=actor, client=client)
+        return self._owner(box).move(mailbox, uids, target, actor=actor, client=client).targets
 
     def expunge(
         self, box: str, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
@@ -148,7 +149,7 @@ class Boxes:
                 "box.expunge", box=box, mailbox=mailbox, uids=[*uids], actor=actor, client=client
             )
             return int(answer["count"])
-        return self._owner(box).expunge(mailbox, uids, actor=actor, client=client)
+        return len(self._owner(box).expunge(mailbox, uids, actor=actor, client=client))
 
     def put(
         self,
@@ -163,7 +164,7 @@ class Boxes:
         """Take files prepared in the box's ``Maildir/tmp`` in; returns their UIDs, in order."""
         if not self.through_daemon:
             owner = self._owner(box, make=True)
-            return owner.put(mailbox, items, actor=actor, client=client, snapshot=snapshot)
+            return owner.put(mailbox, items, actor=actor, client=client, snapshot=snapshot).uids
         uids: list[int] = []
         for part in chunks(items):
             answer = self._ask(

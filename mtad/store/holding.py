@@ -47,8 +47,11 @@ class Holding:
         self._desk = desk
         self._replay = replay
         self._turn = threading.RLock()
+        self.by: object = None
+        """The session for which work is done, None where it is nobody's."""
         self._unfinished: list[tuple[Promised, int]] = []
         self._lock = _take_lock(folder, address)
+        self._counts: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._closed = False
         self._notice: Notice | None = None
         files = Files(folder / MAILDIR)
@@ -183,6 +186,7 @@ class Holding:
         """
         if self._notice is None:
             self._notice = Notice(self.ground, self.desk, self._ledger, self.hostname)
+        by, self.by = self.by, None
         try:
             count = self._notice.run()
         except FileNotFoundError as error:
@@ -193,6 +197,8 @@ class Holding:
             ) from error
         except (JournalFull, JournalBroken) as error:
             raise MtadError(f"{self.address} cannot be changed now: {error}") from error
+        finally:
+            self.by = by
         self.index.is_new = False
         return count
 

@@ -15,16 +15,17 @@ Only the box's owner (who holds ``lock``) writes here; others read in one transa
 import json
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from mtad.errors import Corrupt, MtadError
 from mtad.store import names
-from mtad.store.rows import COLUMNS, SCHEMA, TABLES, MailboxRow, Row
+from mtad.store.beside import Beside
+from mtad.store.deltas import Delta, Deltas
+from mtad.store.rows import COLUMNS, SCHEMA, TABLES, UPGRADES, MailboxRow, Row
 
 BLOCK = 256
 """Numbers reserved at a time."""
@@ -45,8 +46,10 @@ class Index:
         """
         self.path = path
         self.is_new = not path.exists()
-        self._view: sqlite3.Connection | None = None
-        self._viewing = threading.Lock()
+        self.beside = Beside(path)
+        self.on_change: Callable[[Sequence[Delta]], None] | None = None
+        """Told what each transaction did, in the thread that committed it."""
+        self._deltas = Deltas()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -66,6 +69,7 @@ class Index:
     def _load(self) -> None:
         db = self._db
         self.mailboxes: dict[str, MailboxRow] = {}
+        self.octets = self.messages = 0
         self._keywords: dict[int, list[str]] = {}
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mailbox'").fetchone():
             with self.durably():
@@ -82,6 +86,12 @@ class Index:
                 f"{self.path} was written by a later version of mtad (format {version}, this one "
                 f"reads up to {SCHEMA})"
             )
+        for format_ in range(version, SCHEMA):
+            with self.durably():
+                for statement in UPGRADES[format_].split(";"):
+                    db.execute(statement)
+                self._set("schema", format_ + 1)
+        self.octets, self.messages = self.meta("octets"), self.meta("messages")
         self.was_clean = bool(self.meta("clean"))
         self.lost_power = not self.was_clean and self._boot() != boot_id()
         self._clean = self.was_clean
@@ -110,19 +120,28 @@ class Index:
     def transaction(self) -> Iterator[None]:
         """All or nothing; consistent after a power cut, but not yet durable.
 
-        Which mailboxes and keywords there are goes back with it; their counters only rise.
+        Which mailboxes, keywords and octets there are goes back with it; counters only rise.
         """
         mailboxes = dict(self.mailboxes)
         words = {mailbox: list(known) for mailbox, known in self._keywords.items()}
+        size = self.octets, self.messages
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            if (self.octets, self.messages) != size:
+                self._set("octets", self.octets)
+                self._set("messages", self.messages)
             self._db.execute("COMMIT")
         except BaseException:
             self.mailboxes, self._keywords = mailboxes, words
+            self.octets, self.messages = size
+            self._deltas.clear()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        deltas = self._deltas.take(self.mailboxes.values())
+        if deltas and self.on_change is not None:
+            self.on_change(deltas)
 
     @contextmanager
     def durably(self) -> Iterator[None]:
@@ -153,10 +172,7 @@ class Index:
 
     def abandon(self) -> None:
         """Close without calling it an orderly end; the next start goes on above the reserve."""
-        with self._viewing:
-            if self._view is not None:
-                self._view.close()
-                self._view = None
+        self.beside.close()
         self._db.close()
 
     # ------------------------------------------------------------------ numbers
@@ -221,26 +237,32 @@ class Index:
         validity = max(int(time.time()), self.meta("uidvalidity") + 1)
         self._set("uidvalidity", validity)
         cursor = self._db.execute(
-            "INSERT INTO mailbox VALUES (NULL, ?, ?, ?, ?, 1, 1, 1, NULL, NULL)",
+            "INSERT INTO mailbox VALUES (NULL, ?, ?, ?, ?, 1, 1, 1, NULL, NULL, 1)",
             (name, os.fsencode(folder), objectid, validity),
         )
         row = MailboxRow(
             cursor.lastrowid or 0, name, folder, objectid, validity, 1, 1, 1, None, None
         )
         self.mailboxes[name] = row
+        self._deltas.shaped(name, "created", row.id)
         return row
+
+    def note_shape(self, name: str, what: str) -> None:
+        """Something was done to a mailbox of which the index keeps nothing."""
+        self._deltas.shaped(name, what)
 
     def save_mailbox(self, mailbox: MailboxRow) -> None:
         """Write a mailbox's counters and times."""
         self._db.execute(
             "UPDATE mailbox SET uidnext = ?, uid_reserved = ?, highestmodseq = ?, new_mtime = ?, "
-            "cur_mtime = ? WHERE id = ?",
+            "cur_mtime = ?, recent = ? WHERE id = ?",
             (
                 mailbox.uidnext,
                 mailbox.uid_reserved,
                 mailbox.highestmodseq,
                 mailbox.new_mtime,
                 mailbox.cur_mtime,
+                mailbox.recent,
                 mailbox.id,
             ),
         )
@@ -251,11 +273,14 @@ class Index:
             "UPDATE mailbox SET name = ?, folder = ? WHERE id = ?",
             (name, os.fsencode(folder), mailbox.id),
         )
+        self._deltas.shaped(mailbox.name, "renamed", mailbox.id, name)
         del self.mailboxes[mailbox.name]
         self.mailboxes[name] = replace(mailbox, name=name, folder=folder)
 
     def drop_mailbox(self, mailbox: MailboxRow) -> None:
         """Forget a mailbox and its messages."""
+        self._count_out("mailbox = ?", (mailbox.id,))
+        self._deltas.shaped(mailbox.name, "deleted", mailbox.id)
         for table in ("msg", "expunged", "keyword"):
             self._db.execute(f"DELETE FROM {table} WHERE mailbox = ?", (mailbox.id,))  # noqa: S608
         self._db.execute("DELETE FROM mailbox WHERE id = ?", (mailbox.id,))
@@ -264,13 +289,16 @@ class Index:
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Index messages."""
+        self._deltas.added(rows)
+        self.messages += len(rows)
+        self.octets += sum(row.size for row in rows)
         self._db.executemany(
-            f"INSERT INTO msg ({COLUMNS}) VALUES ({'?, ' * 14}?)",  # noqa: S608
+            f"INSERT INTO msg ({COLUMNS}) VALUES ({'?, ' * 15}?)",  # noqa: S608
             [
                 (
                     row.mailbox, row.uid, row.base, row.fresh, row.name, row.st, row.m, row.email,
                     row.flags, row.keywords, row.modseq, row.date_ns, row.saved, row.size,
-                    row.sha256,
+                    row.sha256, row.wire,
                 )
                 for row in rows
             ],
@@ -278,13 +306,14 @@ class Index:
 
     def update(self, rows: Sequence[Row]) -> None:
         """Write what can change of a message: its name, flags, keywords, mod-sequence, ``m``."""
+        self._deltas.changed(rows)
         self._db.executemany(
             "UPDATE msg SET base = ?, fresh = ?, name = ?, flags = ?, keywords = ?, modseq = ?, "
-            "m = ?, sha256 = ? WHERE mailbox = ? AND uid = ?",
+            "m = ?, sha256 = ?, wire = ? WHERE mailbox = ? AND uid = ?",
             [
                 (
                     row.base, row.fresh, row.name, row.flags, row.keywords, row.modseq, row.m,
-                    row.sha256, row.mailbox, row.uid,
+                    row.sha256, row.wire, row.mailbox, row.uid,
                 )
                 for row in rows
             ],
@@ -293,11 +322,21 @@ class Index:
     def delete(self, mailbox: MailboxRow, uids: Iterable[int], modseq: int) -> None:
         """Forget messages; their UIDs are kept as expunged (RFC 7162 3.2.10)."""
         keys = [(mailbox.id, uid) for uid in uids]
+        listed = json.dumps([uid for _, uid in keys])
+        chosen = "mailbox = ? AND uid IN (SELECT value FROM json_each(?))"
+        self._count_out(chosen, (mailbox.id, listed))
+        self._deltas.gone(mailbox.id, [uid for _, uid in keys])
         self._db.executemany("DELETE FROM msg WHERE mailbox = ? AND uid = ?", keys)
         self._db.executemany(
             "INSERT OR IGNORE INTO expunged VALUES (?, ?, ?)",
             [(box, uid, modseq) for box, uid in keys],
         )
+
+    def _count_out(self, where: str, values: Sequence[object]) -> None:
+        ask = f"SELECT count(*), coalesce(sum(size), 0) FROM msg WHERE {where}"  # noqa: S608
+        messages, octets = self._db.execute(ask, values).fetchone()
+        self.messages -= messages
+        self.octets -= octets
 
     def keyword_numbers(self, mailbox: MailboxRow, words: Iterable[str]) -> list[int]:
         """The numbers of keywords in a mailbox; one that has none gets the next."""
@@ -349,26 +388,21 @@ class Index:
         """All messages of a mailbox in order of UID."""
         return self.rows("mailbox = ?", (mailbox.id,))
 
-    def view(self, mailbox: MailboxRow) -> list[Row]:
-        """All messages of a mailbox as last committed; from any thread, beside transactions."""
-        statement = f"SELECT {COLUMNS} FROM msg WHERE mailbox = ? ORDER BY uid"  # noqa: S608
-        with self._viewing:
-            return [Row(*found) for found in self._reader().execute(statement, (mailbox.id,))]
+    def columns(self, mailbox: MailboxRow) -> sqlite3.Cursor:
+        """What a view keeps of each message, in order of UID."""
+        return self._db.execute(
+            "SELECT uid, modseq, wire, date_ns, saved, email, flags, keywords FROM msg "
+            "WHERE mailbox = ? ORDER BY uid",
+            (mailbox.id,),
+        )
 
-    def view_count(self, mailbox: MailboxRow) -> int:
-        """Messages in a mailbox as last committed; from any thread, beside transactions."""
-        with self._viewing:
-            found = self._reader().execute(
-                "SELECT count(*) FROM msg WHERE mailbox = ?", (mailbox.id,)
-            )
-            return int(found.fetchone()[0])
-
-    def _reader(self) -> sqlite3.Connection:
-        if self._view is None:
-            self._view = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            self._view.execute("PRAGMA query_only=1")
-            self._view.execute("PRAGMA cache_size=-512")
-        return self._view
+    def unmeasured(self, after: tuple[int, int], count: int) -> list[Row]:
+        """Messages whose octets on the wire were not counted, above a mailbox and UID."""
+        statement = (
+            f"SELECT {COLUMNS} FROM msg WHERE wire = 0 AND (mailbox, uid) > (?, ?) "  # noqa: S608
+            "ORDER BY mailbox, uid LIMIT ?"
+        )
+        return [Row(*found) for found in self._db.execute(statement, (*after, count))]
 
     def by_base(self, mailbox: MailboxRow, base: str) -> Row | None:
         """A message of a mailbox by its base name."""
@@ -377,6 +411,11 @@ class Index:
     def by_uid(self, mailbox: MailboxRow, uid: int) -> Row | None:
         """A message by its UID."""
         return next(iter(self.rows("mailbox = ? AND uid = ?", (mailbox.id, uid))), None)
+
+    def by_uids(self, mailbox: MailboxRow, uids: Iterable[int]) -> list[Row]:
+        """Messages by UID, those that are there, in order of UID."""
+        chosen = "mailbox = ? AND uid IN (SELECT value FROM json_each(?))"
+        return self.rows(chosen, (mailbox.id, json.dumps([*uids])))
 
     def late(self, after: int, count: int) -> list[Row]:
         """Messages of which the log has not told the ``m``, by stored copy, from ``after`` on."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mtad.errors import UsageError
-from mtad.journal import disk
 from mtad.store import maildir, names
 from mtad.store.index import Index
 from mtad.store.rows import MailboxRow
@@ -60,16 +59,7 @@ def load(index: Index, mailbox: MailboxRow, folder: Path) -> None:
 def save(index: Index, mailbox: MailboxRow, folder: Path) -> None:
     """Write the letters down, durably, where other programs look for them."""
     lines = [f"{number} {word}\n" for number, word in enumerate(index.keywords(mailbox)) if word]
-    aside = folder / f"{FILE}.mtad"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = disk.open_(aside, flags, 0o600)
-    try:
-        disk.write_all(descriptor, "".join(lines[:26]).encode("ascii"))
-        disk.fsync(descriptor)
-    finally:
-        disk.close(descriptor)
-    maildir.rename(aside, folder / FILE)
-    maildir.sync_folder(folder)
+    maildir.write_small(folder, FILE, "".join(lines[:26]).encode("ascii"))
 
 
 def words(index: Index, mailbox: MailboxRow, letters: str) -> tuple[str, ...]:

@@ -10,13 +10,15 @@ import os
 from pathlib import Path
 
 from mtad.journal import disk
-from mtad.store import maildir, names
+from mtad.store import maildir, names, subscriptions, uses
 from mtad.store.acts import Ground
 from mtad.store.rows import MailboxRow
 from tracing import ids
 from tracing.events import BoxMailbox
 
 CREATED, RENAMED, DELETED = "created", "renamed", "deleted"
+SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
+ACTS = frozenset((CREATED, RENAMED, DELETED, SUBSCRIBED, UNSUBSCRIBED))
 """What ``BoxMailbox`` says of an owner's act; of other programs' doings it says other words."""
 
 
@@ -24,7 +26,9 @@ def perform(ground: Ground, event: BoxMailbox, journal: str, seq: int) -> None:
     """Do what an event of frame ``seq`` says; to be repeated when it raises."""
     index = ground.index
     if event.what == CREATED:
-        ground.mailbox(event.mailbox, event.trace)
+        made = ground.mailbox(event.mailbox, event.trace)
+        if event.uses:
+            uses.write(ground.files.mailbox(made.folder), event.uses)
         with index.transaction():
             index.set_applied(journal, seq)
     elif event.what == RENAMED:
@@ -32,6 +36,11 @@ def perform(ground: Ground, event: BoxMailbox, journal: str, seq: int) -> None:
         with index.durably():
             for row, name, folder in renamed:
                 index.rename_mailbox(row, name, folder)
+            index.set_applied(journal, seq)
+    elif event.what in (SUBSCRIBED, UNSUBSCRIBED):
+        _subscribe(ground, event.mailbox, event.what == SUBSCRIBED)
+        with index.transaction():
+            index.note_shape(event.mailbox, event.what)
             index.set_applied(journal, seq)
     else:
         gone = index.mailboxes.get(event.mailbox)
@@ -47,6 +56,15 @@ def below(ground: Ground, name: str) -> list[str]:
     """A mailbox, if there is one of that name, and those below it in the hierarchy."""
     every = ground.index.mailboxes
     return [one for one in every if one == name or one.startswith(f"{name}/")]
+
+
+def _subscribe(ground: Ground, name: str, on: bool) -> None:
+    root = ground.files.root
+    there = subscriptions.read(root)
+    wanted = there | {name} if on else there - {name}
+    if wanted != there:
+        maildir.ensure(root)
+        subscriptions.write(root, wanted)
 
 
 def _rename(ground: Ground, event: BoxMailbox) -> list[tuple[MailboxRow, str, str]]:

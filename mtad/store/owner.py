@@ -6,24 +6,33 @@ and index by ``acts.perform``. What fails between (2) and (3) is done before any
 this process or at the next opening.
 """
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 
 from mtad import clock
-from mtad.errors import NothingFound, UsageError
+from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Copy, Expunge, Flags, Move
 from mtad.store import keywords, mailboxes, maildir, names, subject
-from mtad.store.holding import Holding
+from mtad.store.copying import Copying
 from mtad.store.putting import Putting
 from mtad.store.reading import message
 from mtad.store.rows import MailboxRow, Row
+from mtad.store.shaping import Shaping
 from mtad.store.telling import CHUNK, chunks, item_of, traced
-from mtad.store.values import MailboxInfo, Message, Prepared
-from tracing.events import BoxExpunge, BoxFlags, BoxMailbox, BoxMove, Item
+from mtad.store.values import (
+    Copied,
+    FlagsDone,
+    MailboxInfo,
+    MailboxStatus,
+    Message,
+    Placed,
+    Prepared,
+    Quota,
+)
+from tracing.events import BoxExpunge, BoxFlags, BoxMove, Item
 
 
-class Owner(Holding):
+class Owner(Shaping):
     """A box open for change. Safe for concurrent threads, which then wait for each other."""
 
     # ------------------------------------------------------------------ reading
@@ -41,7 +50,7 @@ class Owner(Holding):
                 mailbox.uidvalidity,
                 mailbox.uidnext,
                 mailbox.highestmodseq,
-                self.index.view_count(mailbox),
+                self.index.beside.count(mailbox.id),
                 mailbox.objectid,
             )
             for mailbox in list(self.index.mailboxes.values())
@@ -53,15 +62,66 @@ class Owner(Holding):
 
         Raises NothingFound when there is no such mailbox.
         """
-        if mailbox is None:
-            chosen = list(self.index.mailboxes.values())
-        else:
-            chosen = [self._mailbox(mailbox)]
+        every = self.index.mailboxes.values()
+        chosen = list(every) if mailbox is None else [self.mailbox(mailbox)]
         return [
             message(box.name, row, box.folder, self.ground.entry(row))
             for box in chosen
-            for row in self.index.view(box)
+            for row in self.index.beside.messages(box.id)
         ]
+
+    def status(self, mailbox: str) -> MailboxStatus:
+        """The counts of a mailbox; waits for no act. Raises NothingFound."""
+        box = self.mailbox(mailbox)
+        key = (box.uidnext, box.highestmodseq, box.recent)
+        known = self._counts.get(box.id)
+        if known is None or known[0] != key:
+            counts = self.index.beside.status(box.id, box.recent)
+            known = self._counts[box.id] = (key, counts)
+        messages, unseen, deleted, size, recent = known[1]
+        return MailboxStatus(
+            messages,
+            box.uidnext,
+            box.uidvalidity,
+            unseen,
+            recent,
+            deleted,
+            size,
+            box.highestmodseq,
+            box.objectid,
+        )
+
+    def rows(self, mailbox: str, uids: Sequence[int]) -> list[Row]:
+        """Messages by UID, those that are there, ascending; waits for no act."""
+        return self.index.beside.messages(self.mailbox(mailbox).id, uids)
+
+    def open_message(self, mailbox: str, uid: int) -> int:
+        """A descriptor of a message's file; waits for no act. Raises NothingFound."""
+        box = self.mailbox(mailbox)
+        for _ in range(3):
+            rows = self.index.beside.messages(box.id, (uid,))
+            if not rows:
+                break
+            folder = self.ground.files.mailbox(box.folder)
+            with suppress(FileNotFoundError):
+                return maildir.open_file(self.ground.entry(rows[0]).below(folder))
+            entry = maildir.locate(folder, rows[0].base)
+            if entry is not None:
+                with suppress(FileNotFoundError):
+                    return maildir.open_file(entry.below(folder))
+        raise NothingFound(f"{self.address} has no message with UID {uid} in {box.name}")
+
+    def changed(self, mailbox: str, modseq: int) -> list[int]:
+        """UIDs changed after a mod-sequence, ascending; waits for no act."""
+        return self.index.beside.changed(self.mailbox(mailbox).id, modseq)
+
+    def vanished(self, mailbox: str, modseq: int) -> list[int]:
+        """UIDs expunged after a mod-sequence, ascending; waits for no act."""
+        return self.index.beside.vanished(self.mailbox(mailbox).id, modseq)
+
+    def quota(self) -> Quota:
+        """What the box holds and may hold."""
+        return Quota(self.index.octets, 0, self.index.messages, 0)
 
     # --------------------------------------------------------------------- acts
 
@@ -69,22 +129,34 @@ class Owner(Holding):
         self,
         mailbox: str,
         uids: Sequence[int],
-        add: Sequence[str],
-        remove: Sequence[str],
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
         *,
+        replace: bool = False,
+        unchanged_since: int | None = None,
         actor: str,
         client: str = "",
-    ) -> int:
-        r"""Add and remove flags (``\Seen``) and keywords; returns how many messages changed."""
+    ) -> FlagsDone:
+        r"""Add and remove flags (``\Seen``) and keywords; UIDs that are gone are passed over.
+
+        ``replace`` leaves only ``add``. Messages changed after the mod-sequence
+        ``unchanged_since`` stay as they are (RFC 7162 3.1.3). Raises NothingFound, UsageError.
+        """
         plus, plus_words = keywords.sort(add)
         minus, minus_words = keywords.sort(remove)
         with self.working():
             self.look()
-            box = self._mailbox(mailbox)
-            changed = []
+            box = self.mailbox(mailbox)
+            changed, failed = [], []
             for row in self._rows(box, uids):
-                flags = names.letters((set(row.flags) - set(minus)) | set(plus))
-                words = tuple(sorted((set(row.words) - set(minus_words)) | set(plus_words)))
+                if unchanged_since is not None and row.modseq > unchanged_since:
+                    failed.append(row.uid)
+                    continue
+                if replace:
+                    flags, words = plus, plus_words
+                else:
+                    flags = names.letters((set(row.flags) - set(minus)) | set(plus))
+                    words = tuple(sorted((set(row.words) - set(minus_words)) | set(plus_words)))
                 if (flags, words) != (row.flags, row.words):
                     changed.append((row, flags, words))
             for part in chunks(changed):
@@ -98,6 +170,11 @@ class Owner(Holding):
                     self.index.take_modseq(),
                 )
                 items, trace, also = self._named(rows)
+                if replace:
+                    had = {mark for row in rows for mark in _marks(row.flags, row.words)}
+                    removed = tuple(sorted(had - {*_marks(plus, plus_words)}))
+                else:
+                    removed = _marks(minus, minus_words)
                 self.do(
                     act,
                     BoxFlags(
@@ -109,22 +186,28 @@ class Owner(Holding):
                         items=items,
                         client=client,
                         actor=actor,
-                        added=(*names.flag_names(plus), *plus_words),
-                        removed=(*names.flag_names(minus), *minus_words),
+                        added=_marks(plus, plus_words),
+                        removed=removed,
                     ),
                 )
-            return len(changed)
+            return FlagsDone(
+                tuple(row.uid for row, _, _ in changed), tuple(failed), box.highestmodseq
+            )
 
     def move(
         self, mailbox: str, uids: Sequence[int], target: str, *, actor: str, client: str = ""
-    ) -> list[int]:
-        """Move messages to another mailbox; returns their UIDs there, in order of ``uids``."""
+    ) -> Copied:
+        """Move messages to another mailbox; UIDs that are gone are passed over.
+
+        Raises NothingFound, and UsageError where both are one.
+        """
         with self.working():
             self.look()
-            source, goal = self._mailbox(mailbox), self._mailbox(target)
+            source, goal = self.mailbox(mailbox), self.mailbox(target)
             if source is goal:
                 raise UsageError(f"the messages are in {source.name} already")
-            result: list[int] = []
+            sources: list[int] = []
+            targets: list[int] = []
             for part in chunks(self._rows(source, uids)):
                 first = self.index.take_uids(goal, len(part))
                 fresh = tuple(range(first, first + len(part)))
@@ -151,14 +234,46 @@ class Owner(Holding):
                         target=goal.name,
                     ),
                 )
-                result += fresh
-            return result
+                sources += [copy.uid for copy in act.copies]
+                targets += fresh
+            return Copied(goal.uidvalidity, tuple(sources), tuple(targets))
 
-    def expunge(self, mailbox: str, uids: Sequence[int], *, actor: str, client: str = "") -> int:
-        """Delete messages; returns how many. What snapshots and content keep stays there."""
+    def copy(
+        self, mailbox: str, uids: Sequence[int], target: str, *, actor: str, client: str = ""
+    ) -> Copied:
+        """Copy messages to a mailbox, which may be the same; UIDs that are gone are passed over.
+
+        All or none: where it fails, what was copied is deleted again. Raises NothingFound,
+        MtadError and OSError.
+        """
         with self.working():
             self.look()
-            box = self._mailbox(mailbox)
+            source, goal = self.mailbox(mailbox), self.mailbox(target)
+            before = goal.uidnext
+            copying = Copying(self.ground, self.desk, self.hostname, source, goal)
+            try:
+                done = copying.run(self._rows(source, uids), self.do, actor=actor, client=client)
+            except (MtadError, OSError):
+                with suppress(MtadError, OSError):
+                    made = range(before, goal.uidnext)
+                    self.expunge(goal.name, made, actor=actor, client=client)
+                raise
+            return Copied(
+                goal.uidvalidity,
+                tuple(uid for uid, _ in done),
+                tuple(uid for _, uid in done),
+            )
+
+    def expunge(
+        self, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
+    ) -> tuple[int, ...]:
+        """Delete messages; returns the UIDs of those that were there, ascending.
+
+        What snapshots and content keep stays there. Raises NothingFound.
+        """
+        with self.working():
+            self.look()
+            box = self.mailbox(mailbox)
             rows = self._rows(box, uids)
             for part in chunks(rows):
                 act = Expunge(
@@ -184,35 +299,30 @@ class Owner(Holding):
                         ),
                     ),
                 )
-            return len(rows)
+            return tuple(sorted(row.uid for row in rows))
 
     def put(
         self,
         mailbox: str,
         items: Sequence[Prepared],
         *,
+        make: bool = True,
         actor: str,
         client: str = "",
         snapshot: str | None = None,
-    ) -> list[int]:
-        """Take prepared files in, into a mailbox that is made if need be; returns their UIDs.
+    ) -> Placed:
+        """Take prepared files in; the mailbox is made if need be, unless ``make`` is False.
 
         A file whose base name and content the mailbox has already is dropped, and its UID is
         that of the message that is there: an interrupted restore can simply be run again.
+        Up to ``CHUNK`` files are one act. Raises NothingFound, UsageError and MtadError.
         """
         with self.working():
             self.look()
-            box = self._make(mailbox, actor)
+            box = self.make(mailbox, actor, client) if make else self.mailbox(mailbox)
             putting = Putting(self.ground, self.desk, self.hostname, box)
-            return putting.run(items, self.do, actor=actor, client=client, snapshot=snapshot)
-
-    def create(self, mailbox: str, *, actor: str) -> bool:
-        """Make a mailbox; False when it is there. Raises UsageError for no name at all."""
-        with self.working():
-            self.look()
-            there = self._find(mailbox) is not None
-            self._make(mailbox, actor)
-            return not there
+            uids = putting.run(items, self.do, actor=actor, client=client, snapshot=snapshot)
+            return Placed(box.uidvalidity, tuple(uids))
 
     def rename(self, mailbox: str, target: str, *, actor: str, client: str = "") -> None:
         """Give a mailbox, and those below it, another name (RFC 9051 6.3.6).
@@ -222,22 +332,22 @@ class Owner(Holding):
         """
         with self.working():
             self.look()
-            source = self._find(mailbox)
+            source = self.find(mailbox)
             if source is not None and source.name == names.INBOX:
-                self._check_free(target)
-                self._make(target, actor)
+                self.check_free(target)
+                self.make(target, actor, client)
                 uids = [row.uid for row in self.index.of_mailbox(source)]
                 self.move(source.name, uids, target, actor=actor, client=client)
                 return
             every = mailboxes.below(self.ground, mailbox)
             if not every:
-                self._mailbox(mailbox)
+                self.mailbox(mailbox)
             if f"{target}/".startswith(f"{mailbox}/"):
                 raise UsageError(f"{target} is {mailbox} itself or below it")
             for name in every:
-                self._check_free(target + name.removeprefix(mailbox))
+                self.check_free(target + name.removeprefix(mailbox))
             self.ground.settle(self.index.mailboxes[name] for name in every)
-            self._shape(mailbox, mailboxes.RENAMED, actor, client, target)
+            self.tell_shape(mailbox, mailboxes.RENAMED, actor, client, target)
 
     def delete(self, mailbox: str, *, actor: str, client: str = "") -> int:
         """Delete a mailbox with its messages; returns how many those were (RFC 9051 6.3.5).
@@ -246,86 +356,27 @@ class Owner(Holding):
         """
         with self.working():
             self.look()
-            box = self._mailbox(mailbox)
+            box = self.mailbox(mailbox)
             if box.name == names.INBOX:
                 raise UsageError("INBOX cannot be deleted")
             count = 0
             while rows := self.index.of_mailbox(box):
                 uids = [row.uid for row in rows]
-                count += self.expunge(box.name, uids, actor=actor, client=client)
+                count += len(self.expunge(box.name, uids, actor=actor, client=client))
             self.ground.settle([box])
-            self._shape(box.name, mailboxes.DELETED, actor, client)
+            self.tell_shape(box.name, mailboxes.DELETED, actor, client)
             return count
 
     # ------------------------------------------------------------------ private
 
-    def _find(self, name: str) -> MailboxRow | None:
-        if name.upper() == names.INBOX:
-            name = names.INBOX
-        return self.index.mailboxes.get(name)
-
-    def _mailbox(self, name: str) -> MailboxRow:
-        found = self._find(name)
-        if found is None:
-            raise NothingFound(f"{self.address} has no mailbox {name}")
-        return found
-
-    def _make(self, name: str, actor: str) -> MailboxRow:
-        found = self._find(name)
-        if found is not None:
-            maildir.ensure(self.ground.files.root, found.folder)
-            return found
-        path = self._folder(name)
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise UsageError(f"{path} is in the way of a mailbox {name}")
-        self._shape(name, mailboxes.CREATED, actor)
-        return self._mailbox(name)
-
-    def _folder(self, name: str) -> Path:
-        """Where a mailbox would lie. Raises UsageError for a name that none can have."""
-        try:
-            return self.ground.files.mailbox(names.mailbox_folder(name))
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-
-    def _check_free(self, name: str) -> None:
-        """Raises UsageError where a name cannot be given to a mailbox."""
-        path = self._folder(name)
-        if self._find(name):
-            raise UsageError(f"{self.address} has a mailbox {name} already")
-        if os.path.lexists(path):
-            raise UsageError(f"{path} is in the way of a mailbox {name}")
-
-    def _shape(self, name: str, what: str, actor: str, client: str = "", target: str = "") -> None:
-        self.shape(
-            BoxMailbox(
-                at=clock.now_us(),
-                trace=self.desk.mint(),
-                addr=self.address,
-                mailbox=name,
-                what=what,
-                target=target,
-                client=client,
-                actor=actor,
-            )
-        )
-
     def _rows(self, mailbox: MailboxRow, uids: Sequence[int]) -> list[Row]:
-        """Messages by UID, in the order given. Raises NothingFound with those not there."""
-        wanted = list(dict.fromkeys(uids))
+        """Messages by UID, each once, in the order given; those not there are left out."""
+        wanted = dict.fromkeys(uids)
         if len(wanted) > CHUNK:
             known = {row.uid: row for row in self.index.of_mailbox(mailbox)}
-            found = [known.get(uid) for uid in wanted]
         else:
-            found = [self.index.by_uid(mailbox, uid) for uid in wanted]
-        missing = [str(uid) for uid, row in zip(wanted, found, strict=True) if row is None]
-        if missing:
-            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            raise NothingFound(
-                f"{self.address} has no message with UID {', '.join(missing[:5])}{more} "
-                f"in {mailbox.name}"
-            )
-        return [row for row in found if row is not None]
+            known = {row.uid: row for row in self.index.by_uids(mailbox, wanted)}
+        return [known[uid] for uid in wanted if uid in known]
 
     def _named(
         self, rows: Sequence[Row], uids: Sequence[int] = ()
@@ -339,3 +390,8 @@ class Owner(Holding):
 
 def _copy(row: Row) -> Copy:
     return Copy(row.st, row.m or 0, row.uid, row.base)
+
+
+def _marks(flags: str, words: Sequence[str]) -> tuple[str, ...]:
+    """Flags and keywords as events name them."""
+    return (*names.flag_names(flags), *words)

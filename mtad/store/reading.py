@@ -16,7 +16,7 @@ import msgspec
 from mtad.errors import Corrupt
 from mtad.store import maildir, names
 from mtad.store.maildir import Entry
-from mtad.store.rows import COLUMNS, SCHEMA, MailboxRow, Row
+from mtad.store.rows import COLUMNS, COLUMNS_1, SCHEMA, MailboxRow, Row
 from mtad.store.values import MailboxInfo, Message
 
 
@@ -113,9 +113,10 @@ def read_index(path: Path) -> tuple[list[MailboxRow], list[Row], dict[str, dict[
         mailboxes = [MailboxRow(*found) for found in link.execute("SELECT * FROM mailbox")]
         for mailbox in mailboxes:
             mailbox.folder = os.fsdecode(mailbox.folder)
+        columns = COLUMNS if version[0] > 1 else COLUMNS_1
         rows = [
             Row(*found)
-            for found in link.execute(f"SELECT {COLUMNS} FROM msg ORDER BY mailbox, uid")  # noqa: S608
+            for found in link.execute(f"SELECT {columns} FROM msg ORDER BY mailbox, uid")  # noqa: S608
         ]
         folders = {mailbox.id: mailbox.folder for mailbox in mailboxes}
         words: dict[str, dict[str, str]] = {}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mtad.journal.frame import Act, Frame
 from mtad.journal.reader import Reader
-from mtad.store.mailboxes import CREATED, DELETED, RENAMED
+from mtad.store.mailboxes import ACTS
 from tracing.events import BoxForeign, BoxMailbox
 
 OWNERS = ("access-*", "cli-*")
@@ -117,6 +117,6 @@ def _said(frame: Frame) -> Iterator[tuple[str, Promised]]:
     if any(kind in bytes(raw) for raw in frame.meta.events for kind in _TELLING):
         for event in frame.events:
             if isinstance(event, BoxForeign) or (
-                isinstance(event, BoxMailbox) and event.what in (CREATED, RENAMED, DELETED)
+                isinstance(event, BoxMailbox) and event.what in ACTS
             ):
                 yield event.addr, event

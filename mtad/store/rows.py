@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-SCHEMA = 1
+SCHEMA = 2
 """The format's number; a later one is refused."""
 TABLES = """
 CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
@@ -16,7 +16,8 @@ CREATE TABLE mailbox (
   uid_reserved INTEGER NOT NULL,
   highestmodseq INTEGER NOT NULL,
   new_mtime INTEGER,
-  cur_mtime INTEGER
+  cur_mtime INTEGER,
+  recent INTEGER NOT NULL DEFAULT 1
 );
 CREATE TABLE msg (
   mailbox INTEGER NOT NULL,
@@ -34,12 +35,14 @@ CREATE TABLE msg (
   saved INTEGER NOT NULL,
   size INTEGER NOT NULL,
   sha256 BLOB,
+  wire INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (mailbox, uid)
 ) WITHOUT ROWID;
 CREATE INDEX msg_base ON msg (base);
 CREATE INDEX msg_st ON msg (st);
 CREATE INDEX msg_fresh ON msg (mailbox, name) WHERE fresh;
 CREATE INDEX msg_late ON msg (st) WHERE m IS NULL;
+CREATE INDEX msg_unmeasured ON msg (mailbox, uid) WHERE wire = 0;
 CREATE TABLE expunged (
   mailbox INTEGER NOT NULL,
   uid INTEGER NOT NULL,
@@ -55,15 +58,32 @@ CREATE TABLE keyword (
 ) WITHOUT ROWID;
 """
 
+UPGRADES = {
+    1: """
+ALTER TABLE mailbox ADD COLUMN recent INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE msg ADD COLUMN wire INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX msg_unmeasured ON msg (mailbox, uid) WHERE wire = 0;
+INSERT OR REPLACE INTO meta SELECT 'octets', coalesce(sum(size), 0) FROM msg;
+INSERT OR REPLACE INTO meta SELECT 'messages', count(*) FROM msg;
+""",
+}
+"""What makes an index of a format one of the next."""
+
 COLUMNS = (
     "mailbox, uid, base, fresh, name, st, m, email, flags, keywords, modseq, date_ns, saved, "
-    "size, sha256"
+    "size, sha256, wire"
 )
+COLUMNS_1 = COLUMNS.removesuffix(", wire")
+"""The same in an index of format 1 that no owner has opened yet."""
 
 
 @dataclass(slots=True)
 class Row:
-    """A message as it is indexed; ``m`` is None while the log has not told it."""
+    """A message as it is indexed; ``m`` is None while the log has not told it.
+
+    ``size`` is the file's octets, ``wire`` those with CRLF line ends (RFC822.SIZE), 0 while it
+    was not counted.
+    """
 
     mailbox: int
     uid: int
@@ -80,6 +100,7 @@ class Row:
     saved: int
     size: int
     sha256: bytes | None
+    wire: int = 0
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -89,7 +110,10 @@ class Row:
 
 @dataclass(slots=True)
 class MailboxRow:
-    """A mailbox as it is indexed; ``uidnext`` is what the next message gets."""
+    """A mailbox as it is indexed; ``uidnext`` is what the next message gets.
+
+    Messages from UID ``recent`` on were told to no session yet (RFC 3501 2.3.2).
+    """
 
     id: int
     name: str
@@ -101,3 +125,4 @@ class MailboxRow:
     highestmodseq: int
     new_mtime: int | None
     cur_mtime: int | None
+    recent: int = 1

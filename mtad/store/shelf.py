@@ -89,7 +89,7 @@ class Shelf:
                 f"there is no mail of {box_address}: no such box, or nothing was ever delivered"
             )
         self._replay.scan()
-        return Box.open(folder, box_address, self._journal, self.hostname, replay=self._replay)
+        return Box.hold(folder, box_address, self._journal, self.hostname, replay=self._replay)
 
     async def _shrink(self) -> None:
         """Close boxes beyond the limit that nobody uses."""

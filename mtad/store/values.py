@@ -1,5 +1,7 @@
 """What is said about mailboxes and messages, the same in a box, over a socket and in a snapshot."""
 
+from typing import NamedTuple
+
 import msgspec
 
 
@@ -53,3 +55,50 @@ class Prepared(msgspec.Struct, frozen=True):
     sha256: bytes
     m: int = 0
     was: int = 0
+
+
+class MailboxStatus(msgspec.Struct, frozen=True):
+    r"""What STATUS says of a mailbox (RFC 9051 6.3.11); ``size`` as on the wire."""
+
+    messages: int
+    uidnext: int
+    uidvalidity: int
+    unseen: int
+    recent: int
+    deleted: int
+    size: int
+    highestmodseq: int
+    mailboxid: int
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """What a box holds and may hold, octets as stored; a limit of 0 is none."""
+
+    bytes: int
+    max_bytes: int
+    messages: int
+    max_messages: int
+
+
+class FlagsDone(NamedTuple):
+    """A change of flags: UIDs that changed, UIDs changed by others before (MODIFIED)."""
+
+    changed: tuple[int, ...]
+    failed: tuple[int, ...]
+    modseq: int
+    """The mailbox's highest mod-sequence after it."""
+
+
+class Copied(NamedTuple):
+    """Messages copied or moved (COPYUID, RFC 4315 3): UIDs there were and UIDs they got."""
+
+    uidvalidity: int
+    sources: tuple[int, ...]
+    targets: tuple[int, ...]
+
+
+class Placed(NamedTuple):
+    """Messages put into a mailbox (APPENDUID, RFC 4315 3), in order."""
+
+    uidvalidity: int
+    uids: tuple[int, ...]

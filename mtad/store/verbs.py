@@ -1,6 +1,5 @@
 """Acts on boxes over the control socket of their owner, the access role."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
@@ -47,8 +46,8 @@ class Verbs:
         mailbox = request.get("mailbox")
         async with self._shelf.use(_text(request, "box")) as box:
             await box.sync()
-            mailboxes = await asyncio.to_thread(box.mailboxes)
-            messages = await asyncio.to_thread(box.messages, mailbox)
+            mailboxes = await box.mailboxes()
+            messages = await box.messages(mailbox)
 
         async def lines() -> AsyncIterator[Answer]:
             yield {"ok": True, "mailboxes": msgspec.to_builtins(mailboxes)}
@@ -60,33 +59,33 @@ class Verbs:
     async def flags(self, request: Answer) -> Answer:
         """Add and remove flags; says how many messages changed."""
         async with self._shelf.use(_text(request, "box")) as box:
-            changed = await box.flags(
+            done = await box.flags(
                 _text(request, "mailbox"),
                 _list(request, "uids", int),
                 _list(request, "add", str),
                 _list(request, "remove", str),
                 **_who(request),
             )
-        return {"changed": changed}
+        return {"changed": len(done.changed)}
 
     async def move(self, request: Answer) -> Answer:
         """Move messages; says their UIDs in the target."""
         async with self._shelf.use(_text(request, "box")) as box:
-            uids = await box.move(
+            moved = await box.move(
                 _text(request, "mailbox"),
                 _list(request, "uids", int),
                 _text(request, "target"),
                 **_who(request),
             )
-        return {"uids": uids}
+        return {"uids": list(moved.targets)}
 
     async def expunge(self, request: Answer) -> Answer:
         """Delete messages; says how many."""
         async with self._shelf.use(_text(request, "box")) as box:
-            count = await box.expunge(
+            gone = await box.expunge(
                 _text(request, "mailbox"), _list(request, "uids", int), **_who(request)
             )
-        return {"count": count}
+        return {"count": len(gone)}
 
     async def put(self, request: Answer) -> Answer:
         """Take prepared files in; says their UIDs."""
@@ -96,13 +95,13 @@ class Verbs:
             raise UsageError(f"malformed request: {error}") from error
         snapshot = request.get("snapshot")
         async with self._shelf.use(_text(request, "box"), make=True) as box:
-            uids = await box.put(
+            placed = await box.put(
                 _text(request, "mailbox"),
                 items,
                 snapshot=None if snapshot is None else str(snapshot),
                 **_who(request),
             )
-        return {"uids": uids}
+        return {"uids": list(placed.uids)}
 
     async def create(self, request: Answer) -> Answer:
         """Make a mailbox, and its box's folder if need be; says whether it was not there."""

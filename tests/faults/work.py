@@ -232,7 +232,7 @@ class Work:
             items.append(item)
             changes[box, token] = held
         began = len(self.tape)
-        uids = owner.put(mailbox, items, actor=WHO)
+        uids = owner.put(mailbox, items, actor=WHO).uids
         assert len(set(uids)) == len(items)
         self._step(began, changes)
         self.seen.look(box, owner, self)
@@ -373,7 +373,7 @@ class Work:
         targets.remove(chosen[0][1].mailbox)
         target = self.rng.choice(targets)
         began = len(self.tape)
-        uids = owner.move(chosen[0][1].mailbox, _uids(chosen), target, actor=WHO)
+        uids = owner.move(chosen[0][1].mailbox, _uids(chosen), target, actor=WHO).targets
         changes: Changes = {}
         for token, _ in chosen:
             held = self._held(box, token)

@@ -1,0 +1,74 @@
+"""An index read beside its owner's work: what was committed last, from any thread.
+
+A connection of its own, so that nobody who only reads waits for an act.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mtad.store.rows import COLUMNS, Row
+
+STATUS = """
+SELECT count(*), coalesce(sum(instr(flags, 'S') = 0), 0), coalesce(sum(instr(flags, 'T') > 0), 0),
+coalesce(sum(wire), 0), coalesce(sum(uid >= ?), 0) FROM msg WHERE mailbox = ?
+"""
+_CACHE = "PRAGMA cache_size=-512"
+
+
+class Beside:
+    """Reads one index. Mailboxes are named by their number in it. Safe for concurrent threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._link: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
+
+    def messages(self, mailbox: int, uids: Iterable[int] | None = None) -> list[Row]:
+        """All messages of a mailbox, or those that are there of some, in order of UID."""
+        ask = f"SELECT {COLUMNS} FROM msg WHERE mailbox = ?"  # noqa: S608
+        if uids is None:
+            found = self._all(f"{ask} ORDER BY uid", (mailbox,))
+        else:
+            chosen = "AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid"
+            found = self._all(f"{ask} {chosen}", (mailbox, json.dumps([*uids])))
+        return [Row(*values) for values in found]
+
+    def count(self, mailbox: int) -> int:
+        """Messages in a mailbox."""
+        return int(self._all("SELECT count(*) FROM msg WHERE mailbox = ?", (mailbox,))[0][0])
+
+    def status(self, mailbox: int, recent: int) -> tuple[int, int, int, int, int]:
+        r"""Messages, those without \Seen, those with \Deleted, octets, UIDs from ``recent`` on."""
+        messages, unseen, deleted, octets, late = self._all(STATUS, (recent, mailbox))[0]
+        return messages, unseen, deleted, octets, late
+
+    def changed(self, mailbox: int, modseq: int) -> list[int]:
+        """UIDs whose mod-sequence is above one, in order."""
+        ask = "SELECT uid FROM msg WHERE mailbox = ? AND modseq > ? ORDER BY uid"
+        return [uid for (uid,) in self._all(ask, (mailbox, modseq))]
+
+    def vanished(self, mailbox: int, modseq: int) -> list[int]:
+        """UIDs that were expunged after a mod-sequence, in order (RFC 7162 3.2.10)."""
+        ask = "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid"
+        return [uid for (uid,) in self._all(ask, (mailbox, modseq))]
+
+    def close(self) -> None:
+        """Give the connection back; a later question opens another."""
+        with self._turn:
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+
+    def _all(self, ask: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        with self._turn:
+            if self._link is None:
+                self._link = sqlite3.connect(
+                    self._path, isolation_level=None, check_same_thread=False
+                )
+                self._link.execute("PRAGMA query_only=1")
+                self._link.execute(_CACHE)
+            return self._link.execute(ask, values).fetchall()

@@ -1,0 +1,126 @@
+"""What an owner does to mailboxes without touching messages: found, made, subscribed, told of."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtad import clock
+from mtad.errors import NothingFound, UsageError
+from mtad.store import mailboxes, maildir, names, subscriptions, uses
+from mtad.store.holding import Holding
+from mtad.store.rows import MailboxRow
+from tracing.events import BoxMailbox
+
+
+class Shaping(Holding):
+    """The mailboxes of a box that is held."""
+
+    def find(self, name: str) -> MailboxRow | None:
+        """A mailbox by its name, INBOX in any case of letters."""
+        if name.upper() == names.INBOX:
+            name = names.INBOX
+        return self.index.mailboxes.get(name)
+
+    def mailbox(self, name: str) -> MailboxRow:
+        """The same. Raises NothingFound."""
+        found = self.find(name)
+        if found is None:
+            raise NothingFound(f"{self.address} has no mailbox {name}")
+        return found
+
+    def create(
+        self, mailbox: str, *, wanted: Sequence[str] = (), actor: str, client: str = ""
+    ) -> bool:
+        """Make a mailbox, for uses that are ``wanted``; False when it is there.
+
+        Raises UsageError for no name at all and for a use that none can have.
+        """
+        meant = uses.check(wanted)
+        with self.working():
+            self.look()
+            there = self.find(mailbox) is not None
+            self.make(mailbox, actor, client, meant)
+            return not there
+
+    def subscribe(self, name: str, on: bool, *, actor: str, client: str = "") -> bool:
+        """Subscribe to a name or no longer (RFC 9051 6.3.7); False when that was so before.
+
+        There need not be such a mailbox. Raises UsageError for what can be no mailbox's name.
+        """
+        with self.working():
+            self._folder(name)
+            if name.upper() == names.INBOX:
+                name = names.INBOX
+            there = self.subscriptions()
+            if (name in there) == on:
+                return False
+            if on and len(there) >= subscriptions.MAX_NAMES:
+                raise UsageError(f"{self.address} subscribes to {len(there)} mailboxes already")
+            what = mailboxes.SUBSCRIBED if on else mailboxes.UNSUBSCRIBED
+            self.tell_shape(name, what, actor, client)
+            return True
+
+    def subscriptions(self) -> set[str]:
+        """The names that are subscribed to; waits for no act."""
+        return subscriptions.read(self.ground.files.root)
+
+    def uses(self) -> dict[str, tuple[str, ...]]:
+        """The uses of the mailboxes that have any; waits for no act."""
+        every = list(self.index.mailboxes.values())
+        folder = self.ground.files.mailbox
+        return uses.of_mailboxes({one.name: uses.read(folder(one.folder)) for one in every})
+
+    # ------------------------------------------------------------- for the acts
+
+    def make(
+        self, name: str, actor: str, client: str = "", meant: tuple[str, ...] = ()
+    ) -> MailboxRow:
+        """A mailbox, made if it is not there. Raises UsageError."""
+        found = self.find(name)
+        if found is not None:
+            maildir.ensure(self.ground.files.root, found.folder)
+            return found
+        path = self._folder(name)
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise UsageError(f"{path} is in the way of a mailbox {name}")
+        self.tell_shape(name, mailboxes.CREATED, actor, client, meant=meant)
+        return self.mailbox(name)
+
+    def check_free(self, name: str) -> None:
+        """Raises UsageError where a name cannot be given to a mailbox."""
+        path = self._folder(name)
+        if self.find(name):
+            raise UsageError(f"{self.address} has a mailbox {name} already")
+        if os.path.lexists(path):
+            raise UsageError(f"{path} is in the way of a mailbox {name}")
+
+    def tell_shape(
+        self,
+        name: str,
+        what: str,
+        actor: str,
+        client: str = "",
+        target: str = "",
+        meant: tuple[str, ...] = (),
+    ) -> None:
+        """Promise what is done to a mailbox as a whole, then do it."""
+        self.shape(
+            BoxMailbox(
+                at=clock.now_us(),
+                trace=self.desk.mint(),
+                addr=self.address,
+                mailbox=name,
+                what=what,
+                target=target,
+                uses=meant,
+                client=client,
+                actor=actor,
+            )
+        )
+
+    def _folder(self, name: str) -> Path:
+        """Where a mailbox would lie. Raises UsageError for a name that none can have."""
+        try:
+            return self.ground.files.mailbox(names.mailbox_folder(name))
+        except ValueError as error:
+            raise UsageError(str(error)) from error

@@ -1,0 +1,98 @@
+"""Events of stored mail: numbers given, flags, moves, copies, deletions, mailboxes.
+
+Declared like those of ``tracing.events``, which registers them.
+"""
+
+import msgspec
+
+from tracing.event import Event, Outcome, declare
+
+
+class Item(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+    """One message of a box act: stored copy, message id (0 unknown), UID, base name."""
+
+    st: int
+    m: int = 0
+    uid: int = 0
+    base: str = ""
+
+
+class BoxEvent(Event, frozen=True, kw_only=True, tag="box"):
+    """An act on stored messages: ``addr`` is the box, ``items`` are the messages.
+
+    ``trace`` is the message id for one message and the act's own id for several, which are
+    then in ``also``. ``client`` is what the actor used.
+    """
+
+    mailbox: str
+    items: tuple[Item, ...] = ()
+    client: str = ""
+
+
+@declare("numbered in {addr}/{mailbox}")
+class BoxNumbered(BoxEvent, frozen=True, kw_only=True, tag="box.numbered"):
+    """Messages got their UIDs; the items carry them."""
+
+    uidvalidity: int = 0
+
+
+@declare("flags in {addr}/{mailbox}: +{added} -{removed} by {actor}")
+class BoxFlags(BoxEvent, frozen=True, kw_only=True, tag="box.flags"):
+    r"""Flags or keywords changed; ``\Seen`` and the like, keywords as they are."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@declare("moved from {addr}/{mailbox} to {target} by {actor}")
+class BoxMove(BoxEvent, frozen=True, kw_only=True, tag="box.move"):
+    """Messages moved within the box; the items carry their UIDs in ``target``."""
+
+    target: str
+
+
+@declare("copied from {addr}/{mailbox} to {target} by {actor}", Outcome.OK)
+class BoxCopy(BoxEvent, frozen=True, kw_only=True, tag="box.copy"):
+    """Messages were copied within the box: the items are the copies, with their UIDs in ``target``.
+
+    ``was`` are the stored copies they were made from, ``uids`` those copies' UIDs.
+    """
+
+    target: str
+    was: tuple[int, ...] = ()
+    uids: tuple[int, ...] = ()
+
+
+@declare("deleted from {addr}/{mailbox} by {actor}", Outcome.DROP)
+class BoxExpunge(BoxEvent, frozen=True, kw_only=True, tag="box.expunge"):
+    """Messages were expunged; Message-IDs and subjects as the rows are about to go."""
+
+    subjects: tuple[str, ...] = ()
+
+
+@declare("put into {addr}/{mailbox} by {actor}", Outcome.OK)
+class BoxAppend(BoxEvent, frozen=True, kw_only=True, tag="box.append"):
+    """Messages entered a mailbox otherwise than by delivery or restore."""
+
+
+@declare("file gone from {addr}/{mailbox}, removed by another program", Outcome.DROP)
+class BoxVanished(BoxEvent, frozen=True, kw_only=True, tag="box.vanished"):
+    """A numbered message's file is no longer there and no act of ours explains it."""
+
+
+@declare("file appeared in {addr}/{mailbox}, put there by another program")
+class BoxForeign(BoxEvent, frozen=True, kw_only=True, tag="box.foreign"):
+    """A file came into a mailbox that mtad did not deliver; it got a ``st`` and a UID."""
+
+
+@declare("mailbox {addr}/{mailbox} {what} by {actor}")
+class BoxMailbox(BoxEvent, frozen=True, kw_only=True, tag="box.mailbox"):
+    r"""A mailbox was created, renamed, deleted, subscribed or unsubscribed; ``what`` says which.
+
+    ``uses`` are the special uses it was made for (RFC 6154), such as ``\Sent``. What other
+    programs did is told as appeared or vanished.
+    """
+
+    what: str
+    target: str = ""
+    uses: tuple[str, ...] = ()
