@@ -289,7 +289,7 @@ def test_the_two_files_are_whole_in_both_languages() -> None:
     for texts in BOOKS["en"].verdicts.values():
         assert texts["en"]
         assert texts["ru"]
-        assert ("do_en" in words) == ("do_ru" in words)
+        assert ("do_en" in texts) == ("do_ru" in texts)
     names = set()
     for cause in BOOKS["en"].causes:
         assert cause.words["en"]
