@@ -48,11 +48,11 @@ class Imap(Section):
         description="Let clients log in without TLS from anywhere, not just from this machine. "
         "Passwords can then be read on the way.",
     )
-    login_timeout_seconds: float = Field(
-        60, ge=1, description="Wait for each command of a client that has not logged in."
-    )
+    login_timeout_seconds: float = Field(60, ge=1, description="Time for a client to log in.")
     idle_timeout_seconds: float = Field(
-        1860, ge=1, description="The same, of one that has (RFC 9051 5.4: at least 1800)."
+        1860,
+        ge=1,
+        description="Wait for the next command after that (RFC 9051 5.4: at least 1800).",
     )
     keep_alive_seconds: float = Field(
         110,

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Mechanism = Literal["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5"]
+Mechanism = Literal[
+    "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN", "LOGIN", "CRAM-MD5"
+]
 """The SASL mechanisms there are (``mtad.sasl.mechanisms``)."""
 
 
@@ -183,9 +185,10 @@ class Auth(Section):
     """Logins: how, and what becomes of those who guess."""
 
     mechanisms: tuple[Mechanism, ...] = Field(
-        ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5"),
+        ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN", "LOGIN", "CRAM-MD5"),
         description="SASL mechanisms that may be offered, over TLS only. CRAM-MD5 is offered while "
-        "'mtad box cram' has enabled it for some box.",
+        "'mtad box cram' has enabled it for some box, OAUTHBEARER while something can validate "
+        "tokens.",
     )
     fail_delay_seconds: float = Field(
         2.0, ge=0, le=30, description="Wait before a failed login is answered."

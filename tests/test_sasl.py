@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtad.sasl import binding, lines, mechanisms, scram_keys
+from mtad.sasl.bearer import REFUSED, OAuthBearer
 from mtad.sasl.cram import CRAM_NAME, CramMd5
 from mtad.sasl.mechanisms import NAMES, Channel, make, offered
 from mtad.sasl.plain import Login, Plain
@@ -27,6 +28,7 @@ from mtad.sasl.steps import (
     SecretWanted,
     Step,
     Success,
+    TokenCheck,
 )
 from tests.sasl_client import ScramClient, cram_md5
 from tests.test_smtp_tls import files
@@ -162,6 +164,55 @@ def test_plain_malformed(message: bytes) -> None:
 
 def test_nobody_acts_for_another() -> None:
     failed(Plain().step(b"boss\0tim\0x"), "may not act as boss")
+
+
+def bearer(login: str = "a=ann@example.org", auth: str = "auth=Bearer dG9rZW4=") -> bytes:
+    return f"n,{login},\1host=mx\1port=143\1{auth}\1\1".encode()
+
+
+@pytest.mark.parametrize("login", ["a=ann@example.org", "a=Ann@Example.org", ""])
+def test_bearer(login: str) -> None:
+    mechanism = OAuthBearer()
+    assert mechanism.step(None) == Challenge(b"")
+    check = mechanism.step(bearer(login))
+    assert isinstance(check, TokenCheck)
+    assert check.token == "dG9rZW4="
+    assert "dG9rZW4" not in repr(check)
+    assert check.then("ann@example.org") == Success("ann@example.org")
+
+
+@pytest.mark.parametrize("owner", [None, "bob@example.org"])
+def test_bearer_tells_why_before_it_fails(owner: str | None) -> None:
+    mechanism = OAuthBearer()
+    check = mechanism.step(bearer())
+    assert isinstance(check, TokenCheck)
+    assert check.then(owner) == Challenge(REFUSED)
+    assert isinstance(mechanism.step(b"\1"), Failure)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"\xff",
+        b"n,a=x,",
+        b"auth=Bearer x\1\1",
+        bearer(auth="auth=Basic x"),
+        bearer(auth="auth=Bearer "),
+        bearer()[:-1],
+        b"p=tls-unique,,\1auth=Bearer x\1\1",
+        b"n,,\1" + b"x" * 5000 + b"\1\1",
+    ],
+)
+def test_bearer_malformed(message: bytes) -> None:
+    verdict = OAuthBearer().step(message)
+    assert isinstance(verdict, Failure)
+    assert verdict.malformed
+
+
+def test_bearer_is_offered_while_tokens_can_be_validated() -> None:
+    assert "OAUTHBEARER" not in offered(NAMES, plus=True, cram=True)
+    assert "OAUTHBEARER" in offered(NAMES, plus=True, cram=True, bearer=True)
 
 
 def test_login() -> None:
@@ -418,7 +469,7 @@ def test_what_is_no_key_is_not_read(stored: str) -> None:
 
 
 def test_what_is_offered() -> None:
-    assert offered(NAMES, plus=True, cram=True) == NAMES
+    assert offered(NAMES, plus=True, cram=True, bearer=True) == NAMES
     assert offered(NAMES, plus=False, cram=False) == ("SCRAM-SHA-256", "PLAIN", "LOGIN")
     assert offered(("PLAIN", mechanisms.PLUS), plus=True, cram=True) == (mechanisms.PLUS, "PLAIN")
     with pytest.raises(KeyError):

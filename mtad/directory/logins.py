@@ -35,6 +35,7 @@ from mtad.sasl.steps import (
     SecretWanted,
     Step,
     Success,
+    TokenCheck,
 )
 from mtad.where import Places
 from tracing.access import AuthBan, AuthFail, AuthOk
@@ -104,6 +105,8 @@ class Logins:
         self.verifier = Verifier(places.state_db, key, settings.remember_minutes * 60)
         self.attempts = Attempts(places.attempts)
         self.guard = Guard(self.attempts, settings)
+        self.validator: Callable[[str], str | None] | None = None
+        """Tells whose an OAuth token is; runs in a thread. Raises MtadError where it cannot."""
         self._directory = directory
         threads = min(MAX_THREADS, max(1, (os.cpu_count() or 1) - 1))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="login")
@@ -126,7 +129,8 @@ class Logins:
     def offered(self, bindings: Mapping[str, bytes]) -> tuple[str, ...]:
         """The mechanisms for a connection, strongest first."""
         allowed = self.settings.mechanisms
-        return offered(allowed, plus=bool(bindings), cram=self._directory.has_cram)
+        cram, bearer = self._directory.has_cram, self.validator is not None
+        return offered(allowed, plus=bool(bindings), cram=cram, bearer=bearer)
 
     async def recent_login(self, ip: str, minutes: int) -> str | None:
         """The box that was read from an address within so many minutes (POP before SMTP)."""
@@ -237,6 +241,8 @@ class Caller:
                 step = step.then(verifier.keys(box))
             elif isinstance(step, SecretWanted):
                 step = step.then(verifier.secret(box))
+            elif isinstance(step, TokenCheck):
+                step = step.then(self._owner(step.token))
         if isinstance(step, Challenge):
             return Settled(step)
         if isinstance(step, Success):
@@ -244,6 +250,11 @@ class Caller:
                 return self._let_in(mechanism, step, now)
             step = Failure("the box is locked", step.login)
         return self._turn_away(mechanism, step, password, now)
+
+    def _owner(self, token: str) -> str | None:
+        """The box a token is good for."""
+        validator = self._logins.validator
+        return validator(token) if validator is not None else None
 
     def _let_in(self, mechanism: str, success: Success, now: int) -> Settled:
         box = normal(success.login)

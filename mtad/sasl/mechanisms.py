@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mtad.sasl.bearer import OAuthBearer
 from mtad.sasl.cram import CramMd5
 from mtad.sasl.plain import Login, Plain
 from mtad.sasl.scram import Scram
 from mtad.sasl.steps import Step
 
 PLUS = "SCRAM-SHA-256-PLUS"
+BEARER = "OAUTHBEARER"
 
 
 class Mechanism(Protocol):
@@ -42,6 +44,7 @@ def _nonce() -> str:
 _MAKERS: Mapping[str, Callable[[Channel], Mechanism]] = {
     PLUS: lambda channel: Scram(_nonce(), channel.bindings, plus=True),
     "SCRAM-SHA-256": lambda channel: Scram(_nonce(), channel.bindings),
+    BEARER: lambda channel: OAuthBearer(),
     "PLAIN": lambda channel: Plain(),
     "LOGIN": lambda channel: Login(),
     "CRAM-MD5": lambda channel: CramMd5(
@@ -51,17 +54,17 @@ _MAKERS: Mapping[str, Callable[[Channel], Mechanism]] = {
 NAMES = tuple(_MAKERS)
 
 
-def offered(allowed: Sequence[str], *, plus: bool, cram: bool) -> tuple[str, ...]:
+def offered(
+    allowed: Sequence[str], *, plus: bool, cram: bool, bearer: bool = False
+) -> tuple[str, ...]:
     """Which of the allowed mechanisms a connection is offered, strongest first.
 
     ``plus`` says whether there is a channel to bind to. CRAM-MD5 is offered while ``cram`` says
     that some box has a secret for it: many a client that sees it tries nothing else.
+    ``bearer`` says whether somebody can tell whose a token is.
     """
-    return tuple(
-        name
-        for name in NAMES
-        if name in allowed and (name != PLUS or plus) and (name != "CRAM-MD5" or cram)
-    )
+    has = {PLUS: plus, "CRAM-MD5": cram, BEARER: bearer}
+    return tuple(name for name in NAMES if name in allowed and has.get(name, True))
 
 
 def make(name: str, channel: Channel) -> Mechanism:

@@ -63,6 +63,15 @@ class SecretWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCheck:
+    """Whose token is this? None where it is nobody's; ``login`` is who the client says it is."""
+
+    login: str
+    token: str = field(repr=False)
+    then: Callable[[str | None], "Challenge | Verdict"] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Success:
     """The client is who it says; ``name`` is the password it knew, empty for the box's own."""
 
@@ -83,7 +92,7 @@ class Failure:
 
 
 Verdict = Success | Failure
-Step = Challenge | PasswordCheck | KeysWanted | SecretWanted | Verdict
+Step = Challenge | PasswordCheck | KeysWanted | SecretWanted | TokenCheck | Verdict
 
 WRONG = "wrong password"
 
