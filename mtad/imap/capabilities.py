@@ -37,7 +37,6 @@ CAPABILITIES = (
     Capability("CREATE-SPECIAL-USE"),
     Capability("LIST-EXTENDED"),
     Capability("LIST-METADATA"),
-    Capability("LIST-MYRIGHTS"),
     Capability("LIST-STATUS"),
     Capability("METADATA"),
     Capability("NAMESPACE"),

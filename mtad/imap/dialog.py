@@ -97,6 +97,7 @@ class Dialog:
             stream.put(line(b"*", b"BYE", "Internal trouble", b"SERVERBUG"))
         finally:
             try:
+                await self._connection.forget()
                 await session.close()
                 await stream.close(linger=why not in ("quit", "lost"))
             finally:
@@ -115,7 +116,6 @@ class Dialog:
 
     def stop(self, why: str = "shutdown") -> None:
         """End the session once its present command is answered."""
-        self._service.is_stopping |= why == "shutdown"
         if self._between or self.session.is_idle:
             self.stream.expire(why)
         else:

@@ -52,23 +52,19 @@ class Notices:
             return any(mailbox == one or mailbox.startswith(f"{one}/") for one in group.mailboxes)
         return group.filter == "PERSONAL" or mailbox in group.mailboxes
 
-    def hear(self, mailbox: str, *, arrived: bool, gone: bool, flagged: bool) -> None:
+    def hear_messages(self, mailbox: str, *, came_or_went: bool, flagged: bool) -> None:
         """Messages of a mailbox that is not selected changed."""
         wanted = self.wanted(mailbox)
-        if ((arrived or gone) and "MessageNew" in wanted) or (flagged and "FlagChange" in wanted):
+        if (came_or_went and "MessageNew" in wanted) or (flagged and "FlagChange" in wanted):
             self.counts[mailbox] = None
             self._bound()
 
-    def hear_name(self, mailbox: str, old_name: str | None = None) -> None:
-        """A mailbox was made, removed or renamed."""
-        if "MailboxName" in self.wanted(mailbox) | self.wanted(old_name or mailbox):
-            self.names[mailbox] = old_name
-            self._bound()
-
-    def hear_subscription(self, mailbox: str) -> None:
-        """A mailbox was subscribed to, or is not any more."""
-        if "SubscriptionChange" in self.wanted(mailbox):
-            self.names.setdefault(mailbox, None)
+    def hear_name(self, mailbox: str, what: str, target: str = "") -> None:
+        """A mailbox was created, deleted, renamed, subscribed to, or is not any more."""
+        event = "SubscriptionChange" if what.endswith("subscribed") else "MailboxName"
+        name, old_name = (target, mailbox) if target else (mailbox, None)
+        if event in self.wanted(mailbox) | self.wanted(name):
+            self.names[name] = old_name
             self._bound()
 
     def _bound(self) -> None:

@@ -10,34 +10,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from mtad.imap.answer import Bad
 from mtad.imap.commands import STAR, NumberSet
+from mtad.store.view import View
 
 MAX_CHANGES = 1000
 """Changes kept until they may be told; beyond it the mailbox is compared as a whole."""
-
-
-class View(Protocol):
-    """What is used of ``mtad.store.view.View``; changed by the event loop's thread only."""
-
-    name: str
-    id: int
-    uidvalidity: int
-    uidnext: int
-    highestmodseq: int
-    uids: "array[int]"
-    keywords: list[str]
-
-    def flag_text(self, index: int) -> bytes:
-        r"""Flags of the message at a position of ``uids``, such as ``\Seen $Forwarded``."""
-
-    def claim_recent(self) -> Iterable[int]:
-        r"""Messages that no session has seen; the one that asks has their ``\Recent``."""
-
-    def modseq(self, uid: int) -> int:
-        """A message's mod-sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +63,6 @@ class Selected:
         """The sequence number of a message, 0 where the client knows of no such message."""
         found = bisect_left(self.uids, uid, 0, self.exists)
         return found + 1 if found < self.exists and self.uids[found] == uid else 0
-
-    def index(self, uid: int) -> int:
-        """The position of a message in the view's columns, -1 when it is gone."""
-        uids = self.view.uids
-        found = bisect_left(uids, uid)
-        return found if found < len(uids) and uids[found] == uid else -1
 
     @property
     def last(self) -> int:
@@ -140,10 +113,10 @@ class Selected:
 
     def flag_text(self, uid: int) -> bytes | None:
         r"""A message's flags with ``\Recent``; None when it is gone."""
-        index = self.index(uid)
-        if index < 0:
+        position = self.view.position(uid)
+        if position < 0:
             return None
-        text = self.view.flag_text(index)
+        text = self.view.flag_text(position)
         if uid in self.recent:
             return text + b" \\Recent" if text else b"\\Recent"
         return text
@@ -172,7 +145,9 @@ class Selected:
             self._flagged.clear()
 
     def has_gone(self) -> bool:
-        """Whether an expunge waits to be told."""
+        """Whether an expunge waits to be told; that of everything, where the mailbox is gone."""
+        if self.view.is_gone:
+            return bool(self.exists)
         return self.uids is not self.view.uids
 
     def has_news(self) -> bool:
@@ -202,7 +177,7 @@ class Selected:
     def _leave(self) -> list[tuple[int, int]]:
         """Go over to the view's present array; what is not in it any more."""
         old, count = self.uids, self.exists
-        now = self.view.uids
+        now = array("I") if self.view.is_gone else self.view.uids
         left = bisect_right(now, old[count - 1]) if count else 0
         known = sorted({uid for part in self._gone for uid in part})
         positions = [
@@ -225,9 +200,12 @@ class Selected:
     def _changed(self) -> list[int]:
         """UIDs that are announced and there, whose flags changed, ascending."""
         if self._since is not None:
-            since = self._since
-            top = self.last
-            uids = [u for u in self.view.uids if u <= top and self.view.modseq(u) > since]
+            since, view = self._since, self.view
+            uids = [
+                uid
+                for uid, modseq in zip(view.uids, view.modseqs, strict=True)
+                if modseq > since and self.number(uid)
+            ]
             self._since = None
             self._flagged.clear()
             return uids
@@ -235,4 +213,9 @@ class Selected:
             return []
         known = sorted({uid for part in self._flagged for uid in part})
         self._flagged.clear()
-        return [uid for uid in known if self.number(uid) and self.index(uid) >= 0]
+        return [uid for uid in known if self.number(uid) and self.view.position(uid) >= 0]
+
+
+def combined(view: View, letter: str) -> set[int]:
+    """The combinations of flags that have a Maildir letter, as numbers of ``view.marks``."""
+    return {at for at, (letters, _, _) in enumerate(view.combinations()) if letter in letters}

@@ -7,14 +7,15 @@ the octets.
 import enum
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Protocol
 
 from mtad.directory.logins import Caller
 from mtad.imap.answer import line
-from mtad.imap.changes import Change
 from mtad.imap.notices import Notices
 from mtad.imap.selected import Selected
 from mtad.imap.service import Service
+from mtad.store.box import Box
+from mtad.store.view import Change
 
 MAX_PENDING = 64 * 1024
 """Octets that are gathered before a handler waits for the client to read them."""
@@ -119,22 +120,23 @@ class Session:
         self.then: Callable[[], Awaitable[None]] | None = None
         """What is done once the tagged answer is sent, such as to begin with TLS."""
         self.connection = connection
-        self._box: Any = None
+        self._box: Box | None = None
         self._closing = AsyncExitStack()
 
     # ------------------------------------------------------------------- who
 
     @property
-    def box(self) -> Any:
+    def box(self) -> Box:
         """The box of who has logged in."""
         assert self._box is not None
         return self._box
 
     async def log_in(self, address: str) -> None:
         """The client owns the box of this address from here on. Raises MtadError."""
-        box: Any = await self._closing.enter_async_context(self.service.open_box(address))
+        box = await self._closing.enter_async_context(self.service.open_box(address))
         box.watch(self.hear)
         self._closing.callback(box.unwatch, self.hear)
+        await box.sync()
         self._box, self.address, self.state = box, address, State.AUTHENTICATED
         self.connection.trust()
 
@@ -166,7 +168,10 @@ class Session:
         """Something happened to the box, whoever did it."""
         selected, notices = self.selected, self.notices
         tells = self.is_idle
-        if selected is not None and change.mailbox == selected.view.name:
+        if change.what:
+            if notices is not None:
+                notices.hear_name(change.mailbox, change.what, change.target)
+        elif selected is not None and change.mailbox == selected.name:
             changed = () if change.by is self else change.changed
             if notices is not None and notices.selected:
                 tells = True
@@ -174,14 +179,12 @@ class Session:
                     changed = ()
             selected.heard(changed, change.gone, change.modseq)
         elif notices is not None:
-            notices.hear(
+            notices.hear_messages(
                 change.mailbox,
-                arrived=bool(change.added),
-                gone=bool(change.gone),
+                came_or_went=bool(change.added or change.gone),
                 flagged=bool(change.changed),
             )
-            tells = notices.is_waiting
-        if tells:
+        if tells or (notices is not None and notices.is_waiting):
             self.connection.poke()
 
     @property

@@ -13,7 +13,8 @@ ALL_RIGHTS = b"lrswipkxteacd"
 async def myrights(session: Session, command: OfMailbox) -> Ok | None:
     """RFC 4314 3.5."""
     find(session, command.mailbox)
-    session.put(rights_line(session, command.mailbox))
+    name = write.mailbox(command.mailbox, utf8=session.utf8)
+    session.put(b"* MYRIGHTS %b %b\r\n" % (name, ALL_RIGHTS))
     return None
 
 
@@ -24,9 +25,3 @@ async def getacl(session: Session, command: OfMailbox) -> Ok | None:
     owner = write.astring(session.address.encode())
     session.put(b"* ACL %b %b %b\r\n" % (name, owner, ALL_RIGHTS))
     return None
-
-
-def rights_line(session: Session, mailbox: str) -> bytes:
-    """What the owner may do to a mailbox."""
-    name = write.mailbox(mailbox, utf8=session.utf8)
-    return b"* MYRIGHTS %b %b\r\n" % (name, ALL_RIGHTS)

@@ -16,6 +16,12 @@ async def idle(session: Session, command: Plain) -> Ok | None:
     was_idle, session.is_idle = session.is_idle, True
     try:
         while True:
+            if session.has_news():
+                await session.tell(expunges=True)
+                heard = loop.time()
+            elif loop.time() >= heard + every:
+                session.put(line(b"*", b"OK", "Still here"))
+                heard = loop.time()
             timer = loop.call_at(heard + every, session.connection.poke)
             try:
                 said = await session.connection.line(session)
@@ -23,12 +29,6 @@ async def idle(session: Session, command: Plain) -> Ok | None:
                 timer.cancel()
             if said is not None:
                 break
-            if session.has_news():
-                await session.tell(expunges=True)
-                heard = loop.time()
-            elif loop.time() >= heard + every:
-                session.put(line(b"*", b"OK", "Still here"))
-                heard = loop.time()
     finally:
         session.is_idle = was_idle
     if said.upper() != b"DONE":

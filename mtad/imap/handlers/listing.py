@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mtad.imap import write
 from mtad.imap.answer import Ok
 from mtad.imap.commands import List
-from mtad.imap.handlers import acl, metadata, status
+from mtad.imap.handlers import metadata, status
 from mtad.imap.names import mailboxes
 from mtad.imap.patterns import matcher, parents
 from mtad.imap.session import Session
@@ -106,8 +106,6 @@ async def _more(session: Session, command: List, name: str) -> None:
     """What RETURN asks of a mailbox beside its name."""
     if command.status:
         await status.tell(session, name, command.status)
-    if "MYRIGHTS" in command.returns:
-        session.put(acl.rights_line(session, name))
     if command.metadata:
         await metadata.tell(session, name, command.metadata)
 

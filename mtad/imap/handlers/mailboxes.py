@@ -22,7 +22,7 @@ async def create(session: Session, command: Create) -> Ok | None:
     _check(name)
     try:
         await session.box.create(
-            name, uses=command.uses, actor=session.actor, client=session.client
+            name, uses=command.uses, actor=session.actor, client=session.client, by=session
         )
     except UsageError as error:
         raise No(str(error), b"CANNOT") from None
@@ -49,7 +49,7 @@ async def delete(session: Session, command: OfMailbox) -> Ok | None:
     if session.selected is not None and session.selected.name == name:
         session.unselect()
         session.put(line(b"*", b"OK", "The mailbox is closed", b"CLOSED"))
-    await session.box.delete(name, actor=session.actor, client=session.client)
+    await session.box.delete(name, actor=session.actor, client=session.client, by=session)
     return None
 
 
@@ -66,7 +66,9 @@ async def rename(session: Session, command: Rename) -> Ok | None:
     if target.startswith(f"{source}/") and source != INBOX:
         raise No("A mailbox cannot be moved below itself", b"CANNOT")
     try:
-        await session.box.rename(source, target, actor=session.actor, client=session.client)
+        await session.box.rename(
+            source, target, actor=session.actor, client=session.client, by=session
+        )
     except UsageError as error:
         raise No(str(error), b"CANNOT") from None
     return None
@@ -76,11 +78,15 @@ async def subscribe(session: Session, command: OfMailbox) -> Ok | None:
     """RFC 9051 6.3.7: also to what is not there, or not yet."""
     if not command.mailbox:
         raise No("A mailbox cannot have this name", b"CANNOT")
-    await session.box.subscribe(command.mailbox, True, actor=session.actor, client=session.client)
+    await session.box.subscribe(
+        command.mailbox, True, actor=session.actor, client=session.client, by=session
+    )
     return None
 
 
 async def unsubscribe(session: Session, command: OfMailbox) -> Ok | None:
     """RFC 9051 6.3.8."""
-    await session.box.subscribe(command.mailbox, False, actor=session.actor, client=session.client)
+    await session.box.subscribe(
+        command.mailbox, False, actor=session.actor, client=session.client, by=session
+    )
     return None

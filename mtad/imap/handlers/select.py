@@ -7,7 +7,7 @@ from mtad.errors import NothingFound
 from mtad.imap import updates, write
 from mtad.imap.answer import Bad, No, Ok, line
 from mtad.imap.commands import NumberSet, Plain, QResync, Select
-from mtad.imap.selected import Selected
+from mtad.imap.selected import Selected, combined
 from mtad.imap.session import Session
 from tracing import ids
 
@@ -21,7 +21,6 @@ async def select(session: Session, command: Select) -> Ok | None:
     if session.selected is not None:
         session.unselect()
         session.put(line(b"*", b"OK", "The former mailbox is closed", b"CLOSED"))
-    await session.box.sync()
     try:
         view = await session.box.select(command.mailbox)
     except NothingFound:
@@ -61,8 +60,8 @@ def _facts(session: Session, selected: Selected) -> bytes:
 
 def _first_unseen(selected: Selected) -> int:
     """The sequence number of the first message without \\Seen, 0 where all have it."""
-    text = selected.view.flag_text
-    return next((i + 1 for i in range(selected.exists) if b"\\Seen" not in text(i)), 0)
+    seen = combined(selected.view, "S")
+    return next((at + 1 for at, mark in enumerate(selected.view.marks) if mark not in seen), 0)
 
 
 async def _resynchronise(session: Session, selected: Selected, asked: QResync) -> None:
@@ -83,8 +82,8 @@ async def _resynchronise(session: Session, selected: Selected, asked: QResync) -
         known = set(selected.resolve(asked.known_uids, by_uid=True))
     changed = [
         uid
-        for uid in view.uids[: selected.exists]
-        if view.modseq(uid) > asked.modseq and (known is None or uid in known)
+        for uid, modseq in zip(view.uids, view.modseqs, strict=True)
+        if modseq > asked.modseq and (known is None or uid in known)
     ]
     for start in range(0, len(changed), SLICE):
         part = changed[start : start + SLICE]
@@ -131,8 +130,9 @@ async def close(session: Session, command: Plain) -> Ok | None:
     try:
         if not selected.read_only:
             view = selected.view
+            marked = combined(view, "T")
             deleted = [
-                uid for at, uid in enumerate(view.uids) if b"\\Deleted" in view.flag_text(at)
+                uid for uid, mark in zip(view.uids, view.marks, strict=True) if mark in marked
             ]
             if deleted:
                 await session.box.expunge(

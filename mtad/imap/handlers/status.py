@@ -1,4 +1,4 @@
-"""STATUS (RFC 9051 6.3.11 with the items of RFC 7162, 8438, 8474 and 7889)."""
+"""STATUS (RFC 9051 6.3.11 with the items of RFC 7162, 8438, 8474, 7889 and 9208)."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from mtad.errors import NothingFound
 from mtad.imap import write
 from mtad.imap.answer import No, Ok
 from mtad.imap.commands import Status
+from mtad.imap.selected import combined
 from mtad.imap.session import Session
 from tracing import ids
 
@@ -37,5 +38,16 @@ async def tell(session: Session, mailbox: str, items: Sequence[str]) -> None:
         "MAILBOXID": ids.text(found.mailboxid),
         "APPENDLIMIT": session.service.limits.max_message_bytes,
     }
+    if "DELETED-STORAGE" in items:
+        values["DELETED-STORAGE"] = await _deleted(session, mailbox)
     said = {item: values[item] for item in items}
     await session.write(write.status(mailbox, said, utf8=session.utf8))
+
+
+async def _deleted(session: Session, mailbox: str) -> int:
+    r"""The octets of messages with ``\Deleted`` (RFC 9208 4.1.4)."""
+    view = await session.box.select(mailbox)
+    marked = combined(view, "T")
+    found = sum(size for size, mark in zip(view.sizes, view.marks, strict=True) if mark in marked)
+    session.box.release(view)
+    return found
