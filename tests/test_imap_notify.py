@@ -51,6 +51,19 @@ async def test_expunges_can_wait(tmp_path: Path) -> None:
         assert (await client.ok("NOOP"))[0] == "* 1 EXPUNGE"
 
 
+async def test_names_and_subscriptions(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client() as other, running.client() as client:
+        await client.ok("NOTIFY SET (PERSONAL (MailboxName SubscriptionChange))")
+        await other.ok("CREATE a")
+        assert await client.line() == '* LIST (\\HasNoChildren) "/" "a"'
+        await other.ok("SUBSCRIBE a")
+        assert await client.line() == '* LIST (\\Subscribed \\HasNoChildren) "/" "a"'
+        await other.ok("RENAME a b/c")
+        assert await client.line() == '* LIST (\\HasNoChildren) "/" "b/c" ("OLDNAME" ("a"))'
+        await other.ok("DELETE b/c")
+        assert await client.line() == '* LIST (\\NonExistent \\HasNoChildren) "/" "b/c"'
+
+
 async def test_events_that_are_not_known(tmp_path: Path) -> None:
     async with serving(tmp_path) as running, running.client() as client:
         said = await client.no("NOTIFY SET (PERSONAL (AnnotationChange))")

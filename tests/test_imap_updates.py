@@ -49,6 +49,22 @@ async def test_with_qresync_expunges_are_uids(tmp_path: Path) -> None:
             assert " MODSEQ (" in lines[-1]
 
 
+async def test_no_vanished_line_is_long(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=3000)
+        async with running.client("ENABLE QRESYNC") as client:
+            lines = await client.ok("SELECT INBOX")
+            uidvalidity = next(line for line in lines if "UIDVALIDITY" in line).split()[3][:-1]
+            async with running.box() as box:
+                await box.expunge("INBOX", list(range(1, 3000, 2)), actor="test")
+            told = await client.ok("NOOP")
+            assert max(map(len, told)) < 4200
+            earlier = await client.ok(f"SELECT INBOX (QRESYNC ({uidvalidity} 1))")
+            assert sum(line.startswith("* VANISHED (EARLIER) ") for line in earlier) == len(told)
+            uids = [number for line in told for number in line.split()[-1].split(",")]
+            assert uids == [str(uid) for uid in range(1, 3000, 2)]
+
+
 async def test_with_uidonly_everything_is_a_uid(tmp_path: Path) -> None:
     async with serving(tmp_path) as running:
         await running.deliver(count=3)

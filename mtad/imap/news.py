@@ -3,6 +3,7 @@
 from mtad.imap import updates, write
 from mtad.imap.answer import No, line
 from mtad.imap.commands import Fetch, NumberSet
+from mtad.imap.handlers.listing import tree
 from mtad.imap.handlers.notify import tell_counts
 from mtad.imap.handlers.table import TABLE
 from mtad.imap.names import mailboxes
@@ -41,12 +42,11 @@ async def _fetch(session: Session, notices: Notices, first: int) -> None:
 async def _others(session: Session, notices: Notices) -> None:
     names, counts = notices.take()
     there = mailboxes(session)
-    subscribed = await session.box.subscriptions() if names else set()
-    for name, old_name in names.items():
-        flags = [] if name in there else ["\\NonExistent"]
-        if name in subscribed:
-            flags.append("\\Subscribed")
-        session.put(write.mailbox_list(name, flags, old_name=old_name, utf8=session.utf8))
+    if names:
+        known = await tree(session)
+        for name, old_name in names.items():
+            flags = known.flags(name, "\\NonExistent", is_subscribed=True)
+            session.put(write.mailbox_list(name, flags, old_name=old_name, utf8=session.utf8))
     for name in counts:
         if name in there:
             await tell_counts(session, name)

@@ -12,6 +12,8 @@ from mtad.imap.session import Session
 
 SLICE = 256
 """Lines after which others have their turn."""
+MAX_SET = 4096
+"""Octets of a set of numbers in one response."""
 FLAGS = (b"\\Answered", b"\\Flagged", b"\\Deleted", b"\\Seen", b"\\Draft")
 
 
@@ -41,13 +43,20 @@ async def tell(session: Session, *, expunges: bool) -> None:
 
 async def _gone(session: Session, gone: Sequence[tuple[int, int]]) -> None:
     if session.qresync or session.uidonly:
-        await session.write(
-            b"* VANISHED %b\r\n" % write.number_set([uid for _, uid in reversed(gone)])
-        )
+        await vanished(session, [uid for _, uid in reversed(gone)])
         return
     for start in range(0, len(gone), SLICE):
         part = gone[start : start + SLICE]
         await session.write(b"".join([b"* %d EXPUNGE\r\n" % number for number, _ in part]))
+
+
+async def vanished(session: Session, uids: Sequence[int], *, earlier: bool = False) -> None:
+    """VANISHED for ascending UIDs, in as many responses as keep their lines short. Raises Gone."""
+    numbers = write.number_set(uids)
+    while numbers:
+        end = len(numbers) if len(numbers) <= MAX_SET else numbers.rindex(b",", 0, MAX_SET)
+        await session.write(b"* VANISHED %b%b\r\n" % (b"(EARLIER) " * earlier, numbers[:end]))
+        numbers = numbers[end + 1 :]
 
 
 def flag_line(session: Session, selected: Selected, uid: int) -> bytes:

@@ -26,6 +26,17 @@ class Tree:
     """Names above mailboxes."""
     above_subscribed: frozenset[str]
 
+    def flags(self, name: str, absent: str, *, is_subscribed: bool) -> list[str]:
+        r"""A name's attributes; ``absent`` is that of one which is no mailbox.
+
+        ``is_subscribed`` tells whether ``\Subscribed`` is among them.
+        """
+        found = [] if name in self.mailboxes else [absent]
+        if is_subscribed and name in self.subscribed:
+            found.append("\\Subscribed")
+        found.append("\\HasChildren" if name in self.above else "\\HasNoChildren")
+        return [*found, *self.uses.get(name, ())]
+
 
 async def tree(session: Session) -> Tree:
     """The names of a session's box as they are."""
@@ -80,13 +91,9 @@ def _answer(session: Session, command: List, names: Tree, name: str, found: Sequ
     has_chosen_below = "RECURSIVEMATCH" in chosen and _below(chosen, names, name)
     if not is_selected and not has_chosen_below:
         return b""
-    flags = []
-    if not exists:
-        flags.append("\\NonExistent" if command.extended or session.rev2 else "\\Noselect")
-    if name in names.subscribed and "SUBSCRIBED" in (*chosen, *command.returns):
-        flags.append("\\Subscribed")
-    flags.append("\\HasChildren" if name in names.above else "\\HasNoChildren")
-    flags += names.uses.get(name, ())
+    absent = "\\NonExistent" if command.extended or session.rev2 else "\\Noselect"
+    is_subscribed = "SUBSCRIBED" in (*chosen, *command.returns)
+    flags = names.flags(name, absent, is_subscribed=is_subscribed)
     child_info = [one for one in ("SUBSCRIBED", "SPECIAL-USE") if one in chosen]
     return write.mailbox_list(
         name, flags, child_info=child_info if has_chosen_below else (), utf8=session.utf8

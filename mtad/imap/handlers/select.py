@@ -75,8 +75,7 @@ async def _resynchronise(session: Session, selected: Selected, asked: QResync) -
     if asked.matched is not None:
         beyond = _agreed(selected, asked.matched)
         gone = [uid for uid in gone if uid > beyond]
-    if gone:
-        session.put(b"* VANISHED (EARLIER) %b\r\n" % write.number_set(gone))
+    await updates.vanished(session, gone, earlier=True)
     known = None
     if asked.known_uids is not None:
         known = set(selected.resolve(asked.known_uids, by_uid=True))
