@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mtad.store.box import Box
 from tests.imap import Client, Running, serving
 
 
@@ -55,7 +56,7 @@ async def test_recent_is_for_one_session(tmp_path: Path) -> None:
     async with serving(tmp_path) as running:
         await running.deliver(count=2)
         async with running.client() as peek, running.client() as one, running.client() as two:
-            assert "* 0 RECENT" in await peek.ok("EXAMINE INBOX")
+            assert "* 2 RECENT" in await peek.ok("EXAMINE INBOX")
             assert "* 2 RECENT" in await one.ok("SELECT INBOX")
             assert "* 0 RECENT" in await two.ok("SELECT INBOX")
 
@@ -142,3 +143,27 @@ async def test_qresync_must_be_enabled(tmp_path: Path) -> None:
     async with serving(tmp_path) as running, running.client() as client:
         assert (await client.no("SELECT INBOX (QRESYNC (1 1))")).startswith("BAD ")
         await client.ok("SELECT INBOX (CONDSTORE)")
+
+
+async def test_what_comes_while_coming_back_is_told_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=10)
+        async with running.client() as client:
+            uidvalidity, modseq = await facts(client)
+        await changed(running)
+        vanished = Box.vanished
+
+        async def meanwhile(box: Box, mailbox: str, since: int) -> list[int]:
+            await running.deliver()
+            await box.expunge("INBOX", [5], actor="test")
+            return await vanished(box, mailbox, since)
+
+        monkeypatch.setattr(Box, "vanished", meanwhile)
+        async with running.client("ENABLE QRESYNC") as client:
+            lines = await client.ok(f"SELECT INBOX (QRESYNC ({uidvalidity} {modseq}))")
+            assert "* 8 EXISTS" in lines
+            assert "* VANISHED (EARLIER) 3:4,9" in lines
+            assert not any(line.startswith("* 0 FETCH") or "UID 12 " in line for line in lines)
+            assert await client.ok("NOOP") == ["* VANISHED 5", "* 8 EXISTS", "* 1 RECENT"]

@@ -8,10 +8,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mtad.imap.session import Session, State
-
-ANY = State.NOT_AUTHENTICATED | State.AUTHENTICATED | State.SELECTED
-LOGGED_IN = State.AUTHENTICATED | State.SELECTED
+from mtad.imap.session import ANY, LOGGED_IN, Session, State
 
 
 @dataclass(frozen=True, slots=True)

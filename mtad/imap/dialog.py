@@ -171,12 +171,15 @@ class Dialog:
             self._refuse(tag, Bad(f"{command.name} {why}"))
             return
         by_uid = command.name.startswith("UID ")
-        if session.uidonly and entry.numbered and not by_uid:
+        if session.uidonly and not getattr(command, "by_uid", True):
             self._refuse(tag, Bad(f"Use UID {command.name}", b"UIDREQUIRED"))
             return
+        selected = session.selected
         answer = await self._carry_out(entry, command)
         await connection.forget()
-        await session.tell(expunges=by_uid or not entry.numbered)
+        if session.selected is selected:
+            # Of a mailbox that is being selected nothing is told but what it was then.
+            await session.tell(expunges=by_uid or not entry.numbered)
         if isinstance(answer, Negative):
             self._refuse(tag, answer)
         else:

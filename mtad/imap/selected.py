@@ -122,9 +122,12 @@ class Selected:
         return text
 
     def claim(self) -> bool:
-        r"""Take the ``\Recent`` of messages nobody has seen; whether there were any."""
-        fresh = set() if self.read_only else set(self.view.claim_recent())
-        self.recent |= fresh
+        r"""Show ``\Recent`` of what nobody was told of; whether there was any.
+
+        No other session shows it then, unless this one may not change the mailbox.
+        """
+        fresh = self.view.recent() if self.read_only else self.view.claim_recent()
+        self.recent.update(fresh)
         return bool(fresh)
 
     # --------------------------------------------------------------- changes

@@ -39,6 +39,10 @@ class State(enum.Flag):
     LOGOUT = enum.auto()
 
 
+LOGGED_IN = State.AUTHENTICATED | State.SELECTED
+ANY = State.NOT_AUTHENTICATED | LOGGED_IN
+
+
 class Output(Protocol):
     """Where a session's octets go."""
 

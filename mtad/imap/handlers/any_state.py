@@ -5,7 +5,7 @@ from importlib.metadata import version
 from mtad.imap import capabilities, write
 from mtad.imap.answer import Ok, line
 from mtad.imap.commands import Id, Plain
-from mtad.imap.session import MAX_SOFTWARE, Session, State
+from mtad.imap.session import LOGGED_IN, MAX_SOFTWARE, Session, State
 
 
 async def capability(session: Session, command: Plain) -> Ok | None:
@@ -16,7 +16,7 @@ async def capability(session: Session, command: Plain) -> Ok | None:
 
 async def noop(session: Session, command: Plain) -> Ok | None:
     """RFC 9051 6.1.2: the time to tell what is new, also what other programs did to files."""
-    if session.state & (State.AUTHENTICATED | State.SELECTED):
+    if session.state & LOGGED_IN:
         await session.box.sync()
     return None
 

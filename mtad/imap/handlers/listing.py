@@ -59,6 +59,7 @@ async def list_(session: Session, command: List) -> Ok | None:
         return None
     await session.box.sync()
     names = await tree(session)
+    below = _above(command, names) if "RECURSIVEMATCH" in command.selection else frozenset[str]()
     matches = [matcher(command.reference + pattern) for pattern in command.patterns if pattern]
     found = sorted(
         name
@@ -66,7 +67,7 @@ async def list_(session: Session, command: List) -> Ok | None:
         if any(match(name) for match in matches)
     )
     for count, name in enumerate(found):
-        answer = _answer(session, command, names, name, found)
+        answer = _answer(session, command, names, name, has_chosen_below=name in below)
         if not answer:
             continue
         await session.write(answer)
@@ -77,18 +78,17 @@ async def list_(session: Session, command: List) -> Ok | None:
     return None
 
 
-def _answer(session: Session, command: List, names: Tree, name: str, found: Sequence[str]) -> bytes:
+def _answer(
+    session: Session, command: List, names: Tree, name: str, *, has_chosen_below: bool
+) -> bytes:
     """The LIST response for a name that matches, empty where it is not selected."""
-    chosen = set(command.selection)
-    exists = name in names.mailboxes
-    is_selected = True
+    chosen = command.selection
     if "SUBSCRIBED" in chosen:
         is_selected = name in names.subscribed
-    elif not exists and name not in names.above:
-        is_selected = False
+    else:
+        is_selected = name in names.mailboxes or name in names.above
     if "SPECIAL-USE" in chosen and not names.uses.get(name):
         is_selected = False
-    has_chosen_below = "RECURSIVEMATCH" in chosen and _below(chosen, names, name)
     if not is_selected and not has_chosen_below:
         return b""
     absent = "\\NonExistent" if command.extended or session.rev2 else "\\Noselect"
@@ -100,13 +100,12 @@ def _answer(session: Session, command: List, names: Tree, name: str, found: Sequ
     )
 
 
-def _below(chosen: set[str], names: Tree, name: str) -> bool:
-    """Whether below a name there is one that the selection options choose."""
-    candidates = names.subscribed if "SUBSCRIBED" in chosen else names.uses
-    return any(
-        one.startswith(f"{name}/") and ("SPECIAL-USE" not in chosen or bool(names.uses.get(one)))
-        for one in candidates
-    )
+def _above(command: List, names: Tree) -> frozenset[str]:
+    """The names above those that the selection options choose."""
+    chosen = set(names.subscribed if "SUBSCRIBED" in command.selection else names.uses)
+    if "SPECIAL-USE" in command.selection:
+        chosen = {name for name in chosen if names.uses.get(name)}
+    return frozenset(one for name in chosen for one in parents(name))
 
 
 async def _more(session: Session, command: List, name: str) -> None:

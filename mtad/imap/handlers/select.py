@@ -11,8 +11,6 @@ from mtad.imap.selected import Selected, combined
 from mtad.imap.session import Session
 from tracing import ids
 
-SLICE = 256
-
 
 async def select(session: Session, command: Select) -> Ok | None:
     """SELECT and EXAMINE; whatever comes of it, the former mailbox is not selected any more."""
@@ -75,17 +73,17 @@ async def _resynchronise(session: Session, selected: Selected, asked: QResync) -
     if asked.matched is not None:
         beyond = _agreed(selected, asked.matched)
         gone = [uid for uid in gone if uid > beyond]
-    await updates.vanished(session, gone, earlier=True)
+    await updates.vanished(session, [uid for uid in gone if not selected.number(uid)], earlier=True)
     known = None
     if asked.known_uids is not None:
         known = set(selected.resolve(asked.known_uids, by_uid=True))
     changed = [
         uid
         for uid, modseq in zip(view.uids, view.modseqs, strict=True)
-        if modseq > asked.modseq and (known is None or uid in known)
+        if modseq > asked.modseq and uid <= selected.last and (known is None or uid in known)
     ]
-    for start in range(0, len(changed), SLICE):
-        part = changed[start : start + SLICE]
+    for start in range(0, len(changed), updates.SLICE):
+        part = changed[start : start + updates.SLICE]
         await session.write(b"".join([updates.flag_line(session, selected, uid) for uid in part]))
         await session.drain()
 

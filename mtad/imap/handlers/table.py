@@ -23,13 +23,10 @@ from mtad.imap.handlers import (
     select,
     status,
 )
-from mtad.imap.session import Session, State
+from mtad.imap.session import ANY, LOGGED_IN, Session, State
 
 Handler = Callable[[Session, Any], Awaitable[Ok | None]]
 """Takes the parsed command; writes untagged data; None is ``Ok()``. Raises No, Bad, Gone."""
-
-ANY = State.NOT_AUTHENTICATED | State.AUTHENTICATED | State.SELECTED
-LOGGED_IN = State.AUTHENTICATED | State.SELECTED
 
 
 @dataclass(frozen=True, slots=True)
