@@ -166,4 +166,4 @@ async def test_what_comes_while_coming_back_is_told_after_it(
             assert "* 8 EXISTS" in lines
             assert "* VANISHED (EARLIER) 3:4,9" in lines
             assert not any(line.startswith("* 0 FETCH") or "UID 12 " in line for line in lines)
-            assert await client.ok("NOOP") == ["* VANISHED 5", "* 8 EXISTS", "* 1 RECENT"]
+            assert await client.ok("NOOP") == ["* VANISHED 5", "* 8 EXISTS", "* 8 RECENT"]
