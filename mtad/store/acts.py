@@ -7,7 +7,7 @@ gone stays gone, a row that is there is not added. Numbers come from the frame.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtad import clock
@@ -63,44 +63,57 @@ class Ground:
                 return place, entry
         return mailbox, None
 
-    def wanted(self, mailbox: MailboxRow, row: Row, flags: str, words: tuple[str, ...]) -> Entry:
-        """Where a message belongs with flags and keywords; new mail without any stays new."""
-        marks = self.marks(mailbox, flags, words)
-        if row.fresh and not marks:
-            return Entry(True, row.base)
-        return Entry(False, names.join(row.base, marks))
-
     def marks(self, mailbox: MailboxRow, flags: str, words: tuple[str, ...]) -> str:
-        """The letters of a file name for flags and keywords."""
+        """The letters of a file name for flags and keywords, as they stand in it."""
         if set(words) - set(self.index.keywords(mailbox)):
             with self.index.durably():  # no name may have a letter that means nothing
                 self.index.keyword_numbers(mailbox, words)
             keywords.save(self.index, mailbox, self.files.mailbox(mailbox.folder))
-        return flags + self.index.letters(mailbox, words)
+        return names.letters(flags + self.index.letters(mailbox, words))
 
 
-def perform(ground: Ground, act: Act, journal: str, seq: int) -> None:
-    """Do an act of frame ``seq``; whole when it returns, to be repeated when it raises."""
-    if isinstance(act, Flags):
-        _flags(ground, act, journal, seq)
-    elif isinstance(act, Expunge):
-        _expunge(ground, act, journal, seq)
-    elif isinstance(act, Move):
-        _move(ground, act, journal, seq)
+def wanted(row: Row, marks: str) -> Entry:
+    """Where a message belongs with letters; new mail without any stays new."""
+    if row.fresh and not marks:
+        return Entry(True, row.base)
+    return Entry(False, f"{row.base}:2,{marks}")
+
+
+def perform(ground: Ground, act: Act, journal: str, seq: int, planned: Sequence[Row] = ()) -> None:
+    """Do an act of frame ``seq``; whole when it returns, to be repeated when it raises.
+
+    ``planned`` are the rows of its messages where the index was just asked for them; they
+    are changed.
+    """
+    if isinstance(act, Put):
+        return _put(ground, act, journal, seq)
+    source = ground.index.mailboxes.get(act.mailbox)
+    if planned:
+        rows = {row.base: row for row in planned}
+    elif source is not None:
+        rows = ground.index.by_bases(source, (copy.base for copy in act.copies))
     else:
-        _put(ground, act, journal, seq)
+        rows = {}
+    if isinstance(act, Flags):
+        _flags(ground, act, journal, seq, rows)
+    elif isinstance(act, Expunge):
+        _expunge(ground, act, journal, seq, rows)
+    else:
+        _move(ground, act, journal, seq, rows)
+    return None
 
 
-def _flags(ground: Ground, act: Flags, journal: str, seq: int) -> None:
+def _flags(ground: Ground, act: Flags, journal: str, seq: int, known: dict[str, Row]) -> None:
     index, files = ground.index, ground.files
     mailbox = index.mailboxes.get(act.mailbox)
     if mailbox is None:
         return _nothing(index, journal, seq)
     index.claim(mailbox, max((copy.uid for copy in act.copies), default=0), act.modseq)
     rows, made = [], []
+    marks: dict[tuple[str, tuple[str, ...]], str] = {}
     with files.changing((mailbox.folder, "new"), (mailbox.folder, "cur")):
         for copy, flags, words in zip(act.copies, act.flags, act.keywords, strict=True):
-            row = index.by_base(mailbox, copy.base)
+            row = known.get(copy.base)
             if row is not None:
                 rows.append(row)
             else:
@@ -108,9 +121,12 @@ def _flags(ground: Ground, act: Flags, journal: str, seq: int) -> None:
                 if row is None:
                     continue
                 made.append(row)
-            wanted = ground.wanted(mailbox, row, flags, words)
-            files.rename(mailbox.folder, ground.entry(row), mailbox.folder, wanted)
-            row.fresh, row.name = int(wanted.fresh), wanted.name
+            letters = marks.get((flags, words))
+            if letters is None:
+                letters = marks[flags, words] = ground.marks(mailbox, flags, words)
+            entry = wanted(row, letters)
+            files.rename(mailbox.folder, ground.entry(row), mailbox.folder, entry)
+            row.fresh, row.name = int(entry.fresh), entry.name
             row.flags, row.keywords, row.modseq = flags, " ".join(words), act.modseq
     with index.transaction():
         index.update(rows)
@@ -119,7 +135,7 @@ def _flags(ground: Ground, act: Flags, journal: str, seq: int) -> None:
         index.set_applied(journal, seq)
 
 
-def _expunge(ground: Ground, act: Expunge, journal: str, seq: int) -> None:
+def _expunge(ground: Ground, act: Expunge, journal: str, seq: int, known: dict[str, Row]) -> None:
     index, files = ground.index, ground.files
     mailbox = index.mailboxes.get(act.mailbox)
     if mailbox is None:
@@ -128,7 +144,7 @@ def _expunge(ground: Ground, act: Expunge, journal: str, seq: int) -> None:
     uids = []
     with files.changing((mailbox.folder, "new"), (mailbox.folder, "cur")):
         for copy in act.copies:
-            row = index.by_base(mailbox, copy.base)
+            row = known.get(copy.base)
             files.remove(mailbox.folder, ground.entry(row) if row else Entry(True, copy.base))
             uids.append(row.uid if row else copy.uid)
     with index.transaction():
@@ -137,30 +153,36 @@ def _expunge(ground: Ground, act: Expunge, journal: str, seq: int) -> None:
         index.set_applied(journal, seq)
 
 
-def _move(ground: Ground, act: Move, journal: str, seq: int) -> None:
+def _move(ground: Ground, act: Move, journal: str, seq: int, known: dict[str, Row]) -> None:
     index, files = ground.index, ground.files
     source, target = ground.mailbox(act.mailbox, seq), ground.mailbox(act.target, seq)
     index.claim(target, max(act.uids, default=0), act.modseq)
     left, rows = [], []
+    there = index.by_bases(target, [copy.base for copy in act.copies if copy.base not in known])
+    marks: dict[tuple[str, str], str] = {}
     touched = [(box.folder, sub) for box in (source, target) for sub in ("new", "cur")]
     with files.changing(*touched):
         for copy, uid in zip(act.copies, act.uids, strict=True):
-            row = index.by_base(source, copy.base)
+            row = known.get(copy.base)
             if row is not None:
                 left.append(row.uid)
-            elif index.by_base(target, copy.base):
+            elif copy.base in there:
                 continue
             else:
                 row = _lost(ground, source, copy)
             if row is None:
                 continue
-            wanted = ground.wanted(target, row, row.flags, row.words)
-            if not files.rename(source.folder, ground.entry(row), target.folder, wanted):
-                there = files.find(target.folder, copy.base)
-                if there is None:
+            letters = marks.get((row.flags, row.keywords))
+            if letters is None:
+                letters = ground.marks(target, row.flags, row.words)
+                marks[row.flags, row.keywords] = letters
+            entry = wanted(row, letters)
+            if not files.rename(source.folder, ground.entry(row), target.folder, entry):
+                found = files.find(target.folder, copy.base)
+                if found is None:
                     continue
-                wanted = there
-            rows.append(_moved(ground, target, row, wanted, uid, act.modseq))
+                entry = found
+            rows.append(_moved(ground, target, row, entry, uid, act.modseq))
     with index.transaction():
         index.delete(source, left, act.modseq)
         index.insert(rows)
@@ -187,7 +209,6 @@ def _moved(
     ground: Ground, target: MailboxRow, row: Row, entry: Entry, uid: int, modseq: int
 ) -> Row:
     """The row of a moved message in its mailbox."""
-    at = entry.below(ground.files.mailbox(target.folder)).lstat()
     return Row(
         target.id,
         _free_uid(ground.index, target, uid),
@@ -200,9 +221,9 @@ def _moved(
         row.flags,
         row.keywords,
         modseq,
-        at.st_mtime_ns,
+        row.date_ns,
         clock.now_us(),
-        at.st_size,
+        row.size,
         row.sha256,
         row.wire,
     )
@@ -214,28 +235,31 @@ def _put(ground: Ground, act: Put, journal: str, seq: int) -> None:
     index.claim(mailbox, max((item.copy.uid for item in act.items), default=0), act.modseq)
     path = files.mailbox(mailbox.folder)
     rows = []
+    aside = files.place("", "tmp")
+    there = index.by_bases(mailbox, (item.copy.base for item in act.items))
     with files.changing((mailbox.folder, "cur")):
         for item in act.items:
             base = item.copy.base
-            if index.by_base(mailbox, base):
+            if base in there:
                 continue
             marks = ground.marks(mailbox, item.flags, item.keywords)
-            wanted = Entry(False, names.join(base, marks))
+            entry = Entry(False, f"{base}:2,{marks}")
             try:
-                maildir.rename(files.root / "tmp" / item.tmp, wanted.below(path))
+                maildir.rename(aside / item.tmp, entry.below(path))
             except FileNotFoundError:
-                there = ground.find(mailbox, base)[1]
-                if there is None:
+                found = ground.find(mailbox, base)[1]
+                if found is None:
                     continue
-                wanted = there
-            files.touched.update((files.root / "tmp", wanted.below(path).parent))
+                entry = found
+            files.touched.add(aside)
+            files.touched.add(files.place(mailbox.folder, "new" if entry.fresh else "cur"))
             rows.append(
                 Row(
                     mailbox.id,
                     _free_uid(index, mailbox, item.copy.uid),
                     base,
-                    int(wanted.fresh),
-                    wanted.name,
+                    int(entry.fresh),
+                    entry.name,
                     item.copy.st,
                     item.copy.m,
                     item.email or item.copy.st,
@@ -246,7 +270,7 @@ def _put(ground: Ground, act: Put, journal: str, seq: int) -> None:
                     clock.now_us(),
                     item.size,
                     item.sha256 or None,
-                    maildir.measure(wanted.below(path), base, item.size),
+                    maildir.measure(entry.below(path), base, item.size),
                 )
             )
     files.sync()

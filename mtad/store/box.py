@@ -85,9 +85,20 @@ class Box:
             return cls(Owner.open(folder, address, hostname, desk))
         return cls(Owner(folder, address, hostname, replay, desk))
 
-    async def sync(self) -> int:
-        """Take in what happened to the files; returns how many messages got a UID."""
-        return await self._run(self.owner.sync)
+    async def sync(self, *, rung: bool = False) -> int:
+        """Take in what happened to the files; returns how many messages got a UID.
+
+        ``rung`` says that mail came, however old the folders seem.
+        """
+        return await self._run(partial(self.owner.sync, rung=rung))
+
+    async def glance(self) -> int:
+        """The same for a moment's cost: what hides from it, ``sync`` finds soon after.
+
+        Watched boxes are synchronised of themselves, so this is what commands need that want
+        the present state (SELECT, NOOP, STATUS).
+        """
+        return await self._run(self.owner.glance)
 
     # ----------------------------------------------------------------- reading
 

@@ -3,12 +3,13 @@
 A folder whose mtime is as it was holds the same names, so it need not be listed. Two changes
 within the clock's grain share an mtime, hence the rule: an mtime younger than two seconds when
 it was seen is not trusted yet. Our own renames change mtimes as well; what they made of them
-is remembered, and the folder listed once more only after those two seconds.
+is remembered, and the folder listed once more only after those two seconds, by a look that
+doubts. Acts look without doubt: they find a file that is not where it should be anyway.
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,7 @@ class Files:
         self.touched: set[Path] = set()
         self._seen: dict[tuple[str, str], Seen] = {}
         self._listings: dict[str, maildir.Listing] = {}
+        self._places: dict[tuple[str, str], Path] = {}
 
     def mailbox(self, folder: str) -> Path:
         """The folder of a mailbox ("" is INBOX)."""
@@ -44,6 +46,13 @@ class Files:
     def path(self, folder: str, entry: Entry) -> Path:
         """The path of a message's file."""
         return entry.below(self.mailbox(folder))
+
+    def place(self, folder: str, sub: str) -> Path:
+        """The path of ``new`` or ``cur`` of a mailbox, or of the Maildir with both empty."""
+        known = self._places.get((folder, sub))
+        if known is None:
+            known = self._places[folder, sub] = self.mailbox(folder) / sub
+        return known
 
     # ------------------------------------------------------------------ changes
 
@@ -76,37 +85,42 @@ class Files:
 
         A file that has the name already is left as it is, so that doing it twice is harmless.
         """
-        source, destination = self.path(folder, entry), self.path(target, wanted)
-        if source == destination and source.exists():
+        came, goes = self._home(folder, entry), self._home(target, wanted)
+        source, destination = f"{came}/{entry.name}", f"{goes}/{wanted.name}"
+        if source == destination and os.path.lexists(source):
             return True
         try:
             maildir.rename(source, destination)
         except FileNotFoundError:
-            if destination.exists():
+            if os.path.lexists(destination):
                 return True
             found = self.find(folder, names.split(entry.name)[0])
             if found is None:
                 return False
-            source = self.path(folder, found)
+            came = self._home(folder, found)
             try:
-                maildir.rename(source, destination)
+                maildir.rename(f"{came}/{found.name}", destination)
             except FileNotFoundError:
                 return False
-        self.touched.update((source.parent, destination.parent))
+        self.touched.add(came)
+        self.touched.add(goes)
         return True
+
+    def _home(self, folder: str, entry: Entry) -> Path:
+        return self.place(folder, "new" if entry.fresh else "cur")
 
     def remove(self, folder: str, entry: Entry) -> None:
         """Take a message's file away; one that is gone already is no error."""
-        path = self.path(folder, entry)
+        home = self._home(folder, entry)
         try:
-            maildir.remove(path)
+            maildir.remove(f"{home}/{entry.name}")
         except FileNotFoundError:
             found = self.find(folder, names.split(entry.name)[0])
             if found is None:
                 return
-            path = self.path(folder, found)
-            maildir.remove(path)
-        self.touched.add(path.parent)
+            home = self._home(folder, found)
+            maildir.remove(f"{home}/{found.name}")
+        self.touched.add(home)
 
     def sync(self) -> None:
         """Make every change so far durable; may run in a thread beside one that changes."""
@@ -123,14 +137,25 @@ class Files:
 
     # ---------------------------------------------------------------- noticing
 
-    def changed(self, folder: str, sub: str) -> bool:
-        """Whether a folder may hold other names than when it was last listed."""
+    def changed(self, folder: str, sub: str, *, doubt: bool = True) -> bool:
+        """Whether a folder may hold other names than when it was last listed.
+
+        Without ``doubt`` an mtime that is as it was says that it does not.
+        """
         place = (folder, sub)
         seen = self._seen.get(place)
         mtime = self._mtime(place)
         if seen is None or seen.mtime_ns != mtime:
             return True
-        return not (seen.settled or (seen.own and 0 <= time.time_ns() - mtime < GRAIN_NS))
+        if seen.settled or not doubt:
+            return False
+        return not (seen.own and 0 <= time.time_ns() - mtime < GRAIN_NS)
+
+    def unsettle(self, sub: str) -> None:
+        """List each ``new`` or each ``cur`` at the next look where a change could have hidden."""
+        for place, seen in list(self._seen.items()):
+            if place[1] == sub and not seen.settled:
+                del self._seen[place]
 
     def begin(self, folder: str, sub: str) -> Seen:
         """What to remember once the listing that begins now has been taken in."""
@@ -145,6 +170,11 @@ class Files:
         """List a mailbox at the next look whatever its times say."""
         for sub in ("new", "cur"):
             self._seen.pop((folder, sub), None)
+
+    def is_stale(self, folders: Iterable[str]) -> bool:
+        """Whether a look that doubts would list any mailbox; in any thread, beside acts."""
+        places = [(folder, sub) for folder in folders for sub in ("new", "cur")]
+        return any(self.changed(*place) for place in (*places, ("", "")))
 
     def settled_mtime(self, folder: str, sub: str) -> int | None:
         """The mtime with which a folder's names can be trusted at a later start."""
@@ -162,6 +192,6 @@ class Files:
 
     def _mtime(self, place: tuple[str, str]) -> int:
         try:
-            return os.lstat(self.mailbox(place[0]) / place[1]).st_mtime_ns
+            return os.lstat(self.place(*place)).st_mtime_ns
         except FileNotFoundError:
             return 0

@@ -7,7 +7,7 @@ of work first finishes what a failure left behind; closing makes all of it durab
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -25,6 +25,7 @@ from mtad.store.ledger import Ledger
 from mtad.store.mending import mend
 from mtad.store.noticing import Notice
 from mtad.store.replay import Promised, Replay
+from mtad.store.rows import Row
 from mtad.where import Places
 from tracing.events import BoxForeign, BoxMailbox, Event
 
@@ -171,24 +172,25 @@ class Holding:
             self._perform(what, self.desk.name, seq)
             del self._unfinished[0]
 
-    def _perform(self, what: Promised, journal: str, seq: int) -> None:
+    def _perform(self, what: Promised, journal: str, seq: int, planned: Sequence[Row] = ()) -> None:
         if isinstance(what, BoxForeign):
             acts.adopt(self.ground, what.mailbox, what.items, journal, seq)
         elif isinstance(what, BoxMailbox):
             mailboxes.perform(self.ground, what, journal, seq)
         else:
-            acts.perform(self.ground, what, journal, seq)
+            acts.perform(self.ground, what, journal, seq, planned)
 
-    def look(self) -> int:
+    def look(self, *, doubt: bool = False) -> int:
         """Bring the index up to the files; returns how many messages got a UID.
 
-        Raises MtadError when the Maildir is not there or the journal takes nothing.
+        With ``doubt`` folders are listed in which a change could have hidden. Raises MtadError
+        when the Maildir is not there or the journal takes nothing.
         """
         if self._notice is None:
             self._notice = Notice(self.ground, self.desk, self._ledger, self.hostname)
         by, self.by = self.by, None
         try:
-            count = self._notice.run()
+            count = self._notice.run(doubt=doubt)
         except FileNotFoundError as error:
             if self.ground.files.root.is_dir():
                 raise
@@ -209,11 +211,15 @@ class Holding:
         except (JournalFull, JournalBroken) as error:
             raise MtadError(f"{self.address} cannot be changed now: {error}") from error
 
-    def do(self, act: Act, event: Event) -> None:
-        """Promise an act, then do it. Raises MtadError when it was not promised."""
+    def do(self, act: Act, event: Event, planned: Sequence[Row] = ()) -> None:
+        """Promise an act, then do it, perhaps on rows that are ``planned`` for it.
+
+        Raises MtadError when it was not promised.
+        """
         seq = self.promise(Meta(events=(raw(event),), acts=(act,)))
         self._unfinished.append((act, seq))
-        self._finish()
+        self._perform(act, self.desk.name, seq, planned)
+        self._unfinished.pop()
 
     def shape(self, event: BoxMailbox) -> None:
         """The same for what is done to a mailbox as a whole: the event says it."""

@@ -305,19 +305,23 @@ class Index:
         )  # fmt: skip
 
     def update(self, rows: Sequence[Row]) -> None:
-        """Write what can change of a message: its name, flags, keywords, mod-sequence, ``m``."""
+        """Write what acts change of messages: name, flags, keywords, mod-sequence."""
         self._deltas.changed(rows)
         self._db.executemany(
-            "UPDATE msg SET base = ?, fresh = ?, name = ?, flags = ?, keywords = ?, modseq = ?, "
-            "m = ?, sha256 = ?, wire = ? WHERE mailbox = ? AND uid = ?",
+            "UPDATE msg SET fresh = ?, name = ?, flags = ?, keywords = ?, modseq = ? "
+            "WHERE mailbox = ? AND uid = ?",
             [
-                (
-                    row.base, row.fresh, row.name, row.flags, row.keywords, row.modseq, row.m,
-                    row.sha256, row.wire, row.mailbox, row.uid,
-                )
+                (row.fresh, row.name, row.flags, row.keywords, row.modseq, row.mailbox, row.uid)
                 for row in rows
             ],
-        )  # fmt: skip
+        )
+
+    def learn(self, rows: Sequence[Row]) -> None:
+        """Write what is learned of messages later: ``m``, digest, octets on the wire."""
+        self._db.executemany(
+            "UPDATE msg SET m = ?, sha256 = ?, wire = ? WHERE mailbox = ? AND uid = ?",
+            [(row.m, row.sha256, row.wire, row.mailbox, row.uid) for row in rows],
+        )
 
     def delete(self, mailbox: MailboxRow, uids: Iterable[int], modseq: int) -> None:
         """Forget messages; their UIDs are kept as expunged (RFC 7162 3.2.10)."""
@@ -404,6 +408,11 @@ class Index:
         )
         return [Row(*found) for found in self._db.execute(statement, (*after, count))]
 
+    def by_bases(self, mailbox: MailboxRow, bases: Iterable[str]) -> dict[str, Row]:
+        """Messages of a mailbox by base name, those that are there."""
+        chosen = "base IN (SELECT value FROM json_each(?)) AND mailbox = ?"
+        return {row.base: row for row in self.rows(chosen, (json.dumps([*bases]), mailbox.id))}
+
     def by_base(self, mailbox: MailboxRow, base: str) -> Row | None:
         """A message of a mailbox by its base name."""
         return next(iter(self.rows("base = ? AND mailbox = ?", (base, mailbox.id))), None)
@@ -422,10 +431,11 @@ class Index:
         chosen = "SELECT st FROM msg WHERE m IS NULL AND st > ? ORDER BY st LIMIT ?"
         return self.rows(f"m IS NULL AND st IN ({chosen})", (after, count))
 
-    def fresh_names(self, mailbox: MailboxRow) -> set[str]:
-        """The names that are known to lie in ``new/``."""
-        found = self._db.execute("SELECT name FROM msg WHERE mailbox = ? AND fresh", (mailbox.id,))
-        return {name for (name,) in found}
+    def names(self, mailbox: MailboxRow, *, fresh: bool) -> set[str]:
+        """The names that are known to lie in ``new/``, or else in ``cur/``."""
+        which = "fresh" if fresh else "NOT fresh"
+        ask = f"SELECT name FROM msg WHERE mailbox = ? AND {which}"  # noqa: S608
+        return {name for (name,) in self._db.execute(ask, (mailbox.id,))}
 
     def of_bases(self, bases: Iterable[str]) -> list[Row]:
         """Messages by base name, of any mailbox."""

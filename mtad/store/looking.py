@@ -42,14 +42,19 @@ class Look:
         self._index = index
         self._files = files
 
-    def look(self) -> Findings:
-        """Compare, listing no more than has to be: one folder, a mailbox, or the whole box."""
+    def look(self, *, doubt: bool = True) -> Findings:
+        """Compare, listing no more than has to be: one folder, a mailbox, or the whole box.
+
+        Without ``doubt`` folders whose mtimes are as they were are taken for unchanged.
+        """
         findings = Findings()
         full = []
         every = list(self._index.mailboxes.values())
         for mailbox in every:
-            new = self._files.changed(mailbox.folder, "new")
-            cur = self._files.changed(mailbox.folder, "cur")
+            new = self._files.changed(mailbox.folder, "new", doubt=doubt)
+            cur = self._files.changed(mailbox.folder, "cur", doubt=doubt)
+            if cur and self._is_same(mailbox, "cur"):
+                cur = False
             if cur or (new and not self._only_new(mailbox, findings)):
                 full.append(mailbox)
         if full:
@@ -64,7 +69,7 @@ class Look:
         seen = self._files.begin(mailbox.folder, "new")
         path = self._files.mailbox(mailbox.folder)
         listed = {entry.name: entry for entry in maildir.scan(path, "new")}
-        known = self._index.fresh_names(mailbox)
+        known = self._index.names(mailbox, fresh=True)
         if not known <= listed.keys():
             return False
         arrivals: dict[str, Arrival] = {}
@@ -75,6 +80,16 @@ class Look:
             arrivals[base] = Arrival(mailbox, listed[name], base)
         findings.arrivals += arrivals.values()
         self._files.listed(mailbox.folder, "new", seen)
+        return True
+
+    def _is_same(self, mailbox: MailboxRow, sub: str) -> bool:
+        """Whether a folder holds the very names the index has for it."""
+        seen = self._files.begin(mailbox.folder, sub)
+        path = self._files.mailbox(mailbox.folder)
+        listed = {entry.name for entry in maildir.scan(path, sub)}
+        if listed != self._index.names(mailbox, fresh=sub == "new"):
+            return False
+        self._files.listed(mailbox.folder, sub, seen)
         return True
 
     def known(self, arrivals: Sequence[Arrival]) -> set[str]:

@@ -158,12 +158,12 @@ def locate(mailbox: Path, base: str) -> Entry | None:
     return listing(mailbox, calm=2).entries.get(base)
 
 
-def rename(source: Path, target: Path) -> None:
+def rename(source: Path | str, target: Path | str) -> None:
     """Give a file its other name; the only place that does."""
     disk.rename(source, target)
 
 
-def remove(path: Path) -> None:
+def remove(path: Path | str) -> None:
     """Take a file's name away; the only place that does."""
     disk.unlink(path)
 

@@ -52,14 +52,18 @@ class Notice:
         self._late_asked = 0.0
         self._late_after = 0
 
-    def run(self) -> int:
+    def run(self, *, doubt: bool = True) -> int:
         """Look, record, number; returns how many messages got a UID.
 
-        Raises FileNotFoundError when the Maildir itself is not there: then nothing vanished.
+        Without ``doubt`` folders whose times are as they were are taken for unchanged. Raises
+        FileNotFoundError when the Maildir itself is not there: then nothing vanished.
         """
-        self._mailboxes()
+        if self._files.changed("", "", doubt=doubt):
+            seen = self._files.begin("", "")
+            self._mailboxes()
+            self._files.listed("", "", seen)
         self._late()
-        findings = self._looking.look()
+        findings = self._looking.look(doubt=doubt)
         try:
             return self._record(findings)
         except BaseException:
@@ -388,7 +392,7 @@ class Notice:
                 told.append(row)
         if told:
             with self._index.transaction():
-                self._index.update(told)
+                self._index.learn(told)
 
     def _raise_modseq(self, mailbox: MailboxRow, modseq: int) -> None:
         mailbox.highestmodseq = max(mailbox.highestmodseq, modseq)

@@ -37,10 +37,25 @@ class Owner(Shaping):
 
     # ------------------------------------------------------------------ reading
 
-    def sync(self) -> int:
-        """Take in what happened to the files; returns how many messages got a UID."""
+    def sync(self, *, rung: bool = False) -> int:
+        """Take in what happened to the files; returns how many messages got a UID.
+
+        ``rung`` says that mail came, however old the folders seem.
+        """
+        with self.working():
+            if rung:
+                self.ground.files.unsettle("new")
+            return self.look(doubt=True)
+
+    def glance(self) -> int:
+        """The same, where only folders whose times changed are listed."""
         with self.working():
             return self.look()
+
+    def is_stale(self) -> bool:
+        """Whether ``sync`` would have to list anything; in any thread, waits for no act."""
+        folders = [mailbox.folder for mailbox in list(self.index.mailboxes.values())]
+        return self.ground.files.is_stale(folders)
 
     def mailboxes(self) -> list[MailboxInfo]:
         """Every mailbox with its numbers, INBOX first; waits for no act."""
@@ -148,17 +163,22 @@ class Owner(Shaping):
             self.look()
             box = self.mailbox(mailbox)
             changed, failed = [], []
+            after: dict[tuple[str, str], tuple[str, tuple[str, ...], bool]] = {}
             for row in self._rows(box, uids):
                 if unchanged_since is not None and row.modseq > unchanged_since:
                     failed.append(row.uid)
                     continue
-                if replace:
-                    flags, words = plus, plus_words
-                else:
-                    flags = names.letters((set(row.flags) - set(minus)) | set(plus))
-                    words = tuple(sorted((set(row.words) - set(minus_words)) | set(plus_words)))
-                if (flags, words) != (row.flags, row.words):
-                    changed.append((row, flags, words))
+                known = after.get((row.flags, row.keywords))
+                if known is None:
+                    if replace:
+                        flags, words = plus, plus_words
+                    else:
+                        flags = names.letters((set(row.flags) - set(minus)) | set(plus))
+                        words = tuple(sorted({*row.words} - {*minus_words} | {*plus_words}))
+                    known = (flags, words, (flags, words) != (row.flags, row.words))
+                    after[row.flags, row.keywords] = known
+                if known[2]:
+                    changed.append((row, known[0], known[1]))
             for part in chunks(changed):
                 rows = [row for row, _, _ in part]
                 act = Flags(
@@ -189,6 +209,7 @@ class Owner(Shaping):
                         added=_marks(plus, plus_words),
                         removed=removed,
                     ),
+                    rows,
                 )
             return FlagsDone(
                 tuple(row.uid for row, _, _ in changed), tuple(failed), box.highestmodseq
@@ -233,6 +254,7 @@ class Owner(Shaping):
                         actor=actor,
                         target=goal.name,
                     ),
+                    part,
                 )
                 sources += [copy.uid for copy in act.copies]
                 targets += fresh
@@ -298,6 +320,7 @@ class Owner(Shaping):
                             for row in part
                         ),
                     ),
+                    part,
                 )
             return tuple(sorted(row.uid for row in rows))
 

@@ -52,6 +52,11 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._held)
 
+    def watched(self) -> list[Box]:
+        """The open boxes in which somebody waits for changes."""
+        boxes = (place.box for place in self._held.values())
+        return [box for box in boxes if box is not None and box.is_watched]
+
     @asynccontextmanager
     async def use(self, name: str, *, make: bool = False) -> AsyncIterator[Box]:
         """A box for the length of a ``with``; ``make`` also one that has no folder yet.

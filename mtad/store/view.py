@@ -17,6 +17,7 @@ from typing import Any
 from mtad.store import names
 from mtad.store.deltas import Delta
 from mtad.store.rows import MailboxRow, Row
+from mtad.store.telling import chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,15 @@ class View:
     ) -> "View":
         """A view of what an index has (``Index.columns``); in any thread."""
         self = cls(mailbox, keywords)
-        columns = list(zip(*found, strict=True))
-        if columns:
-            for column, values in zip(self._plain(), columns, strict=False):
+        plain = self._plain()
+        for part in chunks(found, 4000):
+            columns = list(zip(*part, strict=True))
+            for column, values in zip(plain, columns, strict=False):
                 column.extend(values)
             pairs = list(zip(columns[6], columns[7], strict=True))
-            known = {pair: self._combination(*pair) for pair in set(pairs)}
-            self.marks.extend(map(known.__getitem__, pairs))
+            for pair in set(pairs):
+                self._combination(*pair)
+            self.marks.extend(map(self._numbers.__getitem__, pairs))
         return self
 
     # ----------------------------------------------------------------- reading
