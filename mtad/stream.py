@@ -68,6 +68,7 @@ class Stream(asyncio.Protocol):
         self._flushing: asyncio.Handle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._alarm: asyncio.Future[None] | None = None
         self._is_poked = False
         self._is_half_closed = False
         self._is_paused = False
@@ -140,6 +141,7 @@ class Stream(asyncio.Protocol):
         """The connection is gone in both directions."""
         self.is_lost = True
         self._wake()
+        self._ring()
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -163,6 +165,7 @@ class Stream(asyncio.Protocol):
         """End the session at its next wait, or the present one."""
         self._end = self._end or why
         self._wake()
+        self._ring()
         self.resume_writing()
 
     def abort(self, why: str) -> None:
@@ -239,6 +242,20 @@ class Stream(asyncio.Protocol):
                 await self._room
         finally:
             self.deadline = before
+        if self._end or self.is_lost:
+            raise Gone(self._end or "lost")
+
+    async def delay(self, seconds: float) -> None:
+        """Let the client wait; what it says meanwhile waits too. Raises Gone."""
+        self._flush()
+        if seconds and not (self._end or self.is_lost):
+            self._alarm = self.loop.create_future()
+            timer = self.loop.call_later(seconds, self._ring)
+            try:
+                await self._alarm
+            finally:
+                timer.cancel()
+                self._alarm = None
         if self._end or self.is_lost:
             raise Gone(self._end or "lost")
 
@@ -334,6 +351,10 @@ class Stream(asyncio.Protocol):
             if link.get_write_buffer_size():
                 # Unread answers would keep the socket for as long as the client likes.
                 self.loop.call_later(LINGER_SECONDS, link.abort)
+
+    def _ring(self) -> None:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -42,6 +42,47 @@ class AuthBan(Event, frozen=True, kw_only=True, tag="auth.ban"):
     until: int
 
 
+@declare("login as {login} from {ip} is against a network rule: {rule}", Outcome.FAIL)
+class AuthRefused(Event, frozen=True, kw_only=True, tag="auth.refused"):
+    """A password was right and where it came from was not; ``addr`` is the box.
+
+    ``rule`` is the box's or its domain's, as ``mtad box allow`` shows it.
+    """
+
+    login: str
+    mechanism: str
+    service: str
+    rule: str
+
+
+@declare("{addr} logged out: {why}, {messages} messages in {seconds} s")
+class AuthLogout(Event, frozen=True, kw_only=True, tag="auth.logout"):
+    """A session of somebody who had logged in is over; ``trace`` is the connection.
+
+    ``why`` as in ``conn.close``, or kicked. ``client`` is what the program said of itself.
+    ``messages`` were fetched and ``deleted`` were deleted, where the protocol counts them;
+    ``received`` and ``sent`` are octets within TLS.
+    """
+
+    service: str
+    why: str
+    client: str = ""
+    commands: int = 0
+    messages: int = 0
+    deleted: int = 0
+    received: int = 0
+    sent: int = 0
+    seconds: float = 0.0
+
+
+@declare("session of {addr} from {ip} ended by {actor}: {why}", Outcome.DROP)
+class AuthKick(Event, frozen=True, kw_only=True, tag="auth.kick"):
+    """A session was ended from outside: by an operator, or since a password was changed."""
+
+    service: str
+    why: str
+
+
 @declare("{name}: {found}")
 class CheckResult(Event, frozen=True, kw_only=True, tag="check.result"):
     """What a check found, with the evidence, where it was not a refusal by itself.

@@ -16,7 +16,16 @@ from mtad import address, clock
 from mtad.address import Address
 from mtad.directory import credentials, database
 from mtad.directory.lookup import POSTMASTER_SETTING
-from mtad.directory.tables import alias, alias_target, box, dkim_key, domain, forward, setting
+from mtad.directory.tables import (
+    alias,
+    alias_target,
+    box,
+    dkim_key,
+    domain,
+    forward,
+    network_rule,
+    setting,
+)
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
@@ -76,6 +85,7 @@ class Changes:
                 if held:
                     raise InUse(f"{name} still has {word} ({', '.join(held)}); remove them first")
             connection.execute(dkim_key.delete().where(dkim_key.c.domain == name))
+            connection.execute(network_rule.delete().where(network_rule.c.owner == name))
             if not connection.execute(domain.delete().where(domain.c.name == name)).rowcount:
                 raise NothingFound(f"{name} is not a domain of this server")
             connection.execute(
@@ -106,6 +116,7 @@ class Changes:
             _not_a_target(connection, of)
             credentials.remove(connection, of)
             connection.execute(forward.delete().where(forward.c.box == of))
+            connection.execute(network_rule.delete().where(network_rule.c.owner == of))
             if not connection.execute(box.delete().where(box.c.address == of)).rowcount:
                 raise NothingFound(f"there is no box {of}")
 

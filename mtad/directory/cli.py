@@ -10,6 +10,7 @@ from mtad.cli_options import config_option, json_option
 from mtad.directory import tables
 from mtad.directory.changes import parse_address, parse_domain, targets_of
 from mtad.directory.cli_parts import changing, reading, show, when
+from mtad.directory.cli_rules import domain_allow
 from mtad.directory.lookup import dkim_keys
 from mtad.errors import NothingFound
 from tracing.render import counted, safe
@@ -89,6 +90,9 @@ def domain_show(context: click.Context, name: str, as_json: bool) -> None:
     document = {"domain": name, "added": when(row.added), "dkim_selectors": selectors}
     document["relay"] = row.relay
     show(as_json, document | held, "\n".join(lines))
+
+
+domain.add_command(domain_allow)
 
 
 @domain.command("remove")

@@ -14,7 +14,10 @@ from mtad.directory.changes import forwards_of, parse_address
 from mtad.directory.cli_parts import changing, reading, show, when
 from mtad.directory.cli_parts import password as password_of
 from mtad.directory.cli_passwords import app_password, cram, lock, passwd, unlock
+from mtad.directory.cli_rules import box_allow
 from mtad.directory.credential_changes import is_locked
+from mtad.directory.lookup import network_rules
+from mtad.directory.rules import SERVICES
 from mtad.errors import NothingFound, UsageError
 from mtad.sasl.cram import CRAM_NAME
 from tracing.render import counted, safe
@@ -73,6 +76,7 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
         ).all()
         held = credentials.read(connection, of)
         passed_on = forwards_of(connection, of)
+        rules = network_rules(connection)
         keeps = connection.scalar(
             sa.select(tables.forward.c.keep).where(tables.forward.c.box == of).limit(1)
         )
@@ -86,6 +90,11 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
         "locked": is_locked(held),
         "app_passwords": sorted({one.name for one in held} - {credentials.OWN, CRAM_NAME}),
         "cram": any(one.kind == credentials.CRAM for one in held),
+        "allowed": {
+            service: list(rules[of, service].allowed)
+            for service in SERVICES
+            if (of, service) in rules
+        },
         "messages": _messages(folder),
         "folder": str(folder),
     }
@@ -95,6 +104,10 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
         f"  aliases   {safe(' '.join(sources)) or '-'}",
         f"  forward   {safe(_forward(document))}",
         f"  login     {safe(_login(document))}",
+        *(
+            f"  {service:<9} from {', '.join(allowed)} only"
+            for service, allowed in document["allowed"].items()
+        ),
         f"  messages  {document['messages']}",
         f"  folder    {folder}",
     ]
@@ -184,5 +197,5 @@ def _messages(folder: Path) -> int:
     return sum(1 for part in ("cur", "new") for _ in (folder / "Maildir").glob(f"**/{part}/*"))
 
 
-for command in (passwd, app_password, cram, lock, unlock):
+for command in (passwd, app_password, cram, lock, unlock, box_allow):
     box.add_command(command)

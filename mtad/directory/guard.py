@@ -39,11 +39,14 @@ class Guard:
         """Why no password is looked at; empty where one may be tried."""
         if self._counts(ip) and self._attempts.banned_until(client_subject(network(ip)), now):
             return "the client is banned"
-        if self._attempts.banned_until(login_subject(login), now):
-            since = now - KNOWN_DAYS * 24 * 60 * MINUTE
-            if not self._attempts.knows(ip, login, since):
-                return "the login is banned for clients it does not know"
+        is_banned = self._attempts.banned_until(login_subject(login), now)
+        if is_banned and not self.knows(ip, login, now):
+            return "the login is banned for clients it does not know"
         return ""
+
+    def knows(self, ip: str, login: str, now: int) -> bool:
+        """Whether the owner logged in from a client lately."""
+        return self._attempts.knows(ip, login, now - KNOWN_DAYS * 24 * 60 * MINUTE)
 
     def failed(self, ip: str, login: str, now: int) -> list[Ban]:
         """Count a failure; the bans that begin with it."""

@@ -38,7 +38,7 @@ from mtad.sasl.steps import (
     TokenCheck,
 )
 from mtad.where import Places
-from tracing.access import AuthBan, AuthFail, AuthOk
+from tracing.access import AuthBan, AuthFail, AuthOk, AuthRefused
 from tracing.event import Event
 
 log = logging.getLogger("mtad.auth")
@@ -73,12 +73,14 @@ class Denied:
 
     ``delay`` is how many seconds to let it wait for the answer. ``temporary`` is trouble of ours,
     ``malformed`` a message against the rules, ``banned`` that nothing it says is looked at.
+    ``told`` is for the client where it may know more: empty unless it logged in before.
     """
 
     delay: float = 0.0
     temporary: bool = False
     malformed: bool = False
     banned: bool = False
+    told: str = ""
 
 
 Answer = Challenge | Welcome | Denied
@@ -107,7 +109,7 @@ class Logins:
         self.guard = Guard(self.attempts, settings)
         self.validator: Callable[[str], str | None] | None = None
         """Tells whose an OAuth token is; runs in a thread. Raises MtadError where it cannot."""
-        self._directory = directory
+        self.directory = directory
         threads = min(MAX_THREADS, max(1, (os.cpu_count() or 1) - 1))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="login")
         self._waiting = 0
@@ -129,7 +131,7 @@ class Logins:
     def offered(self, bindings: Mapping[str, bytes]) -> tuple[str, ...]:
         """The mechanisms for a connection, strongest first."""
         allowed = self.settings.mechanisms
-        cram, bearer = self._directory.has_cram, self.validator is not None
+        cram, bearer = self.directory.has_cram, self.validator is not None
         return offered(allowed, plus=bool(bindings), cram=cram, bearer=bearer)
 
     async def recent_login(self, ip: str, minutes: int) -> str | None:
@@ -181,6 +183,8 @@ class Caller:
         self._tried: set[tuple[str, str]] = set()
         self.failures = 0
         """Failed logins so far, one wrong password counted once."""
+        self.welcome: Welcome | None = None
+        """Who was let in last."""
 
     async def begin(
         self, mechanism: str, response: bytes | None, bindings: Mapping[str, bytes]
@@ -208,6 +212,8 @@ class Caller:
         self.failures += settled.counted
         if not isinstance(settled.answer, Challenge):
             self._mechanism = None
+        if isinstance(settled.answer, Welcome):
+            self.welcome = settled.answer
         return settled.answer
 
     def cancel(self, why: str = "the client gave up") -> None:
@@ -247,6 +253,8 @@ class Caller:
             return Settled(step)
         if isinstance(step, Success):
             if self._logins.verifier.is_open(normal(step.login), step.name):
+                if rule := self._rule(normal(step.login)):
+                    return self._keep_out(mechanism, step, rule, password, now)
                 return self._let_in(mechanism, step, now)
             step = Failure("the box is locked", step.login)
         return self._turn_away(mechanism, step, password, now)
@@ -273,20 +281,50 @@ class Caller:
         )
         return Settled(Welcome(box, success.name, mechanism), (event,))
 
+    def _rule(self, box: str) -> str:
+        """The network rule that keeps the client out; empty where none does."""
+        directory = self._logins.directory
+        directory.refresh()
+        return directory.rule_against(box, self._service, self._ip)
+
+    def _keep_out(
+        self, mechanism: str, success: Success, rule: str, password: str, now: int
+    ) -> Settled:
+        """The password is right and the network is not: to a stranger it was as good as wrong."""
+        box = normal(success.login)
+        event = AuthRefused(
+            at=clock.now_us(),
+            trace=self._cn,
+            addr=box,
+            ip=self._ip,
+            actor="remote",
+            login=success.login[:MAX_SHOWN],
+            mechanism=mechanism,
+            service=self._service,
+            rule=rule,
+        )
+        is_known = self._guarded(lambda guard: guard.knows(self._ip, box, now), False)
+        told = "this network may not be used for it" if is_known else ""
+        again = self._is_again(mechanism, success.login, password)
+        bans = () if again else self._count(box, now)
+        return Settled(Denied(self._delay(), told=told), (event, *bans), not again)
+
     def _turn_away(self, mechanism: str, failure: Failure, password: str, now: int) -> Settled:
         """Count a failure that is a guess, unless it is an earlier one once more."""
         again = not failure.malformed and self._is_again(mechanism, failure.login, password)
-        events: list[Event] = [self._failed(mechanism, failure, again=again)]
         counted = not again and not failure.malformed
-        if counted:
-            box = normal(failure.login)
-            none: list[Ban] = []
-            for ban in self._guarded(lambda guard: guard.failed(self._ip, box, now), none):
-                events.append(
-                    AuthBan(at=now, trace=self._cn, ip=self._ip, why=ban.why, until=ban.until)
-                )
+        bans = self._count(normal(failure.login), now) if counted else ()
         denied = Denied(self._delay(), malformed=failure.malformed)
-        return Settled(denied, tuple(events), counted)
+        return Settled(denied, (self._failed(mechanism, failure, again=again), *bans), counted)
+
+    def _count(self, box: str, now: int) -> tuple[Event, ...]:
+        """Count a failure; the bans that follow from it."""
+        none: list[Ban] = []
+        bans = self._guarded(lambda guard: guard.failed(self._ip, box, now), none)
+        return tuple(
+            AuthBan(at=now, trace=self._cn, ip=self._ip, why=ban.why, until=ban.until)
+            for ban in bans
+        )
 
     def _is_again(self, mechanism: str, login: str, password: str) -> bool:
         """Whether a failure is an earlier one once more.

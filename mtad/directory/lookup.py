@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from mtad.address import Address, parse
 from mtad.directory import database, tables
 from mtad.directory.credentials import CRAM
+from mtad.directory.rules import Rule, Rules, against
 
 MAX_TARGETS = 1000
 """Boxes that one address may lead to."""
@@ -79,6 +80,7 @@ class View:
     has_cram: bool
     locked: frozenset[str]
     """Boxes that may not log in."""
+    rules: Rules
 
 
 class Directory:
@@ -89,8 +91,12 @@ class Directory:
         self._files = (str(state_db), f"{state_db}-wal")
         self.way_home: Callable[[str, str], str | None] = lambda local, domain: None
         """Reads return paths made here (``mtad.delivery.passing``)."""
+        self.generation = 0
+        """How often the database was read."""
         self._signature: _Signature | None = None
-        self._view = View(frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset())
+        self._view = View(
+            frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset(), {}
+        )
         self.refresh()
 
     @property
@@ -109,6 +115,7 @@ class Directory:
         before = self._look()
         with database.reading(self._state_db) as connection:
             self._view = read(connection)
+        self.generation += 1
         newest = max((entry[0] for entry in before if entry), default=0)
         settled = time.time_ns() - newest > UNSETTLED_NS
         self._signature = before if settled else None
@@ -162,6 +169,10 @@ class Directory:
     def is_open(self, box: str) -> bool:
         """Whether a box is there and may log in."""
         return box in self._view.boxes and box not in self._view.locked
+
+    def rule_against(self, box: str, listener: str, ip: str) -> str:
+        """The network rule that keeps a client out, in words; empty where it may come in."""
+        return against(self._view.rules, box, listener, ip)
 
     def may_send_as(self, box: str, address: Address) -> bool:
         """Whether an address is a box's own: its name, or an alias that leads to it."""
@@ -251,7 +262,19 @@ def read(connection: sa.Connection) -> View:
         )
         or False,
         locked=frozenset(connection.scalars(sa.select(credential.box).where(~credential.enabled))),
+        rules=network_rules(connection),
     )
+
+
+def network_rules(connection: sa.Connection) -> dict[tuple[str, str], Rule]:
+    """Every network rule by its owner and service."""
+    columns = tables.network_rule.c
+    rules: dict[tuple[str, str], Rule] = {}
+    for row in connection.execute(sa.select(tables.network_rule).order_by(columns.position)):
+        before = rules.get((row.owner, row.service), Rule(row.owner, row.service, ()))
+        allowed = (*before.allowed, row.network)
+        rules[row.owner, row.service] = Rule(row.owner, row.service, allowed)
+    return rules
 
 
 def dkim_keys(connection: sa.Connection) -> dict[str, tuple[DkimKey, ...]]:

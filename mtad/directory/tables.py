@@ -96,6 +96,16 @@ forward = sa.Table(
     comment="where a box passes its mail on to",
 )
 
+network_rule = sa.Table(
+    "network_rule",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True, comment="a box's address, or a domain"),
+    sa.Column("service", sa.Text, primary_key=True, comment="imap, pop3 or submission"),
+    sa.Column("network", sa.Text, primary_key=True, comment="like 192.0.2.0/24 or 2001:db8::/32"),
+    sa.Column("position", sa.Integer, nullable=False, comment="order as given, from 1"),
+    comment="where from one may log in; a service without a rule is open to any network",
+)
+
 transport = sa.Table(
     "transport",
     metadata,

@@ -1,7 +1,5 @@
 """A session's connection: commands and lines out of the stream's octets, literals asked for."""
 
-import asyncio
-
 from mtad import tls
 from mtad.clock import now_us
 from mtad.directory.channel import bindings
@@ -70,7 +68,7 @@ class Connection:
 
     async def delay(self, seconds: float) -> None:
         """Let the client wait. Raises Gone."""
-        await asyncio.sleep(seconds)
+        await self._stream.delay(seconds)
 
     async def secure(self, session: Session, *, first: bool = False) -> None:
         """Begin with TLS; nothing that came before counts. Raises Gone when it fails."""

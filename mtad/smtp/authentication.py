@@ -98,7 +98,7 @@ class Authentication(Session):
             raise Refusal(501, "5.5.2", "the response is malformed")
         assert self._caller is not None
         close = self._caller.failures >= MAX_FAILURES
-        raise Refusal(535, "5.7.8", "wrong login or password", close=close)
+        raise Refusal(535, "5.7.8", answer.told or "wrong login or password", close=close)
 
     def _know(self) -> None:
         """The client has logged in."""

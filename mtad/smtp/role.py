@@ -4,7 +4,6 @@ import asyncio
 import logging
 import resource
 import socket
-import ssl
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +14,7 @@ from mtad.config import Loaded
 from mtad.delivery.local import Delivery
 from mtad.delivery.passing import Passing
 from mtad.directory import authkey
+from mtad.directory.certificate import certificate, renewed
 from mtad.directory.logins import Logins
 from mtad.directory.lookup import Directory
 from mtad.errors import ConfigError
@@ -22,7 +22,6 @@ from mtad.journal.writer import Journal
 from mtad.mailauth.signing import Signer
 from mtad.queue.service import QueueService
 from mtad.reload import InForce
-from mtad.sasl.binding import server_end_point
 from mtad.signals import Signals
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.limits import in_force
@@ -152,26 +151,3 @@ def _pickup(loaded: Loaded, service: Service) -> Pickup:
 def open_files() -> int:
     """How many files this process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-Certificate = tuple[ssl.SSLContext | None, bytes]
-"""A TLS context, None without TLS, and the hash of its certificate for channel bindings."""
-
-
-def certificate(loaded: Loaded) -> Certificate:
-    """What the settings' files give; no TLS where neither file is there. Raises ConfigError."""
-    settings = loaded.config.tls
-    chain, key = loaded.beside(settings.certificate), loaded.beside(settings.key)
-    if not chain.exists() and not key.exists():
-        return None, b""
-    context = tls.server_context(chain, key)
-    return context, server_end_point(chain.read_bytes())
-
-
-def renewed(loaded: Loaded, present: ssl.SSLContext | None) -> Certificate:
-    """The same for a server that runs: TLS that was offered does not go with its files."""
-    found = certificate(loaded)
-    if found[0] is None and present is not None:
-        chain = loaded.beside(loaded.config.tls.certificate)
-        raise ConfigError(f"there is no file {chain}; TLS is switched off by a restart only")
-    return found

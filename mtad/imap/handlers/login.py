@@ -91,7 +91,7 @@ async def _conclude(session: Session, answer: Answer) -> Ok | None:
         raise Bad("The response is malformed")
     if session.caller is not None and session.caller.failures >= MAX_FAILURES:
         session.then = _hang_up
-    raise No("Wrong login or password", b"AUTHENTICATIONFAILED")
+    raise No(answer.told.capitalize() or "Wrong login or password", b"AUTHENTICATIONFAILED")
 
 
 async def _hang_up() -> None:
