@@ -19,6 +19,7 @@ COMMANDS = {
     "box": ("mtad.directory.cli_box:box", "the accounts that receive mail"),
     "alias": ("mtad.directory.cli:alias", "addresses that lead to other addresses"),
     "transport": ("mtad.directory.cli_transport:transport", "how mail for some domains leaves"),
+    "auth": ("mtad.access.cli:auth", "who logs in, from where, and ending a session"),
     "bans": ("mtad.directory.cli_bans:bans", "who may not log in for a while"),
     "dkim": ("mtad.mailauth.cli:dkim", "the keys that sign mail"),
     "mail": ("mtad.store.cli:mail", "list, delete, move and flag stored messages"),

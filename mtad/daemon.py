@@ -29,6 +29,7 @@ import uvloop
 
 from mtad import clock, config, db, jobs, tls_exporter
 from mtad.access import role as access_role
+from mtad.access.listener import SERVICES as READING
 from mtad.cli_options import config_option, settings
 from mtad.config import Loaded
 from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
@@ -45,7 +46,8 @@ from tracing.render import safe
 Sockets = Mapping[str, Sequence[socket.socket]]
 Serve = Callable[[Loaded, Sockets, Signals], Awaitable[None]]
 
-SERVED = ("smtp", "submission", "submissions")
+SENDING = ("smtp", "submission", "submissions")
+SERVED = (*SENDING, *READING)
 """The services of ``[listen]`` that this version serves."""
 
 STOP_SECONDS = 20
@@ -62,8 +64,8 @@ async def _log(loaded: Loaded, _: Sockets, signals: Signals) -> None:
     await log_role.serve(loaded, signals)
 
 
-async def _access(loaded: Loaded, _: Sockets, signals: Signals) -> None:
-    await access_role.serve(loaded, signals)
+async def _access(loaded: Loaded, sockets: Sockets, signals: Signals) -> None:
+    await access_role.serve(loaded, _only(sockets, READING), signals)
 
 
 async def _jobs(loaded: Loaded, _: Sockets, signals: Signals) -> None:
@@ -71,7 +73,15 @@ async def _jobs(loaded: Loaded, _: Sockets, signals: Signals) -> None:
 
 
 async def _mta(loaded: Loaded, sockets: Sockets, signals: Signals) -> None:
-    await mta_role.serve(loaded, sockets, signals)
+    await mta_role.serve(loaded, _only(sockets, SENDING), signals)
+
+
+def _only(sockets: Sockets, services: Sequence[str]) -> Sockets:
+    """One role's sockets; the others are closed in its process."""
+    for name in sockets.keys() - set(services):
+        for link in sockets[name]:
+            link.close()
+    return {name: sockets[name] for name in services if name in sockets}
 
 
 ROLES: Mapping[str, Serve] = {"log": _log, "access": _access, "jobs": _jobs, "mta": _mta}

@@ -71,7 +71,7 @@ class Site:
         async def main() -> None:
             signals.append(Signals(ready=ready.set))
             loops.append(asyncio.get_running_loop())
-            await role.serve(self.loaded, signals[0])
+            await role.serve(self.loaded, {}, signals[0])
 
         def run() -> None:
             try:

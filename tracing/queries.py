@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -311,6 +311,26 @@ class Log:
                     break
                 seq = found[-1].seq
                 yield from (one.event for one in found if isinstance(one.event, kind))
+
+    def latest(
+        self, kinds: Sequence[str], since: int, wanted: Callable[[Event], bool]
+    ) -> Iterator[Stored]:
+        """Events of some kinds from ``since`` on, microseconds, the latest first, if ``wanted``."""
+        marks = ",".join("?" * len(kinds))
+        where = (
+            f"WHERE kind IN (SELECT id FROM str WHERE s IN ({marks})) AND ts>=? AND seq<? "
+            "ORDER BY seq DESC LIMIT ?"
+        )
+        for month in months.listing(self._directory):
+            link = self._link(month)
+            seq = self._last_seq(month) + 1
+            while link is not None:
+                found = _events(month, link, where, (*kinds, since, seq, OF_KIND_STEP))
+                if not found:
+                    break
+                seq = min(one.seq for one in found)
+                found.sort(key=lambda one: -one.seq)
+                yield from (one for one in found if wanted(one.event))
 
     def _last_seq(self, month: str) -> int:
         link = self._link(month)

@@ -1,12 +1,15 @@
-"""The access role: it owns the boxes, numbers new mail, and does what it is asked to."""
+"""The access role: it owns the boxes, numbers new mail, and serves who reads it (IMAP, POP3)."""
 
 import asyncio
 import json
 import logging
 import socket
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from mtad import clock, control
+from mtad.access.keeping import kept_verbs
+from mtad.access.reading import Reading
 from mtad.config import Loaded
 from mtad.control import Answer
 from mtad.journal.writer import Journal
@@ -24,17 +27,21 @@ JOURNAL = "access-0"
 NODE = 16
 BELL = "access.bell"
 """The datagram socket in ``run/``: a JSON list of box addresses that got mail."""
-STOP_SECONDS = 15.0
+STOP_SECONDS = 8.0
+"""For acts under way once all sessions are over."""
 _DATAGRAM = 65536
 
 _log = logging.getLogger("mtad.access")
 
 
-async def serve(loaded: Loaded, signals: Signals) -> None:
-    """Own the boxes until told to stop.
+async def serve(
+    loaded: Loaded, sockets: Mapping[str, Sequence[socket.socket]], signals: Signals
+) -> None:
+    """Own the boxes, and serve those who read them on their sockets, until told to stop.
 
     First of all every act is finished that a journal promises; only then is the role's own
-    journal opened, which may use those frames' space again.
+    journal opened, which may use those frames' space again. Raises MtadError when it cannot
+    start: journal locked, database or certificate unusable.
     """
     places, settings = loaded.places, loaded.config.journal
     replay = Replay(places.journal)
@@ -58,9 +65,12 @@ async def serve(loaded: Loaded, signals: Signals) -> None:
     try:
         shelf = Shelf(places, journal, loaded.config.hostname, replay)
         numbering = Numbering(shelf)
+        reading = Reading(loaded, journal, shelf) if sockets else None
 
         def use(now: Loaded) -> None:
             shelf.hostname = now.config.hostname
+            if reading is not None:
+                reading.use(now)
 
         in_force = InForce(loaded, use)
         signals.on_reload(in_force.read_again)
@@ -68,13 +78,21 @@ async def serve(loaded: Loaded, signals: Signals) -> None:
         journal.note(SysStart(at=clock.now_us(), trace=run, role=NAME, version=version("mtad")))
 
         async def status(_: Answer) -> Answer:
-            return {"open": len(shelf), "limit": shelf.limit, "settings": in_force.status()}
+            answer = {"open": len(shelf), "limit": shelf.limit, "settings": in_force.status()}
+            return answer | (reading.status() if reading is not None else {})
 
         verbs = {"status": status, **Verbs(shelf).table()}
+        verbs |= kept_verbs(shelf, places, lambda: in_force.loaded.config.pop3.keep_fetched_days)
+        if reading is not None:
+            verbs |= reading.verbs()
         server = await control.serve(places.socket(NAME), verbs)
         loop.add_reader(bell.fileno(), _listen, bell, numbering)
+        if reading is not None:
+            await reading.start(sockets)
         signals.ready()
         await signals.stop.wait()
+        if reading is not None:
+            await reading.stop()
         loop.remove_reader(bell.fileno())
         server.close()
         await numbering.stop()
