@@ -8,9 +8,11 @@ from mtad.mime.message import Part
 MAX_PREVIEW = 200
 """Characters; RFC 8970 3.1 allows 256 and recommends 200."""
 
-_LOOKED_AT = 64 * 1024
-"""Characters of a text in which words are looked for."""
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffc]+")
+_LOOKED_AT = 16 * 1024
+"""Octets of a part, and characters of its text, in which words are looked for."""
+_CONTROLS = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffc]+"
+)
 
 
 def preview(data: bytes, part: Part) -> str:
@@ -24,22 +26,17 @@ def preview(data: bytes, part: Part) -> str:
         for one in text.every(part):
             if one.kind != b"text" or one.subtype not in kinds or _is_attached(one):
                 continue
-            found = _shortened(text.of_part(data, one)[:_LOOKED_AT])
+            found = _shortened(text.of_part(data, one, _LOOKED_AT)[:_LOOKED_AT])
             if found:
                 return found
     return found
 
 
 def _shortened(whole: str) -> str:
-    lines = _lines(whole)
-    own = " ".join(line for line in lines if not line.startswith(">"))
-    words = (own or " ".join(lines)).split()
+    lines = [line for line in map(str.strip, whole.splitlines()) if line]
+    own = " ".join([line for line in lines if not line.startswith(">")])
+    words = _CONTROLS.sub(" ", own or " ".join(lines)).split()
     return " ".join(words)[:MAX_PREVIEW].rstrip()
-
-
-def _lines(whole: str) -> list[str]:
-    lines = whole.splitlines()
-    return [_CONTROLS.sub(" ", line).strip() for line in lines]
 
 
 def _is_attached(part: Part) -> bool:

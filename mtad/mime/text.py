@@ -39,7 +39,7 @@ def fold(text: str) -> str:
     """Text without case, marks apart from their letters, as i;unicode-casemap (RFC 5051)."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFKD", text).casefold()
 
 
 def searchable(data: bytes, part: Part | None = None) -> Searchable:
@@ -52,12 +52,12 @@ def searchable(data: bytes, part: Part | None = None) -> Searchable:
     return Searchable(header, fold("\n".join(_texts(data, root))))
 
 
-def of_part(data: bytes, part: Part) -> str:
-    """The text of one part; empty where it has none."""
+def of_part(data: bytes, part: Part, most: int = MAX_TEXT) -> str:
+    """The text of one part, made from so many octets at most; empty where it has none."""
     if part.kind != b"text":
         return ""
     start, end = part.body
-    octets = data[start : min(end, start + MAX_TEXT)]
+    octets = data[start : min(end, start + most)]
     with suppress(UnknownEncoding):  # then it is read as it stands
         octets = decoded(octets, part.encoding)
     charset = (part.parameter(b"charset") or b"").strip(b" '\"").decode("ascii", "replace")

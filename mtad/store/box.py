@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from mtad.journal.writer import Journal
+from mtad.store.cache_filling import Filling
+from mtad.store.cache_rendering import Summary
 from mtad.store.deltas import Delta
 from mtad.store.desk import Desk
 from mtad.store.owner import Owner
@@ -44,6 +46,7 @@ __all__ = [
     "Placed",
     "Prepared",
     "Quota",
+    "Summary",
     "View",
 ]
 
@@ -62,6 +65,7 @@ class Box:
         self.owner = owner
         self._turn = asyncio.Lock()
         self._watching = Watching()
+        self._summaries = Filling(owner)
         self._loop: asyncio.AbstractEventLoop | None = None
         owner.index.on_change = self._changed
 
@@ -124,6 +128,16 @@ class Box:
         Raises NothingFound when message or mailbox are gone.
         """
         return await self._read(partial(self.owner.open_message, mailbox, uid))
+
+    async def summaries(
+        self, mailbox: str, uids: Sequence[int], *, outline: bool = True, header: bool = True
+    ) -> dict[int, Summary]:
+        """What most clients ask of messages, ready to be sent, by UID; kept beside the index.
+
+        ``outline`` is all but the header. Messages that are gone are left out. Raises
+        NothingFound.
+        """
+        return await self._summaries.get(mailbox, uids, outline=outline, header=header)
 
     async def changed(self, mailbox: str, modseq: int) -> list[int]:
         """UIDs changed after a mod-sequence, ascending (RFC 7162 3.1.4.1)."""
@@ -312,6 +326,7 @@ class Box:
 
     def close(self) -> None:
         """Make everything durable and give the box back; blocks for a moment."""
+        self._summaries.close()
         self.owner.close()
 
     # ------------------------------------------------------------------ private
@@ -348,3 +363,4 @@ class Box:
         if loop is None or loop.is_closed():
             return
         loop.call_soon_threadsafe(self._watching.hear, deltas, self.owner.by)
+        loop.call_soon_threadsafe(self._summaries.heard, deltas)

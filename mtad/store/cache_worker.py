@@ -1,0 +1,169 @@
+"""Processes that make summaries, so that nobody who talks to clients has to.
+
+``python -m mtad.store.cache_worker`` reads batches from standard input and answers each on
+standard output, both MessagePack with the length before it. It ends with its standard input,
+so with whoever started it, and after a while without work.
+"""
+
+import atexit
+import os
+import select
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from mtad.store import maildir
+from mtad.store.cache import connect, write
+from mtad.store.cache_rendering import MAX_ROW, Summary, rendered
+
+IDLE_SECONDS = 120
+"""How long a process waits for work before it ends."""
+MAX_MESSAGE = 200 * 2**20
+"""Octets of a file that are read for its summary."""
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """A cache's path, and email ids with the paths of their files."""
+
+    cache: bytes
+    files: Sequence[tuple[int, bytes]]
+
+
+def make(batch: Batch) -> int:
+    """Summarise a batch into its cache; returns how many are kept.
+
+    Files that are gone are passed over. Raises sqlite3.DatabaseError.
+    """
+    found: dict[int, Summary] = {}
+    for email, path in batch.files:
+        try:
+            summary = rendered(read(Path(os.fsdecode(path))))
+        except OSError:
+            continue
+        if summary.size <= MAX_ROW:
+            found[email] = summary
+    link = connect(Path(os.fsdecode(batch.cache)))
+    try:
+        write(link, found)
+    finally:
+        link.close()
+    return len(found)
+
+
+def read(path: Path) -> bytes:
+    """A message file. Raises OSError."""
+    with open(maildir.open_file(path), "rb") as file:
+        return file.read(MAX_MESSAGE)
+
+
+# ---------------------------------------------------------------- the other side
+
+
+class Worker:
+    """A process that makes summaries; started when it is needed. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def make(self, batch: Batch) -> int:
+        """See ``make``; -1 where the process could not do it."""
+        frame = _framed(msgspec.msgpack.encode(batch))
+        for _ in range(2):  # the second time with a process that had no time to fall asleep
+            process = self._started()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write(frame)
+                process.stdin.flush()
+                answer = _read(process.stdout)
+            except OSError:
+                answer = None
+            if answer is not None:
+                return msgspec.msgpack.decode(answer, type=int)
+            self.stop()
+        return -1
+
+    def stop(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with suppress(OSError):  # it was gone already, with what was not written
+                    pipe.close()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()
+        if self._process is None:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        return self._process
+
+
+_workers: list[Worker] = []
+_own = threading.local()
+
+
+def own() -> Worker:
+    """The worker of the thread that asks."""
+    worker: Worker | None = getattr(_own, "worker", None)
+    if worker is None:
+        worker = _own.worker = Worker()
+        _workers.append(worker)
+    return worker
+
+
+@atexit.register
+def _stop_all() -> None:
+    for worker in _workers:
+        worker.stop()
+
+
+def _framed(data: bytes) -> bytes:
+    return len(data).to_bytes(4) + data
+
+
+def _read(pipe: IO[bytes]) -> bytes | None:
+    """The next frame, None at the end."""
+    length = pipe.read(4)
+    if len(length) < 4:
+        return None
+    data = pipe.read(int.from_bytes(length))
+    return data if len(data) == int.from_bytes(length) else None
+
+
+def main() -> None:
+    """Do what comes in until nothing does."""
+    with open(0, "rb", closefd=False) as source, open(1, "wb", closefd=False) as sink:
+        while select.select([source], [], [], IDLE_SECONDS)[0]:
+            data = _read(source)
+            if data is None:
+                return
+            try:
+                count = make(msgspec.msgpack.decode(data, type=Batch))
+            except sqlite3.DatabaseError:
+                count = -1
+            sink.write(_framed(msgspec.msgpack.encode(count)))
+            sink.flush()
+
+
+if __name__ == "__main__":
+    main()
