@@ -1,0 +1,60 @@
+"""The files of many messages at once: where they lie, and what is made of their octets.
+
+For any thread; waits for no act. A file whose name has changed meanwhile is found by its base
+name, one that is gone is left out.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from mtad.errors import NothingFound
+from mtad.store import maildir
+from mtad.store.owner import Owner
+
+T = TypeVar("T")
+
+
+def places(owner: Owner, mailbox: str, uids: Sequence[int]) -> dict[int, Path]:
+    """Where messages should lie. Raises NothingFound for the mailbox."""
+    files = owner.ground.files
+    folder = owner.mailbox(mailbox).folder
+    return {
+        row.uid: files.path(folder, owner.ground.entry(row)) for row in owner.rows(mailbox, uids)
+    }
+
+
+def each(
+    owner: Owner, mailbox: str, uids: Sequence[int], work: Callable[[bytes], T]
+) -> dict[int, T]:
+    """What ``work`` makes of the octets of each message, as they are stored.
+
+    Raises NothingFound for the mailbox, and what ``work`` raises.
+    """
+    found = {}
+    for uid, path in places(owner, mailbox, uids).items():
+        try:
+            try:
+                descriptor = maildir.open_file(path)
+            except FileNotFoundError:
+                descriptor = owner.open_message(mailbox, uid)
+            data = _read(descriptor)
+        except (NothingFound, OSError):
+            continue
+        found[uid] = work(data)
+    return found
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        size = os.fstat(descriptor).st_size
+        data = os.read(descriptor, size + 1)
+        if len(data) == size:
+            return data
+        pieces = [data]  # a read gives 2 GiB at most, and a file may grow
+        while data := os.read(descriptor, 2**20):
+            pieces.append(data)
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
