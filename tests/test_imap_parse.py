@@ -120,7 +120,7 @@ COMMANDS: dict[bytes, Command] = {
     # Messages that come.
     b"a APPEND x {3+}\r\nabc": Append("a", "APPEND", "x", (AppendMessage((), None, (b"abc",)),)),
     b'a APPEND {1+}\r\nx (\\SEEN Z z) "01-Jan-1970 01:00:00 +0100" ~{2+}\r\n\0\1': Append(
-        "a", "APPEND", "x", (AppendMessage(("\\Seen", "Z"), 0, (b"\0\1",)),)
+        "a", "APPEND", "x", (AppendMessage(("\\Seen", "Z"), 0, (b"\0\1",), binary=True),)
     ),
     b'a APPEND x {0+}\r\n (z) {1+}\r\nb " 1-jan-1970 00:00:01 -0000" {1+}\r\nc': Append(
         "a",

@@ -169,13 +169,14 @@ class AppendMessage:
     """One message of APPEND: one literal, or the parts of CATENATE one after the other.
 
     ``date_us`` are microseconds since the epoch, None where the client gave none; ``utf8``
-    tells a literal in UTF8 (...).
+    tells a literal in UTF8 (...), ``binary`` one that may hold NULs (RFC 3516).
     """
 
     flags: tuple[str, ...]
     date_us: int | None
     parts: tuple["bytes | Spooled | Url", ...]
     utf8: bool = False
+    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,10 +56,10 @@ def _message(lexer: Lexer) -> AppendMessage:
         return AppendMessage(flags, at_us, (_utf8(lexer),), utf8=True)
     if lexer.skip(b"CATENATE"):
         lexer.space()
-        is_utf8 = False
+        is_utf8 = is_binary = False
 
         def part() -> bytes | Spooled | Url:
-            nonlocal is_utf8
+            nonlocal is_utf8, is_binary
             kind = lexer.one_of(("TEXT", "URL", "UTF8"), "a part")
             lexer.space()
             if kind == "URL":
@@ -67,10 +67,14 @@ def _message(lexer: Lexer) -> AppendMessage:
             if kind == "UTF8":
                 is_utf8 = True
                 return _utf8(lexer)
-            return lexer.literal()[0]
+            literal, binary = lexer.literal()
+            is_binary |= binary
+            return literal
 
-        return AppendMessage(flags, at_us, tuple(lexer.listed(part)), utf8=is_utf8)
-    return AppendMessage(flags, at_us, (lexer.literal()[0],))
+        parts = tuple(lexer.listed(part))
+        return AppendMessage(flags, at_us, parts, utf8=is_utf8, binary=is_binary)
+    literal, binary = lexer.literal()
+    return AppendMessage(flags, at_us, (literal,), binary=binary)
 
 
 def _url(lexer: Lexer) -> Url:

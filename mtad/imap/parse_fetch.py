@@ -108,7 +108,7 @@ def _item(lexer: Lexer, word: bytes) -> Item:
         raise Bad(f"{word[:MAX_SHOWN].decode('ascii')} is nothing to fetch")
     if word == b"BODY" and lexer.peek() != b"[":
         return _STRUCTURE
-    section = _section(lexer) if name == "BODY[]" else _binary_section(lexer)
+    of = section(lexer) if name == "BODY[]" else _binary_section(lexer)
     partial = None
     if name != "BINARY.SIZE[]" and lexer.skip(b"<"):
         offset = lexer.number64()
@@ -118,7 +118,7 @@ def _item(lexer: Lexer, word: bytes) -> Item:
             raise Bad("a partial fetch of nothing")
         partial = offset, count
         lexer.expect(b">")
-    return Item(name, section, peek, partial)
+    return Item(name, of, peek, partial)
 
 
 def _lazy(lexer: Lexer) -> bool:
@@ -148,7 +148,8 @@ def _binary_section(lexer: Lexer) -> Section:
     return Section(part)
 
 
-def _section(lexer: Lexer) -> Section:
+def section(lexer: Lexer) -> Section:
+    """What stands in the brackets of ``BODY[...]``, with them."""
     lexer.expect(b"[")
     if lexer.skip(b"]"):
         return Section()

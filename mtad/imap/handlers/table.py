@@ -11,7 +11,11 @@ from mtad.imap.answer import Ok
 from mtad.imap.handlers import (
     acl,
     any_state,
+    append,
+    copy,
     enable,
+    expunge,
+    fetch,
     idle,
     listing,
     login,
@@ -20,8 +24,13 @@ from mtad.imap.handlers import (
     namespace,
     notify,
     quota,
+    replace,
+    search,
     select,
+    sort,
     status,
+    store,
+    thread,
 )
 from mtad.imap.session import ANY, LOGGED_IN, Session, State
 
@@ -79,4 +88,15 @@ TABLE: Mapping[str, Entry] = {
     "CLOSE": Entry(select.close, State.SELECTED),
     "UNSELECT": Entry(select.unselect, State.SELECTED),
     "CHECK": Entry(select.check, State.SELECTED),
+    # Messages.
+    "APPEND": Entry(append.append, LOGGED_IN),
+    "REPLACE": Entry(replace.replace, State.SELECTED),
+    "FETCH": Entry(fetch.fetch, State.SELECTED, numbered=True),
+    "STORE": Entry(store.store, State.SELECTED, numbered=True),
+    "SEARCH": Entry(search.search, State.SELECTED, numbered=True),
+    "SORT": Entry(sort.sort, State.SELECTED, numbered=True),
+    "THREAD": Entry(thread.thread, State.SELECTED, numbered=True),
+    "COPY": Entry(copy.copy, State.SELECTED),
+    "MOVE": Entry(copy.move, State.SELECTED),
+    "EXPUNGE": Entry(expunge.expunge, State.SELECTED),
 }

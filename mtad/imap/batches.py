@@ -1,0 +1,127 @@
+"""Messages of an answer in batches: where they are now, what is said of them, line by line.
+
+A batch is small enough to be rendered while everybody else waits. Between two of them, or while
+one waits for a disk, the mailbox may change, so positions are looked up anew right before they
+are used and messages that are gone are passed over.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from mtad.imap.selected import Selected
+from mtad.imap.session import Session
+from mtad.imap.summaries import Summary
+
+T = TypeVar("T")
+SIZE = 256
+"""Messages in a batch."""
+NOTHING: Mapping[int, Any] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages that are there: sequence numbers, UIDs, positions in the view's columns.
+
+    ``summaries`` and ``read`` hold by UID what is cached of them and what their files said.
+    """
+
+    selected: Selected
+    numbers: Sequence[int]
+    uids: Sequence[int]
+    positions: Sequence[int]
+    summaries: Mapping[int, Summary]
+    read: Mapping[int, Sequence[bytes]]
+
+    def column(self, values: Sequence[T]) -> Sequence[T]:
+        """Of one of the view's columns what is in the batch."""
+        positions = self.positions
+        if isinstance(positions, range):
+            return values[positions.start : positions.stop]
+        return [values[position] for position in positions]
+
+
+Column = tuple[bytes, Callable[[Batch], Sequence[object]]]
+"""How a value stands in a line (``FLAGS (%b)``), and the values of a batch."""
+
+
+def located(
+    selected: Selected,
+    uids: Sequence[int],
+    summaries: Mapping[int, Summary] = NOTHING,
+    read: Mapping[int, Sequence[bytes]] = NOTHING,
+) -> Batch:
+    """Where ascending UIDs are, without those that are gone or were never announced."""
+    numbers = _positions(selected.uids, uids, selected.exists)
+    positions = numbers
+    if selected.uids is not selected.view.uids:
+        positions = _positions(selected.view.uids, uids, len(selected.view.uids))
+    if not (isinstance(numbers, range) and isinstance(positions, range)):
+        there = [one for one in zip(numbers, uids, positions, strict=True) if one[0] >= 0 <= one[2]]
+        numbers, uids, positions = zip(*there, strict=True) if there else ((), (), ())
+    if isinstance(numbers, range):
+        numbers = range(numbers.start + 1, numbers.stop + 1)
+    else:
+        numbers = [number + 1 for number in numbers]
+    return Batch(selected, numbers, uids, positions, summaries, read)
+
+
+def _positions(known: "array[int]", uids: Sequence[int], count: int) -> Sequence[int]:
+    """Positions of UIDs in an ascending array, -1 where they are not; a range where in a row."""
+    if not uids:
+        return range(0)
+    first = bisect_left(known, uids[0], 0, count)
+    end = first + len(uids)
+    if end <= count and known[first:end] == array("I", uids):
+        return range(first, end)
+    found = []
+    for uid in uids:
+        first = bisect_left(known, uid, first, count)
+        found.append(first if first < count and known[first] == uid else -1)
+    return found
+
+
+def cut(uids: Sequence[int], size: int = SIZE) -> Iterator[Sequence[int]]:
+    """UIDs in parts."""
+    for start in range(0, len(uids), size):
+        yield uids[start : start + size]
+
+
+class Lines:
+    """Untagged FETCH or UIDFETCH responses with the same items."""
+
+    def __init__(self, session: Session, columns: Sequence[Column]) -> None:
+        self._values = [values for _, values in columns]
+        self._by_uid = session.uidonly
+        said = b" ".join([template for template, _ in columns])
+        self._template = b"* %%d %b (%b)\r\n" % (b"UIDFETCH" if self._by_uid else b"FETCH", said)
+
+    def of(self, batch: Batch) -> bytes:
+        """The lines of a batch."""
+        keys = batch.uids if self._by_uid else batch.numbers
+        template = self._template
+        columns = [values(batch) for values in self._values]
+        return b"".join([template % row for row in zip(keys, *columns, strict=True)])
+
+
+# ------------------------------------------------------------ what is in memory
+
+
+def flag_texts(batch: Batch) -> Sequence[bytes]:
+    """What stands in the brackets of FLAGS."""
+    selected = batch.selected
+    texts = [text for _, _, text in selected.view.combinations()]
+    said = [texts[mark] for mark in batch.column(selected.view.marks)]
+    if selected.recent:
+        for at, uid in enumerate(batch.uids):
+            if uid in selected.recent:
+                said[at] = said[at] + b" \\Recent" if said[at] else b"\\Recent"
+    return said
+
+
+UID: Column = (b"UID %d", lambda batch: batch.uids)
+FLAGS: Column = (b"FLAGS (%b)", flag_texts)
+MODSEQ: Column = (b"MODSEQ (%d)", lambda batch: batch.column(batch.selected.view.modseqs))

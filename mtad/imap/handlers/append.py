@@ -1,0 +1,98 @@
+"""APPEND: messages from the client (RFC 9051 6.3.12, RFC 3502, RFC 4469, RFC 7889).
+
+All messages of a command are stored, or none. What is written is in the box's Maildir/tmp until
+the box has promised it durably; what fails before that leaves nothing behind.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtad import clock
+from mtad.errors import NothingFound
+from mtad.imap import bodies, urls, write
+from mtad.imap.answer import Bad, No, Ok
+from mtad.imap.commands import Append, AppendMessage, Url
+from mtad.imap.composing import compose
+from mtad.imap.handlers.chosen import exists, who
+from mtad.imap.session import Session
+from mtad.store.values import Placed, Prepared
+
+
+async def append(session: Session, command: Append) -> Ok | None:
+    """Store messages and tell their UIDs (RFC 4315)."""
+    done = await put(session, command.mailbox, command.messages)
+    return Ok("Stored", code(done))
+
+
+def code(done: Placed) -> bytes:
+    """APPENDUID."""
+    return write.code("APPENDUID", done.uidvalidity, write.number_set(done.uids))
+
+
+async def put(session: Session, mailbox: str, messages: Sequence[AppendMessage]) -> Placed:
+    """Store messages in a mailbox, which is not made. Raises No."""
+    if not await exists(session, mailbox):
+        raise _no_such()
+    at_us = clock.now_us()
+    made: list[Path] = []
+    try:
+        items = [await _prepared(session, message, at_us, made) for message in messages]
+        return await session.box.put(mailbox, items, make=False, **who(session))
+    except NothingFound:
+        raise _no_such() from None
+    finally:
+        await asyncio.to_thread(_remove, made)
+
+
+def _no_such() -> No:
+    return No("There is no such mailbox", b"TRYCREATE")
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    """Those that were not taken."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+async def _prepared(
+    session: Session, message: AppendMessage, at_us: int, made: list[Path]
+) -> Prepared:
+    """A message as a file of its own."""
+    parts: list[bytes | Path] = []
+    for part in message.parts:
+        if isinstance(part, bytes):
+            parts.append(part)
+        elif isinstance(part, Url):
+            parts.append(await _fetched(session, part.url))
+        else:
+            parts.append(Path(part.path()))
+    path = session.box.draft()
+    made.append(path)
+    return await asyncio.to_thread(
+        compose,
+        path,
+        parts,
+        message.flags,
+        at_us if message.date_us is None else message.date_us,
+        max_size=session.service.limits.max_message_bytes,
+        binary=message.utf8 or message.binary,
+    )
+
+
+async def _fetched(session: Session, url: str) -> bytes:
+    """What a URL of CATENATE leads to."""
+    said = write.code("BADURL", write.string(url))
+    try:
+        found = urls.parse(url)
+    except ValueError:
+        raise No("A URL must lead to a message of this box", said) from None
+    mailbox = found.mailbox
+    if not mailbox:
+        if session.selected is None:
+            raise Bad("A URL without a mailbox needs a selected one")
+        mailbox = session.selected.name
+    data = await bodies.of_url(session.box, mailbox, found)
+    if data is None:
+        raise No("There is no such message or part", said)
+    return data

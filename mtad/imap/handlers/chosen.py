@@ -1,0 +1,68 @@
+"""The messages a command names in the selected mailbox, and whether it may change them."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from mtad.imap.answer import No
+from mtad.imap.commands import NumberSet
+from mtad.imap.names import mailboxes
+from mtad.imap.selected import Selected
+from mtad.imap.session import Session
+
+
+def expunged() -> No:
+    """Another session has expunged what this one still has a number for (RFC 5530 3)."""
+    return No("Some of the messages are gone; NOOP tells which", b"EXPUNGEISSUED")
+
+
+class Who(TypedDict):
+    """Who asks a box for an act."""
+
+    actor: str
+    client: str
+    by: object
+
+
+def who(session: Session) -> Who:
+    """The session as the one who acts."""
+    return {"actor": session.actor, "client": session.client, "by": session}
+
+
+async def exists(session: Session, mailbox: str) -> bool:
+    """Whether the box has a mailbox, if only since a moment ago."""
+    if mailbox not in mailboxes(session):
+        await session.box.sync()
+    return mailbox in mailboxes(session)
+
+
+def opened(session: Session) -> Selected:
+    """The selected mailbox, to read from."""
+    assert session.selected is not None
+    return session.selected
+
+
+def writable(session: Session) -> Selected:
+    """The selected mailbox, to change. Raises No when it was opened to be read only."""
+    selected = opened(session)
+    if selected.read_only:
+        raise No("The mailbox was opened with EXAMINE", b"READ-ONLY")
+    return selected
+
+
+def there(selected: Selected, uids: Sequence[int]) -> list[int]:
+    """Those of the UIDs that are not expunged."""
+    if not selected.has_gone():
+        return list(uids)
+    return [uid for uid in uids if selected.view.position(uid) >= 0]
+
+
+def whole(selected: Selected, numbers: NumberSet, by_uid: bool) -> list[int]:
+    """The messages of a command that does all or nothing.
+
+    UIDs that are gone are passed over; raises No for a sequence number whose message is gone.
+    """
+    uids = selected.resolve(numbers, by_uid)
+    found = there(selected, uids)
+    if len(found) < len(uids) and not by_uid:
+        raise expunged()
+    return found

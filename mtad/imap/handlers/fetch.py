@@ -1,0 +1,206 @@
+r"""FETCH and UID FETCH (RFC 9051 6.4.5, RFC 7162, RFC 9394, RFC 9586).
+
+``\Seen`` is set durably before the first message is shown. Messages go out in batches; the
+files of the next are read while one is on its way.
+"""
+
+import asyncio
+import logging
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import chain
+
+from mtad.errors import MtadError
+from mtad.imap import batches, bodies, items, results, write
+from mtad.imap.answer import Bad, No, Ok
+from mtad.imap.batches import Batch, Lines
+from mtad.imap.commands import Fetch, Item, NumberSet
+from mtad.imap.handlers.chosen import expunged, opened, who
+from mtad.imap.items import Plan
+from mtad.imap.selected import Selected
+from mtad.imap.session import Session
+from mtad.imap.summaries import Summary, summarised
+from mtad.journal.errors import JournalBroken, JournalFull
+
+log = logging.getLogger("mtad.imap")
+
+MAX_READ = 2**20
+"""Octets of messages that are read at once, unless a single one is larger."""
+PIECE = 128 * 1024
+"""Octets handed to the connection at once."""
+
+
+async def fetch(session: Session, command: Fetch) -> Ok | None:
+    """Send what is asked of each message that is there."""
+    selected = opened(session)
+    asked = _asked(session, command)
+    uids = selected.resolve(command.numbers, command.by_uid)
+    if command.changed_since is not None:
+        uids = _changed(selected, uids, command.changed_since)
+    if command.vanished:
+        await _vanished(session, command)
+    if command.partial is not None:
+        uids = results.page(uids, command.partial)
+    if await _see(session, uids, asked):
+        asked = list(dict.fromkeys([*asked, FLAGS, *([MODSEQ] if session.condstore else [])]))
+    plan = items.plan(asked)
+    lines = Lines(session, plan.columns)
+    sent = 0
+    async with aclosing(_batches(session, selected, uids, plan)) as found:
+        async for batch in found:
+            sent += len(batch.uids)
+            await _send(session, lines.of(batch))
+    if plan.reading is not None and plan.reading.is_unknown:
+        raise No("A part is in an encoding that is not known here", b"UNKNOWN-CTE")
+    if sent < len(uids) and not command.by_uid:
+        raise expunged()
+    return None
+
+
+async def _send(session: Session, data: bytes) -> None:
+    if len(data) <= PIECE:
+        await session.write(data)
+    else:
+        view = memoryview(data)
+        for start in range(0, len(data), PIECE):
+            await session.write(bytes(view[start : start + PIECE]))
+    await session.drain()
+
+
+FLAGS = Item("FLAGS", peek=True)
+MODSEQ = Item("MODSEQ", peek=True)
+UID = Item("UID", peek=True)
+
+
+def _asked(session: Session, command: Fetch) -> list[Item]:
+    """The items, with those that are implied."""
+    asked = list(command.items)
+    if command.changed_since is not None:
+        asked.append(MODSEQ)
+    if MODSEQ in asked:
+        session.enabled.add("CONDSTORE")
+    if not session.uidonly and (command.by_uid or session.qresync):
+        asked.insert(0, UID)
+    if session.condstore and FLAGS in asked and session.qresync:
+        asked.append(MODSEQ)
+    return list(dict.fromkeys(asked))
+
+
+def _changed(selected: Selected, uids: Sequence[int], since: int) -> list[int]:
+    modseqs = selected.view.modseqs
+    return [uid for uid in uids if (at := selected.view.position(uid)) >= 0 and modseqs[at] > since]
+
+
+async def _vanished(session: Session, command: Fetch) -> None:
+    """RFC 7162 3.2.6: which of the messages are gone since then."""
+    if not session.qresync:
+        raise Bad("ENABLE QRESYNC first")
+    assert command.changed_since is not None
+    selected = opened(session)
+    gone = await session.box.vanished(selected.name, command.changed_since)
+    known = within(gone, command.numbers, selected)
+    if known:
+        await session.write(b"* VANISHED (EARLIER) %b\r\n" % write.number_set(known))
+
+
+def within(uids: Sequence[int], numbers: NumberSet, selected: Selected) -> list[int]:
+    """Those of ascending UIDs that a set of UIDs names, whether they are there or not."""
+    if numbers.saved:
+        return []
+    top = selected.last
+    spans = sorted(sorted((first or top, last or top)) for first, last in numbers.ranges)
+    lows = [low for low, _ in spans]
+    highest: list[int] = []
+    for _, high in spans:
+        highest.append(max(high, highest[-1] if highest else 0))
+    return [uid for uid in uids if (at := bisect_right(lows, uid)) and uid <= highest[at - 1]]
+
+
+async def _see(session: Session, uids: Sequence[int], asked: Sequence[Item]) -> bool:
+    r"""Set \Seen where reading does that; whether any message got it.
+
+    A journal that cannot be written keeps nobody from reading.
+    """
+    selected = opened(session)
+    if selected.read_only or all(item.peek for item in asked):
+        return False
+    view = selected.view
+    seen = ["S" in letters for letters, _, _ in view.combinations()]
+    marks = view.marks
+    fresh = [
+        uid for uid in uids if (at := selected.view.position(uid)) >= 0 and not seen[marks[at]]
+    ]
+    if not fresh:
+        return False
+    try:
+        done = await session.box.flags(view.name, fresh, ("\\Seen",), (), **who(session))
+    except (MtadError, JournalFull, JournalBroken, OSError) as error:
+        log.warning("messages are read and not marked as seen: %s", error)
+        return False
+    return bool(done.changed)
+
+
+# -------------------------------------------------------------------- batches
+
+
+async def _batches(
+    session: Session, selected: Selected, uids: Sequence[int], plan: Plan
+) -> AsyncGenerator[Batch, None]:
+    """Messages with what the plan needs of them; those that are gone are left out."""
+    if plan.reading is None and not plan.summaries:
+        for part in batches.cut(uids):
+            yield batches.located(selected, part)
+        return
+    parts = _parts(selected, uids) if plan.reading is not None else batches.cut(uids)
+    loop = asyncio.get_running_loop()
+    ahead: asyncio.Task[Found] | None = None
+    try:
+        for more in chain(parts, (None,)):
+            ready, ahead = ahead, None
+            if more is not None:
+                ahead = loop.create_task(_find(session, selected.name, more, plan))
+            if ready is not None:
+                found = await ready
+                yield batches.located(selected, found.uids, found.summaries, found.read)
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a batch needs besides the view, by UID."""
+
+    uids: Sequence[int]
+    summaries: Mapping[int, Summary]
+    read: Mapping[int, Sequence[bytes]]
+
+
+async def _find(session: Session, mailbox: str, uids: Sequence[int], plan: Plan) -> Found:
+    summaries: Mapping[int, Summary] = batches.NOTHING
+    read: Mapping[int, Sequence[bytes]] = batches.NOTHING
+    if plan.summaries:
+        summaries = await summarised(session, mailbox, uids)
+        uids = [uid for uid in uids if uid in summaries]
+    if plan.reading is not None:
+        read = await bodies.each(session.box, mailbox, uids, plan.reading)
+        uids = [uid for uid in uids if uid in read]
+    return Found(uids, summaries, read)
+
+
+def _parts(selected: Selected, uids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """UIDs in parts that may be in memory at once."""
+    part: list[int] = []
+    octets = 0
+    for uid in uids:
+        at = selected.view.position(uid)
+        size = selected.view.sizes[at] if at >= 0 else 0
+        if part and (octets + size > MAX_READ or len(part) == batches.SIZE):
+            yield part
+            part, octets = [], 0
+        part.append(uid)
+        octets += size
+    if part:
+        yield part
