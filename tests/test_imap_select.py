@@ -17,8 +17,8 @@ async def test_select_tells_the_mailbox(tmp_path: Path) -> None:
         await client.talk(
             r"""
             C: d SELECT inbox
-            S: \* FLAGS \(\\Answered \\Flagged \\Deleted \\Seen \\Draft \$Label1\)
-            S: \* OK \[PERMANENTFLAGS \(\\Answered .* \\Draft \$Label1 \\\*\)\] .*
+            S: \* FLAGS \(\\Answered \\Flagged \\Deleted \\Seen \\Draft \$Forwarded \$Label1\)
+            S: \* OK \[PERMANENTFLAGS \(\\Answered .* \\Draft \$Forwarded \$Label1 \\\*\)\] .*
             S: \* 3 EXISTS
             S: \* \d RECENT
             S: \* OK \[UNSEEN 2\] .*

@@ -14,7 +14,8 @@ SLICE = 256
 """Lines after which others have their turn."""
 MAX_SET = 4096
 """Octets of a set of numbers in one response."""
-FLAGS = (b"\\Answered", b"\\Flagged", b"\\Deleted", b"\\Seen", b"\\Draft")
+FLAGS = (b"\\Answered", b"\\Flagged", b"\\Deleted", b"\\Seen", b"\\Draft", b"$Forwarded")
+"""What every mailbox has: Maildir's letters (``mtad.store.names``)."""
 
 
 async def tell(session: Session, *, expunges: bool) -> None:
