@@ -40,6 +40,22 @@ async def test_the_selected_mailbox_is_told_at_once(tmp_path: Path) -> None:
         assert await client.line() == "* 1 EXPUNGE"
 
 
+async def test_what_comes_is_fetched_where_that_is_asked(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client("SELECT INBOX") as client:
+        await running.deliver()
+        fetches = "(MessageNew (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)]) MessageExpunge)"
+        await client.ok(f"NOTIFY SET (SELECTED {fetches})")
+        await running.deliver(count=2)
+        await client.talk(
+            r"""
+            S: \* 3 EXISTS
+            S: \* \d RECENT
+            S: \* 2 FETCH \(UID 2 BODY\[HEADER.FIELDS \(SUBJECT\)\] \{21\}
+            S: Subject: number 0
+            """
+        )
+
+
 async def test_expunges_can_wait(tmp_path: Path) -> None:
     async with serving(tmp_path) as running, running.client("SELECT INBOX") as client:
         await running.deliver(count=2)
