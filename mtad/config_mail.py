@@ -336,7 +336,8 @@ class Queue(Section):
         4, ge=0, le=8760, description="Age at which its sender is told of the delay; 0 for never."
     )
     report_language: Literal["en", "ru", "both"] = Field(
-        "en", description="What such reports are written in."
+        "en",
+        description="What such reports are written in; 'mtad box language' sets it for one box.",
     )
     hold: tuple[str, ...] = Field(
         (),

@@ -20,6 +20,7 @@ from mtad.config import Smtp
 from mtad.delivery.local import Delivery
 from mtad.directory.lookup import Target
 from mtad.journal import frame
+from mtad.reports.words import Lang
 from mtad.smtp.checks.standard import INBOUND
 from mtad.smtp.listener import Listener
 from mtad.smtp.service import Service
@@ -39,6 +40,7 @@ class Book:
         self.entries = dict(entries)
         self.refreshed = 0
         self.trouble: Exception | None = None
+        self.languages: dict[str, Lang] = {}
 
     def is_local(self, domain: str) -> bool:
         return domain in self.domains
@@ -59,6 +61,9 @@ class Book:
 
     def postmaster(self) -> Address:
         return Address("postmaster", "local.test")
+
+    def language(self, address: str) -> Lang | None:
+        return self.languages.get(address)
 
     def refresh(self) -> None:
         self.refreshed += 1

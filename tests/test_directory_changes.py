@@ -59,6 +59,8 @@ def test_each_change_is_an_event_in_a_journal(places: where.Places, changes: Cha
     changes.set_password("you@example.org", "other-secret")
     changes.add_alias("info@example.org", ["YOU@example.org", "you@example.org"])
     changes.set_postmaster("info@example.org")
+    changes.set_language("you@example.org", "ru")
+    changes.set_language("you@example.org", None)
     changes.remove_alias("info@example.org")
     changes.remove_box("you@example.org")
     changes.remove_domain("example.org")
@@ -73,6 +75,8 @@ def test_each_change_is_an_event_in_a_journal(places: where.Places, changes: Cha
         ("password", "you@example.org", "one", "another"),
         ("alias", "info@example.org", "absent", "you@example.org"),
         ("postmaster", "", "absent", "info@example.org"),
+        ("language", "you@example.org", "default", "ru"),
+        ("language", "you@example.org", "ru", "default"),
         ("alias", "info@example.org", "you@example.org", "absent"),
         ("box", "you@example.org", "present", "absent"),
         ("domain", "example.org", "present", "absent"),

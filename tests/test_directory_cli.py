@@ -251,6 +251,26 @@ def test_a_box_passes_its_mail_on(terminal: Terminal) -> None:
     assert "name where" in terminal.run(*forward, "a@b.example", "--off", code=Exit.USAGE)
 
 
+def test_languages_of_reports(terminal: Terminal) -> None:
+    assert terminal.json("box", "show", "you@example.org")["language"] == "default"
+    assert "reports   in the domain's" in terminal.run("box", "show", "you@example.org")
+    said = terminal.run("box", "language", "You@example.org", "ru")
+    assert said == "reports to you@example.org are written in ru\n"
+    assert terminal.json("box", "show", "you@example.org")["language"] == "ru"
+    assert "reports   in ru" in terminal.run("box", "show", "you@example.org")
+    said = terminal.run("box", "language", "you@example.org", "default")
+    assert said == "reports to you@example.org are written as by default\n"
+    made = terminal.json("domain", "language", "Example.org", "both")
+    assert (made["of"], made["language"]) == ("example.org", "both")
+    assert terminal.json("domain", "show", "example.org")["language"] == "both"
+    assert "reports  in both" in terminal.run("domain", "show", "example.org")
+    assert "no box" in terminal.run(
+        "box", "language", "x@example.org", "ru", code=Exit.NOTHING_FOUND
+    )
+    terminal.run("domain", "language", "other.example", "ru", code=Exit.NOTHING_FOUND)
+    terminal.run("box", "language", "example.org", "ru", code=Exit.USAGE)
+
+
 def test_a_hostile_address_cannot_reach_the_terminal(terminal: Terminal) -> None:
     said = terminal.run("box", "add", "a\x1b[2Jb@example.org", code=Exit.USAGE)
     assert "\x1b" not in said

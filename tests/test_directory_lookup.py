@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from mtad import db
 from mtad.address import Address, parse
@@ -311,3 +312,27 @@ def test_readers_do_not_wait_for_a_writer(state_db: Path) -> None:
         reader.start()
         reader.join(5)
     assert seen == [False]
+
+
+def test_languages(state_db: Path) -> None:
+    fill(state_db, boxes=["ru@example.org"], aliases={"info@corp.example": ["ru@example.org"]})
+    directory = Directory(state_db)
+    assert directory.language("you@example.org") is None
+
+    def speak(table: sa.Table, language: str, *where: sa.ColumnElement[bool]) -> None:
+        with database.writing(state_db) as connection:
+            connection.execute(table.update().where(*where).values(language=language))
+        directory.refresh()
+
+    speak(tables.box, "ru", tables.box.c.address == "ru@example.org")
+    speak(tables.domain, "both", tables.domain.c.name == "corp.example")
+    for address, language in {
+        "Ru@Example.org": "ru",
+        "you@example.org": None,
+        "info@corp.example": "ru",
+        "anna@corp.example": "both",
+        "nobody@corp.example": "both",
+        "anna@far.example": None,
+        "no address": None,
+    }.items():
+        assert directory.language(address) == language, address

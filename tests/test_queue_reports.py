@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mtad.delivery.route import Accepted
+from mtad.errors import Unreachable
 from mtad.journal.frame import MAX_BODY
 from mtad.journal.reader import Reader
 from mtad.queue.schedule import HOUR, MINUTE
@@ -30,6 +31,13 @@ def fields(report: bytes) -> list[dict[str, str]]:
     parsed: Any = message_from_bytes(report)
     assert parsed.get_content_type() == "multipart/report", report
     return [dict(group.items()) for group in parsed.get_payload(1).get_payload()]
+
+
+def people(report: bytes) -> str:
+    """The part in words."""
+    parsed: Any = message_from_bytes(report)
+    words: bytes = parsed.get_payload(0).get_payload(decode=True)
+    return words.decode()
 
 
 async def fails(site: Yard, *addresses: str, notify: str = "", **more: Any) -> int:
@@ -59,6 +67,33 @@ async def test_a_local_sender_gets_it_in_the_box(site: Yard) -> None:
     assert told.report == ids.text(made.trace)
     assert (told.trace, told.n, told.what) == (m, 1, "failed")
     assert message_from_bytes(report)["Message-ID"] == made.message_id
+
+
+async def test_a_report_is_in_the_language_of_who_gets_it(site: Yard) -> None:
+    await fails(site)
+    site.book.languages[ALICE] = "ru"
+    await fails(site)
+    english, russian = site.mail_of()
+    assert ("Такого ящика" in people(russian), "Такого ящика" in people(english)) == (True, False)
+    told = [
+        [group.items() - {("Arrival-Date", group.get("Arrival-Date", ""))} for group in fields(one)]
+        for one in (english, russian)
+    ]
+    for groups in told:
+        (log_id,) = (item for group in groups for item in group if item[0] == "Final-Log-ID")
+        groups[1] -= {log_id}
+    assert told[0] == told[1]
+
+
+async def test_reports_go_by_the_directory_as_it_is(
+    site: Yard, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fails(site)
+    assert site.book.refreshed == 1
+    site.book.trouble = Unreachable("no database")
+    await fails(site)
+    assert len(site.mail_of()) == 2
+    assert "no database" in caplog.text
 
 
 async def test_the_outcome_and_the_report_are_one_frame(site: Yard) -> None:

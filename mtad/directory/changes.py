@@ -29,11 +29,13 @@ from mtad.directory.tables import (
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
+from mtad.reports.words import Lang
 from tracing.events import AdminChange
 
 ABSENT = "absent"
 PRESENT = "present"
 RELAYED = "present, passed on"
+DEFAULT = "default"
 MAX_TARGETS = 1000
 """Targets of one alias."""
 
@@ -181,6 +183,27 @@ class Changes:
                 row = {"box": of, "position": position, "target": target, "keep": keep}
                 connection.execute(forward.insert().values(**row))
         return wanted
+
+    def set_language(self, given: str, language: Lang | None) -> str:
+        """Say what reports to a box, or to the boxes of a domain, are written in.
+
+        None leaves it to the box's domain, and then to the settings. Returns the normal form.
+        """
+        key: sa.Column[str]
+        if "@" in given:
+            of, table, key = str(parse_address(given)), box, box.c.address
+            missing = f"there is no box {of}"
+        else:
+            of, table, key = parse_domain(given), domain, domain.c.name
+            missing = f"{of} is not a domain of this server"
+        with self._change("language", of, ABSENT, language or DEFAULT) as change:
+            connection = change.connection
+            was = connection.scalar(sa.select(table.c.language).where(key == of))
+            if was is None:
+                raise NothingFound(missing)
+            change.before = was or DEFAULT
+            connection.execute(table.update().where(key == of).values(language=language or ""))
+        return of
 
     def set_postmaster(self, given: str) -> None:
         """Say where mail for ``<Postmaster>`` without a domain goes (RFC 5321 4.1.1.3)."""

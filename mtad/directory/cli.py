@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from mtad import clock
 from mtad.cli_options import config_option, json_option
 from mtad.directory import tables
-from mtad.directory.changes import parse_address, parse_domain, targets_of
-from mtad.directory.cli_parts import changing, reading, show, when
+from mtad.directory.changes import DEFAULT, parse_address, parse_domain, targets_of
+from mtad.directory.cli_parts import LANGUAGES, changing, reading, set_language, show, when
 from mtad.directory.cli_rules import domain_allow
 from mtad.directory.lookup import dkim_keys
 from mtad.errors import NothingFound
@@ -85,10 +85,12 @@ def domain_show(context: click.Context, name: str, as_json: bool) -> None:
     lines = [name, f"  added    {when(row.added)}"]
     if row.relay:
         lines.append("  relay    its mail is passed on, but for boxes and aliases here")
+    lines.append(f"  reports  {f'in {row.language}' if row.language else 'as the settings say'}")
     lines.append(f"  dkim     {safe(' '.join(selectors)) or '-'}")
     lines += [f"  {word:<8} {safe(' '.join(addresses)) or '-'}" for word, addresses in held.items()]
     document = {"domain": name, "added": when(row.added), "dkim_selectors": selectors}
     document["relay"] = row.relay
+    document["language"] = row.language or DEFAULT
     show(as_json, document | held, "\n".join(lines))
 
 
@@ -104,6 +106,17 @@ def domain_remove(context: click.Context, name: str) -> None:
     with changing(context) as changes:
         changes.remove_domain(name)
     click.echo(f"domain {safe(name)} removed")
+
+
+@domain.command("language")
+@click.argument("name")
+@click.argument("language", type=LANGUAGES)
+@config_option
+@json_option
+@click.pass_context
+def domain_language(context: click.Context, name: str, language: str, as_json: bool) -> None:
+    """Have reports to the boxes of NAME written in LANGUAGE; default is what the settings say."""
+    set_language(context, parse_domain(name), language, as_json)
 
 
 def _list_domains(context: click.Context, as_json: bool) -> None:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from mtad.address import box_folder
 from mtad.cli_options import config_option, json_option, settings, yes_option
 from mtad.directory import credentials, tables
-from mtad.directory.changes import forwards_of, parse_address
-from mtad.directory.cli_parts import changing, reading, show, when
+from mtad.directory.changes import DEFAULT, forwards_of, parse_address
+from mtad.directory.cli_parts import LANGUAGES, changing, reading, set_language, show, when
 from mtad.directory.cli_parts import password as password_of
 from mtad.directory.cli_passwords import app_password, cram, lock, passwd, unlock
 from mtad.directory.cli_rules import box_allow
@@ -67,8 +67,10 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
     """Show the box ADDRESS: the aliases that lead to it, and where its mail lies."""
     of = str(parse_address(address))
     with reading(context) as connection:
-        added = connection.scalar(sa.select(tables.box.c.added).where(tables.box.c.address == of))
-        if added is None:
+        row = connection.execute(
+            sa.select(tables.box).where(tables.box.c.address == of)
+        ).one_or_none()
+        if row is None:
             raise NothingFound(f"there is no box {of}")
         columns = tables.alias_target.c
         sources = connection.scalars(
@@ -83,7 +85,8 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
     folder = settings(context).places.boxes / box_folder(of)
     document: dict[str, Any] = {
         "address": of,
-        "added": when(added),
+        "added": when(row.added),
+        "language": row.language or DEFAULT,
         "aliases": list(sources),
         "forward": list(passed_on),
         "keeps_copy": bool(keeps) or not passed_on,
@@ -103,6 +106,7 @@ def box_show(context: click.Context, address: str, as_json: bool) -> None:
         f"  added     {document['added']}",
         f"  aliases   {safe(' '.join(sources)) or '-'}",
         f"  forward   {safe(_forward(document))}",
+        f"  reports   {_reports(document['language'])}",
         f"  login     {safe(_login(document))}",
         *(
             f"  {service:<9} from {', '.join(allowed)} only"
@@ -161,12 +165,28 @@ def box_forward(
     show(as_json, document, safe(f"box {of}: {_forward(document)}"))
 
 
+@box.command("language")
+@click.argument("address")
+@click.argument("language", type=LANGUAGES)
+@config_option
+@json_option
+@click.pass_context
+def box_language(context: click.Context, address: str, language: str, as_json: bool) -> None:
+    """Have reports to the box ADDRESS written in LANGUAGE; default is what its domain has."""
+    set_language(context, str(parse_address(address)), language, as_json)
+
+
 def _forward(document: dict[str, Any]) -> str:
     """What becomes of a box's mail, in words."""
     if not document["forward"]:
         return "-"
     copy = "a copy stays" if document["keeps_copy"] else "no copy stays"
     return f"passed on to {', '.join(document['forward'])}; {copy}"
+
+
+def _reports(language: str) -> str:
+    """What reports to a box are written in, in words."""
+    return "in the domain's language" if language == DEFAULT else f"in {language}"
 
 
 def _login(document: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast, get_args
 
 import click
 import sqlalchemy as sa
@@ -12,12 +12,17 @@ import sqlalchemy as sa
 from mtad import clock, db
 from mtad.cli_options import administrator, settings
 from mtad.directory import database, passwords
+from mtad.directory.changes import DEFAULT
 from mtad.directory.credential_changes import CredentialChanges
 from mtad.errors import UsageError
 from mtad.journal.command import command_journal
+from mtad.reports.words import Lang
+from tracing.render import safe
 
 SCHEMA = 1
 """Version of the JSON documents."""
+LANGUAGES = click.Choice([*get_args(Lang), DEFAULT])
+"""What reports may be written in."""
 
 
 def show(as_json: bool, document: dict[str, Any], text: str) -> None:
@@ -40,6 +45,14 @@ def changing(context: click.Context) -> Iterator[CredentialChanges]:
     db.check(places.state_db, db.STATE)
     with command_journal(places) as journal:
         yield CredentialChanges(places.state_db, journal, administrator())
+
+
+def set_language(context: click.Context, of: str, language: str, as_json: bool) -> None:
+    """Carry out ``language`` of a box or a domain."""
+    with changing(context) as changes:
+        named = changes.set_language(of, None if language == DEFAULT else cast(Lang, language))
+    said = "are written as by default" if language == DEFAULT else f"are written in {language}"
+    show(as_json, {"of": named, "language": language}, safe(f"reports to {named} {said}"))
 
 
 @contextlib.contextmanager

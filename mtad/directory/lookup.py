@@ -16,6 +16,7 @@ from mtad.address import Address, parse
 from mtad.directory import database, tables
 from mtad.directory.credentials import CRAM
 from mtad.directory.rules import Rule, Rules, against
+from mtad.reports.words import Lang
 
 MAX_TARGETS = 1000
 """Boxes that one address may lead to."""
@@ -81,6 +82,8 @@ class View:
     locked: frozenset[str]
     """Boxes that may not log in."""
     rules: Rules
+    languages: Mapping[str, Lang]
+    """What boxes and domains want reports in, where they want one."""
 
 
 class Directory:
@@ -95,7 +98,7 @@ class Directory:
         """How often the database was read."""
         self._signature: _Signature | None = None
         self._view = View(
-            frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset(), {}
+            frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset(), {}, {}
         )
         self.refresh()
 
@@ -180,6 +183,23 @@ class Directory:
             return box in self._view.boxes
         return any(target.box == box for target in self.resolve(address) if target.alias)
 
+    def language(self, address: str) -> Lang | None:
+        """What reports to an address are written in; None where nothing was said.
+
+        A box decides, else its domain. Of an alias the boxes do that it leads to.
+        """
+        languages = self._view.languages
+        if not languages:
+            return None
+        try:
+            of = parse(address)
+        except ValueError:
+            return None
+        for box in (str(of), *(target.box for target in self.resolve(of))):
+            if box in languages:
+                return languages[box]
+        return languages.get(of.domain)
+
     def dkim_keys(self, domain: str) -> tuple[DkimKey, ...]:
         """Every key of a domain of ours, given in normal form; the latest first."""
         return self._view.dkim_keys.get(domain, ())
@@ -263,6 +283,7 @@ def read(connection: sa.Connection) -> View:
         or False,
         locked=frozenset(connection.scalars(sa.select(credential.box).where(~credential.enabled))),
         rules=network_rules(connection),
+        languages=dict(_languages(connection)),
     )
 
 
@@ -275,6 +296,15 @@ def network_rules(connection: sa.Connection) -> dict[tuple[str, str], Rule]:
         allowed = (*before.allowed, row.network)
         rules[row.owner, row.service] = Rule(row.owner, row.service, allowed)
     return rules
+
+
+def _languages(connection: sa.Connection) -> Iterator[tuple[str, Lang]]:
+    for name, language in (
+        (tables.domain.c.name, tables.domain.c.language),
+        (tables.box.c.address, tables.box.c.language),
+    ):
+        for row in connection.execute(sa.select(name, language).where(language != "")):
+            yield row[0], row[1]
 
 
 def dkim_keys(connection: sa.Connection) -> dict[str, tuple[DkimKey, ...]]:

@@ -27,6 +27,13 @@ domain = sa.Table(
         server_default=sa.false(),
         comment="what is no box or alias here is passed on to where the domain's mail goes",
     ),
+    sa.Column(
+        "language",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="of reports to its boxes: en, ru or both; empty for what the settings say",
+    ),
     comment="domains mail is taken for",
 )
 
@@ -48,6 +55,13 @@ box = sa.Table(
     sa.Column("address", sa.Text, primary_key=True),
     sa.Column("domain", sa.Text, sa.ForeignKey(domain.c.name), nullable=False, index=True),
     sa.Column("added", sa.BigInteger, nullable=False, comment="microseconds"),
+    sa.Column(
+        "language",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="of reports to it: en, ru or both; empty for what its domain has",
+    ),
     comment="accounts: each has a folder of mailboxes and passwords",
 )
 

@@ -87,12 +87,11 @@ def act(loaded: Loaded, order: Order, keys: Sequence[tuple[int, int]]) -> Done:
 
     directory, bodies = Directory(places.state_db), Bodies(places, patience_seconds=0)
     passing = Passing(directory, [authkey.load(places.auth_key).return_paths])
-    language = config.queue.report_language
     with command_journal(places) as journal:
         delivery = Delivery(journal, places, config.hostname)
         delivery.resend = passing.resend
         reporter = Reporter(
-            directory, bodies, journal.mint.new, config.hostname, lang=lambda address: language
+            directory, bodies, journal.mint.new, config.hostname, config.queue.report_language
         )
         ledger = Ledger(journal, delivery, reporter, apply)
         acts = Acts(entries, ledger, bodies, directory, journal.mint.new, clock.now_us)

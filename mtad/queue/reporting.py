@@ -5,6 +5,7 @@ the postmaster, once; what fails on its way to the postmaster is dropped, and th
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from mtad.address import Address, domain, parse
 from mtad.delivery.framing import Envelope
 from mtad.delivery.route import Accepted
 from mtad.directory.lookup import Target
+from mtad.errors import MtadError
 from mtad.headers import Block, message_id, text
 from mtad.queue.bodies import Bodies, NotReadable
 from mtad.queue.entries import Letter
@@ -23,6 +25,8 @@ from mtad.reports.words import Lang, What
 from tracing import ids
 from tracing.events import Event
 from tracing.sending import DsnMade
+
+log = logging.getLogger("mtad.queue")
 
 _AT_ONCE = 64 * 1024
 """Octets of a message that is put into a report without a thread."""
@@ -40,9 +44,15 @@ class Directory(Protocol):
     def postmaster(self) -> Address:
         """Where mail for the postmaster goes."""
 
+    def language(self, address: str) -> Lang | None:
+        """What reports to an address are written in; None where nothing was said."""
+
+    def refresh(self) -> None:
+        """Take over what has changed. Raises MtadError."""
+
 
 class Reporter:
-    """Makes reports; ``lang`` says in which language an address is written to."""
+    """Makes reports; in ``language`` where the directory knows of no other for an address."""
 
     def __init__(
         self,
@@ -50,14 +60,13 @@ class Reporter:
         bodies: Bodies,
         new_id: Callable[[], int],
         hostname: str,
-        *,
-        lang: Callable[[str], Lang] = lambda address: "en",
+        language: Lang = "en",
     ) -> None:
         self._directory = directory
         self._bodies = bodies
         self._new_id = new_id
         self.hostname = hostname
-        self.lang = lang
+        self.language = language
 
     async def make(
         self, what: What, settled: Sequence[Settled], now: int
@@ -66,6 +75,7 @@ class Reporter:
 
         Where nobody can be told, the events alone, with what says why.
         """
+        self._refresh()
         letter = settled[0].entry.letter
         to, rel = letter.sender, DSN
         recipient = None if settled[0].to_postmaster else self._to(to)
@@ -87,7 +97,7 @@ class Reporter:
             recipients=[one.reported for one in settled if one.reported is not None],
             hostname=self.hostname,
             postmaster=str(self._directory.postmaster()),
-            lang=self.lang(to),
+            lang=self._directory.language(to) or self.language,
             to=to if rel == DOUBLE else "",
         )
         octets = await _build(report)
@@ -103,6 +113,12 @@ class Reporter:
             for one in settled
         ]
         return self._envelope(report, octets, recipient, rel, told), octets
+
+    def _refresh(self) -> None:
+        try:
+            self._directory.refresh()
+        except MtadError as error:
+            log.warning("reports go by the directory as it was: %s", error)
 
     def _envelope(
         self, report: Report, octets: bytes, recipient: Accepted, rel: str, told: Sequence[Event]

@@ -96,8 +96,7 @@ class QueueService:
         self.runner.max_recipients = config.outbound.max_recipients
         self._delivery.hold = holds.rules(config.queue.hold) if config.queue.hold else None
         self._reporter.hostname = config.hostname
-        language = config.queue.report_language
-        self._reporter.lang = lambda address: language
+        self._reporter.language = config.queue.report_language
 
     async def run(self) -> None:
         """Fill the queue from the log, and try what is due until ``stop``."""
