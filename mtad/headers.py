@@ -13,6 +13,8 @@ MAX_BLOCK = 256 * 1024
 """Octets of a header block that are looked at."""
 MAX_FIELD = 8192
 """Octets of one field that are decoded."""
+MAX_SAMPLE = 8192
+"""Octets of raw text that are looked at to guess its charset."""
 MAX_TEXT = 512
 """Characters of a decoded field that are kept."""
 
@@ -127,13 +129,14 @@ def guess(octets: bytes) -> str:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
         pass
-    runs = _HIGH.findall(octets)
+    sample = octets[:MAX_SAMPLE]
+    runs = _HIGH.findall(sample)
     high = sum(map(len, runs))
     best, most = "cp1252", 0
     # Accented letters of the West stand alone among ASCII; Cyrillic ones make up words.
     if high >= 2 * len(runs):
         for charset in ("cp1251", "koi8-r"):
-            score = _russian(octets.decode(charset, "replace"))
+            score = _russian(sample.decode(charset, "replace"))
             if score > most and score >= high:
                 best, most = charset, score
     return octets.decode(best, "replace")

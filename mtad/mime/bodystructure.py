@@ -9,6 +9,8 @@ from mtad.mime.strings import nstring, string
 
 _NO_PART = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0'
 """What a multipart without parts is said to have: the grammar asks for one."""
+_NO_MESSAGE = b" (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) " + _NO_PART
+"""What a message in base64, or one too deep, is said to enclose, for the same reason."""
 
 
 def body(data: bytes, part: Part, *, extended: bool) -> bytes:
@@ -45,8 +47,8 @@ def _write(data: bytes, part: Part, extended: bool, out: list[bytes]) -> None:
     out.append(
         b"(%b %b %b %b %b %b %d"
         % (
-            string(part.written[0] if part.message is None else part.kind),
-            string(part.written[1] if part.message is None else part.subtype),
+            string(part.kind if part.encloses else part.written[0]),
+            string(part.subtype if part.encloses else part.written[1]),
             _parameters(params),
             nstring(fields.first(header, b"content-id")),
             nstring(None if description is None else fields.shown(description[0])),
@@ -57,6 +59,9 @@ def _write(data: bytes, part: Part, extended: bool, out: list[bytes]) -> None:
     if part.message is not None:
         out.append(b" %b " % envelope(data, part.message))
         _write(data, part.message, extended, out)
+        out.append(b" %d" % part.lines)
+    elif part.encloses:
+        out.append(_NO_MESSAGE + (b" NIL NIL NIL NIL)" if extended else b")"))
         out.append(b" %d" % part.lines)
     elif part.kind == b"text":
         out.append(b" %d" % part.lines)

@@ -15,14 +15,14 @@ _BLOCKS = frozenset(
     }
 )  # fmt: skip
 """Elements that part words; others may stand inside of one."""
-_HIDDEN = frozenset({"script", "style", "title"})
+_HIDDEN = {name: re.compile(f"</{name}", re.I) for name in ("script", "style", "title")}
+"""Elements whose content nobody sees, and what ends them."""
 _NAME = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)")
 
 
 def text(document: str) -> str:
     """What a reader sees, without layout."""
     kept: list[str] = []
-    lower = ""
     at, end = 0, len(document)
     while at < end:
         mark = document.find("<", at)
@@ -47,8 +47,6 @@ def text(document: str) -> str:
         if name in _BLOCKS:
             kept.append("\n")
         if name in _HIDDEN and document[mark + 1] != "/":
-            lower = lower or document.lower()
-            # lower() may change the length of a few letters; then the search only starts nearby.
-            close = lower.find(f"</{name}", at if len(lower) == end else max(at - 8, 0))
-            at = close if close >= 0 else end
+            ending = _HIDDEN[name].search(document, at)
+            at = ending.start() if ending else end
     return html.unescape("".join(kept)).replace("\xa0", " ")

@@ -65,6 +65,11 @@ class Part:
         return self.kind == b"multipart"
 
     @property
+    def encloses(self) -> bool:
+        """Whether its type says that it has a message; ``message`` is None if that is encoded."""
+        return self.kind == b"message" and self.subtype in _ENCLOSING
+
+    @property
     def encoding(self) -> bytes:
         """The Content-Transfer-Encoding in lower case; 7bit where nothing is said."""
         named = fields.last(self.fields, b"content-transfer-encoding")
@@ -160,7 +165,7 @@ class _Parser:
                 if delimiter:
                     self._open.append(_Open(b"--" + delimiter[:MAX_BOUNDARY], depth - 1))
                 return at
-            if part.kind != b"message" or part.subtype not in _ENCLOSING or is_coded(part):
+            if not part.encloses or _is_coded(part):
                 return at
             part.message = part = Part(at)
             is_digest = False
@@ -199,7 +204,7 @@ class _Parser:
         return at - 2 if self._data.startswith(b"\r\n", at - 2) and at >= 2 else at - 1
 
 
-def is_coded(part: Part) -> bool:
+def _is_coded(part: Part) -> bool:
     """Whether a part's octets are base64 or quoted-printable."""
     return part.encoding in (b"base64", b"quoted-printable")
 

@@ -48,7 +48,7 @@ def searchable(data: bytes, part: Part | None = None) -> Searchable:
     To its body belong all parts, with the header fields of parts and of messages inside.
     """
     root = parse(data) if part is None else part
-    header = fold(_header(data, root))
+    header = fold(_header(root))
     return Searchable(header, fold("\n".join(_texts(data, root))))
 
 
@@ -60,8 +60,7 @@ def of_part(data: bytes, part: Part, most: int = MAX_TEXT) -> str:
     octets = data[start : min(end, start + most)]
     with suppress(UnknownEncoding):  # then it is read as it stands
         octets = decoded(octets, part.encoding)
-    charset = (part.parameter(b"charset") or b"").strip(b" '\"").decode("ascii", "replace")
-    found = headers.decode(octets, charset.lower())
+    found = headers.decode(octets, _charset(part))
     return html.text(found) if part.subtype in (b"html", b"xhtml") else found
 
 
@@ -79,15 +78,21 @@ def every(part: Part) -> Iterator[Part]:
 def _texts(data: bytes, root: Part) -> Iterator[str]:
     for part in every(root):
         if part is not root:
-            yield _header(data, part)
+            yield _header(part)
         if part.kind == b"text":
             yield of_part(data, part)
 
 
-def _header(data: bytes, part: Part) -> str:
+def _header(part: Part) -> str:
     """All fields with their names, decoded, a field a line."""
+    charset = _charset(part)
     return "\n".join(
-        f"{name.decode('latin-1')}: {words.decoded(value)}"
+        f"{name.decode('latin-1')}: {words.decoded(value, charset)}"
         for name, values in part.fields.items()
         for value in values
     )
+
+
+def _charset(part: Part) -> str:
+    named = part.parameter(b"charset") or b""
+    return named.strip(b" '\"").decode("ascii", "replace").lower()
