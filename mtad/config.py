@@ -22,6 +22,7 @@ from mtad.config_mail import Auth as Auth
 from mtad.config_mail import Dkim as Dkim
 from mtad.config_mail import Dns as Dns
 from mtad.config_mail import Listen as Listen
+from mtad.config_mail import Lmtp as Lmtp
 from mtad.config_mail import Mechanism as Mechanism
 from mtad.config_mail import Outbound as Outbound
 from mtad.config_mail import Queue as Queue
@@ -88,6 +89,7 @@ class Config(Section):
     )
     listen: Listen = Field(default_factory=Listen)
     smtp: Smtp = Field(default_factory=Smtp)
+    lmtp: Lmtp = Field(default_factory=Lmtp)
     submission: Submission = Field(default_factory=Submission)
     access: Access = Field(default_factory=Access)
     imap: Imap = Field(default_factory=Imap)

@@ -4,13 +4,14 @@ import ipaddress
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Mechanism = Literal[
     "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN", "LOGIN", "CRAM-MD5"
 ]
 """The SASL mechanisms there are (``mtad.sasl.mechanisms``)."""
-
+LMTP = "lmtp"
+"""The service that may listen on unix sockets."""
 
 _RULE = re.compile(r"to:[^\s@]*@[^\s@]+|from:([^\s@]*@[^\s@]+|<>)")
 
@@ -21,8 +22,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def _endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
+def _endpoints(given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     for text in given:
+        if info.field_name == LMTP and is_path(text):
+            continue
         host, _, port = text.rpartition(":")
         try:
             ipaddress.ip_address(host.strip("[]"))
@@ -32,6 +35,11 @@ def _endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
         if not good:
             raise ValueError(f"{text!r} is not ADDRESS:PORT, like 0.0.0.0:25 or [::]:25")
     return given
+
+
+def is_path(endpoint: str) -> bool:
+    """Whether a service listens on a unix socket."""
+    return "/" in endpoint and "\0" not in endpoint
 
 
 def networks_only(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,6 +56,12 @@ class Listen(Section):
     """Where each service listens, as ADDRESS:PORT. An empty list switches a service off."""
 
     smtp: tuple[str, ...] = Field(("0.0.0.0:25",), description="Mail from other servers.")
+    lmtp: tuple[str, ...] = Field(
+        (),
+        description="Mail from other servers of your own, like Postfix or Mailman, by LMTP (RFC "
+        "2033). The path of a unix socket, with a / in it and relative to this file, is as good "
+        "as ADDRESS:PORT.",
+    )
     submission: tuple[str, ...] = Field(
         ("0.0.0.0:587",), description="Mail from our users, STARTTLS."
     )
@@ -143,6 +157,18 @@ class Smtp(Section):
     )
 
     _check = field_validator("proxies", "never_limit")(networks_only)
+
+
+class Lmtp(Section):
+    """Mail by LMTP. The limits of [smtp] for addresses and networks do not apply to it."""
+
+    trusted_networks: tuple[str, ...] = Field(
+        ("127.0.0.0/8", "::1/128"),
+        description="Who may hand over mail, like 10.1.0.5/32. On a unix socket it is whoever may "
+        "enter its folder.",
+    )
+
+    _check = field_validator("trusted_networks")(networks_only)
 
 
 class Submission(Section):

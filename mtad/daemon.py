@@ -15,7 +15,6 @@ import os
 import resource
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -32,21 +31,21 @@ from mtad.access import role as access_role
 from mtad.access.listener import SERVICES as READING
 from mtad.cli_options import config_option, settings
 from mtad.config import Loaded
-from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
+from mtad.errors import Locked, MtadError, NotPermitted
 from mtad.journal.command import command_journal
 from mtad.journal.frame import Meta, raw
 from mtad.materialise import role as log_role
 from mtad.reload import Change, InForce, said
 from mtad.signals import Signals
 from mtad.smtp import role as mta_role
+from mtad.sockets import Sockets, bind, forget, place
 from mtad.where import Places
 from tracing.events import AdminChange
 from tracing.render import safe
 
-Sockets = Mapping[str, Sequence[socket.socket]]
 Serve = Callable[[Loaded, Sockets, Signals], Awaitable[None]]
 
-SENDING = ("smtp", "submission", "submissions")
+SENDING = ("smtp", "lmtp", "submission", "submissions")
 SERVED = (*SENDING, *READING)
 """The services of ``[listen]`` that this version serves."""
 
@@ -303,41 +302,6 @@ async def _serve_role(name: str, loaded: Loaded, sockets: Sockets, tell: int) ->
 # ----------------------------------------------------------------- starting
 
 
-def bind(loaded: Loaded) -> Sockets:
-    """Listening sockets for every service that is served. Raises MtadError per port."""
-    bound: dict[str, list[socket.socket]] = {}
-    for service in SERVED:
-        for endpoint in getattr(loaded.config.listen, service):
-            bound.setdefault(service, []).append(_listen(service, endpoint))
-    return bound
-
-
-def _listen(service: str, endpoint: str) -> socket.socket:
-    host, _, port = endpoint.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    link = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        link.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    try:
-        link.bind((host, int(port)))
-        link.listen(1024)
-    except PermissionError as error:
-        link.close()
-        raise NotPermitted(
-            f"may not listen on {endpoint} ({service}): start as root, give CAP_NET_BIND_SERVICE, "
-            f"or choose a port above 1023 in listen.{service}"
-        ) from error
-    except OSError as error:
-        link.close()
-        raise Unreachable(
-            f"cannot listen on {endpoint} ({service}): {error.strerror}; "
-            f"stop the other program or change listen.{service} in the settings"
-        ) from error
-    return link
-
-
 @contextlib.contextmanager
 def _only_one(run: Path) -> Iterator[None]:
     """Hold the lock that keeps a second server off this data directory."""
@@ -365,9 +329,7 @@ def _raise_limits() -> None:
 
 def _names(sockets: Sockets) -> Iterator[str]:
     for service, links in sockets.items():
-        for link in links:
-            host, port = link.getsockname()[:2]
-            yield f"{service} {host}:{port}"
+        yield from (f"{service} {place(link)}" for link in links)
 
 
 def _say(text: str) -> None:
@@ -395,4 +357,8 @@ def run_server(loaded: config.Loaded) -> None:
         db.upgrade_state(loaded.places.state_db)
         _raise_limits()
         tls_exporter.is_usable()  # found out once for all roles
-        Supervisor(loaded, bind(loaded)).run()
+        bound = bind(loaded, SERVED)
+        try:
+            Supervisor(loaded, bound).run()
+        finally:
+            forget(bound)

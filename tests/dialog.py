@@ -159,9 +159,14 @@ def unhurried(**changes: Any) -> Smtp:
 
 @contextlib.asynccontextmanager
 async def server(
-    tmp_path: Path, *, limits: Mapping[str, Any] | None = None, **changes: Any
+    tmp_path: Path,
+    *,
+    limits: Mapping[str, Any] | None = None,
+    name: str = "smtp",
+    at: Path | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Running]:
-    """Serve on a free loopback port; stopped and empty afterwards."""
+    """Serve on a free loopback port, or a unix socket; stopped and empty afterwards."""
     journal, directory = Memory(), book()
     service = Service(
         hostname=HOST,
@@ -171,12 +176,17 @@ async def server(
         delivery=Delivery(journal, Places(tmp_path), HOST),
         policy=INBOUND,
     )
-    for name, value in changes.items():
-        setattr(service, name, value)
-    sock = socket.create_server(("127.0.0.1", 0))
-    listener = Listener(service, {"smtp": [sock]})
+    for part, value in changes.items():
+        setattr(service, part, value)
+    sock = (
+        socket.create_server(("127.0.0.1", 0))
+        if at is None
+        else socket.create_server(str(at), family=socket.AF_UNIX)
+    )
+    listener = Listener(service, {name: [sock]})
     running = Running(service, journal, directory, listener)
-    running.port = sock.getsockname()[1]
+    if at is None:
+        running.port = sock.getsockname()[1]
     await listener.start()
     try:
         yield running
@@ -235,9 +245,14 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connect(port: int, host: str = "127.0.0.1", **options: Any) -> AsyncIterator[Client]:
-    """A connection to the server."""
-    reader, writer = await asyncio.open_connection(host, port, **options)
+async def connect(
+    port: int | Path, host: str = "127.0.0.1", **options: Any
+) -> AsyncIterator[Client]:
+    """A connection to the server, or to its unix socket."""
+    if isinstance(port, Path):
+        reader, writer = await asyncio.open_unix_connection(port)
+    else:
+        reader, writer = await asyncio.open_connection(host, port, **options)
     try:
         yield Client(reader, writer)
     finally:

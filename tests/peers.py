@@ -201,6 +201,7 @@ error     unix  - - n - - error
 retry     unix  - - n - - error
 discard   unix  - - n - - discard
 virtual   unix  - n n - - virtual
+lmtp      unix  - - n - - lmtp
 postlog   unix-dgram n - n - 1 postlogd
 proxymap  unix  - - n - - proxymap
 proxywrite unix - - n - 1 proxymap
@@ -208,10 +209,10 @@ proxywrite unix - - n - 1 proxymap
 
 
 @contextlib.contextmanager
-def postfix(port: int) -> Iterator[Peer]:
-    """Postfix as MX of postfix.test."""
+def postfix(port: int, more: str = "") -> Iterator[Peer]:
+    """Postfix as MX of postfix.test, with ``more`` settings."""
     found, host = program("postfix"), TAKES_MAIL["postfix"]
-    with _folder() as folder:
+    with open_folder() as folder:
         for name in ("queue", "data", "mail"):
             (folder / name).mkdir()
         shutil.chown(folder / "data", "postfix")
@@ -220,7 +221,7 @@ def postfix(port: int) -> Iterator[Peer]:
         both = folder / "key-and-chain.pem"
         both.touch(mode=0o600)
         both.write_bytes(key.read_bytes() + chain.read_bytes())
-        (folder / "main.cf").write_text(POSTFIX_MAIN.format(folder=folder))
+        (folder / "main.cf").write_text(POSTFIX_MAIN.format(folder=folder) + more)
         (folder / "master.cf").write_text(POSTFIX_MASTER.format(host=host, port=port))
         log = folder / "log"
         start = [found, "-c", str(folder), "start"]
@@ -281,7 +282,7 @@ maildir:
 def exim(port: int) -> Iterator[Peer]:
     """Exim as MX of exim.test."""
     found, host = _unpacked("exim/usr/sbin/exim4"), TAKES_MAIL["exim"]
-    with _folder() as folder:
+    with open_folder() as folder:
         for name in ("spool", "mail"):
             (folder / name).mkdir()
             shutil.chown(folder / name, "Debian-exim")
@@ -319,7 +320,7 @@ match from any reject
 def opensmtpd(port: int) -> Iterator[Peer]:
     """OpenSMTPD as MX of opensmtpd.test; one at a time, its spool and socket have fixed places."""
     found, host = _unpacked("opensmtpd/usr/sbin/smtpd"), TAKES_MAIL["opensmtpd"]
-    with _alone(UNPACKED / "opensmtpd.lock"), _folder() as folder:
+    with _alone(UNPACKED / "opensmtpd.lock"), open_folder() as folder:
         (folder / "mail").mkdir()
         shutil.chown(folder / "mail", "mail", "mail")
         self_signed("mx.opensmtpd.test").files(folder)
@@ -416,7 +417,7 @@ class Meddler:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
+def open_folder() -> Iterator[Path]:
     """A folder that the peers' users can get into; pytest's own are for root alone."""
     with tempfile.TemporaryDirectory(prefix="mtad-peer-", dir="/tmp") as name:
         folder = Path(name)

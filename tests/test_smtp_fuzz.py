@@ -3,14 +3,21 @@
 import asyncio
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtad.config import Lmtp
 from mtad.delivery.local import Delivery
+from mtad.delivery.route import Accepted
+from mtad.errors import Refusal
 from mtad.smtp.checks.standard import INBOUND
+from mtad.smtp.lmtp import LmtpReceiver
+from mtad.smtp.policy import Transaction
 from mtad.smtp.receiver import Receiver
 from mtad.smtp.service import Service
 from mtad.where import Places
@@ -67,12 +74,26 @@ def plugged(folder: Path) -> tuple[Service, Memory]:
     return service, journal
 
 
+async def not_bob(transaction: Transaction, recipient: Accepted) -> Refusal | None:
+    """One whom no message pleases, once it is there."""
+    if "bob@local.test" in recipient.boxes:
+        return Refusal(452, "4.2.2", "bob has too much")
+    return None
+
+
 async def hold(
-    folder: Path, chunks: list[bytes], *, quick: bool, patient: bool = False
+    folder: Path,
+    chunks: list[bytes],
+    *,
+    quick: bool,
+    patient: bool = False,
+    kind: type[Receiver] = Receiver,
 ) -> tuple[Memory, Plug]:
     """A session that gets the chunks and then a hang-up."""
     service, journal = plugged(folder)
-    session, plug = Receiver(service, "smtp", asyncio.get_running_loop()), Plug()
+    service.lmtp = Lmtp(trusted_networks=("192.0.2.0/24",))
+    service.lmtp_policy = replace(service.lmtp_policy, recipient=(not_bob,))
+    session, plug = kind(service, "smtp", asyncio.get_running_loop()), Plug()
     session.connection_made(plug)
     task = session.task
     assert task is not None
@@ -101,15 +122,19 @@ def balanced(journal: Memory) -> None:
         if event.kind in ("smtp.accept", "smtp.abort"):
             ends[event.trace] += 1
         elif event.kind in ("smtp.reject", "smtp.tempfail") and fields.check != "max_errors":
-            ends[event.trace] += fields.stage in ("mail", "dot")
+            whole = not (fields.stage == "dot" and fields.n)
+            ends[event.trace] += whole and fields.stage in ("mail", "dot")
     for mail in journal.all("smtp.mail"):
         accepted = [e for e in journal.all("smtp.rcpt") if e.trace == mail.trace]
-        refused = [
+        negative = [
             e
             for e in journal.all("smtp.reject") + journal.all("smtp.tempfail")
-            if e.trace == mail.trace and e.stage == "rcpt" and e.n
+            if e.trace == mail.trace and e.n
         ]
-        only_refused = refused and not accepted
+        refused = [e for e in negative if e.stage == "rcpt"]
+        late = {e.n for e in negative if e.stage == "dot"}
+        assert late <= {e.n for e in accepted}
+        only_refused = negative and len(late) == len(accepted)
         assert ends[mail.trace] == (0 if only_refused else 1), journal.kinds
         numbers = [e.n for e in accepted + refused]
         assert len(set(numbers)) == len(numbers)
@@ -155,19 +180,33 @@ LINES = st.sampled_from(
         b"\r\n",
     ]
 )
-ORDER = st.just(
-    b"EHLO c\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<alice@local.test>\r\nDATA\r\nx\r\n.\r\n"
+ORDER = st.sampled_from(
+    [
+        b"EHLO c\r\nMAIL FROM:<a@x.test>\r\n" + recipients + b"DATA\r\nx\r\n.\r\n"
+        for recipients in (
+            b"RCPT TO:<alice@local.test>\r\n",
+            b"RCPT TO:<alice@local.test>\r\nRCPT TO:<bob@local.test>\r\n",
+            b"RCPT TO:<bob@local.test>\r\n",
+        )
+    ]
 )
+KINDS = [(Receiver, b"EHLO"), (LmtpReceiver, b"LHLO")]
 STREAMS = st.lists(st.one_of(LINES, LINES, ORDER, st.binary(max_size=12)), max_size=25)
 
 
+@pytest.mark.parametrize(("kind", "hello"), KINDS)
 @settings(max_examples=300, deadline=None)
 @given(STREAMS.map(b"".join), st.data())
-def test_every_transaction_ends_once(octets: bytes, draw: st.DataObject) -> None:
+def test_every_transaction_ends_once(
+    kind: type[Receiver], hello: bytes, octets: bytes, draw: st.DataObject
+) -> None:
+    octets = octets.replace(b"EHLO", hello)
     places = sorted(draw.draw(st.sets(st.integers(0, len(octets)), max_size=8)))
     chunks = [octets[a:b] for a, b in zip([0, *places], [*places, len(octets)], strict=True)]
     quick = draw.draw(st.booleans())
-    journal, plug = asyncio.run(hold(Path("unused"), [c for c in chunks if c], quick=quick))
+    journal, plug = asyncio.run(
+        hold(Path("unused"), [c for c in chunks if c], quick=quick, kind=kind)
+    )
     balanced(journal)
     text = plug.written.decode("ascii")
     assert text.endswith("\r\n") or not text
@@ -177,18 +216,21 @@ def test_every_transaction_ends_once(octets: bytes, draw: st.DataObject) -> None
         assert text.startswith("220 ")
 
 
-def test_chunking_changes_nothing() -> None:
+@pytest.mark.parametrize(("kind", "hello"), KINDS)
+def test_chunking_changes_nothing(kind: type[Receiver], hello: bytes) -> None:
     """Octet by octet the session says and does the same as with all at once."""
     octets = (
         b"EHLO c\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<nobody@local.test>\r\n"
         b"RCPT TO:<all@local.test>\r\nDATA\r\n..x\r\n\r\n.\r\nMAIL FROM:<>\r\nRSET\r\n"
         b"MAIL FROM:<b@x.test>\r\nRCPT TO:<bob@local.test>\r\nDATA\r\n.\r\nFOO\r\nQUIT\r\n"
-    )
+    ).replace(b"EHLO", hello)
     seen = set()
     for size in (1, 2, 5, len(octets)):
         chunks = [octets[at : at + size] for at in range(0, len(octets), size)]
         for quick in (True, False):
-            journal, plug = asyncio.run(hold(Path("unused"), chunks, quick=quick, patient=True))
+            journal, plug = asyncio.run(
+                hold(Path("unused"), chunks, quick=quick, patient=True, kind=kind)
+            )
             balanced(journal)
             said = re.sub(rb"queued as \w+", b"", plug.written)
             seen.add((said, tuple(journal.kinds)))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -486,3 +487,26 @@ def test_statistics_come_by_themselves(directory: Path) -> None:
     assert counted == [(State.STORED, 1100, 1100 * 2000)]
     link.close()
     recorder.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_by_lmtp_a_recipient_may_be_refused_after_it_was_taken(directory: Path, size: int) -> None:
+    """In whatever batches the events come."""
+    mail = Mail(mint(), to=("alice@example.org", "bob@example.org", "carol@example.org"))
+    told, accept = mail.begin(), mail.accept()[0]
+    assert isinstance(accept, events.SmtpAccept)
+    for n, made in ((2, events.SmtpReject), (3, events.SmtpTempfail)):
+        addr = mail.to[n - 1]
+        told.append(made(at=AT, trace=mail.m, n=n, addr=addr, code=550, stage="dot"))
+    told.append(msgspec.structs.replace(accept, recipients=accept.recipients[:1], count=1))
+    recorder = Recorder(directory)
+    for at in range(0, len(told), size):
+        recorder.apply([Applied("mta-0", 1 + at, 0, told[at : at + size])])
+    recorder.close()
+    state, shown = state_of(directory, mail)
+    assert {addr: one for addr, one, _ in shown} == {
+        "alice@example.org": State.QUEUED,
+        "bob@example.org": State.REFUSED,
+        "carol@example.org": State.TEMPFAILED,
+    }
+    assert state == State.QUEUED

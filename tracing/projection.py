@@ -97,14 +97,21 @@ def mail_made(event: events.MailMade, home: Home, others: Others) -> None:
 
 
 def smtp_refusal(event: events.SmtpReject | events.SmtpTempfail, home: Home) -> None:
-    """A refused recipient, or a refused message with all its recipients."""
+    """A refused recipient, or a refused message with all its recipients.
+
+    By LMTP a recipient may be refused after it was taken: it counts as if it had been at once.
+    """
     message = home.message(event.trace)
     if message is None:
         return
     status = State.REFUSED if isinstance(event, events.SmtpReject) else State.TEMPFAILED
     message.last = event.at
-    if event.stage == "rcpt":
+    if event.stage == "rcpt" or event.n:
         if event.addr:
+            taken = message.recipients.get(event.n)
+            if taken is not None and taken.status == State.RECEIVING:
+                del message.recipients[event.n]
+                message.dropped.append(event.n)
             number, dom, _ = home.names.address(event.addr)
             row = Recipient(message.aside(), number, dom, None, event.at, event.at, status)
             _answer(row, event)

@@ -17,7 +17,7 @@ NEAR: Mapping[str, int] = {
     "pop3s": 2995,
     "managesieve": 4190,
 }
-"""Every service of ``[listen]`` and where to look first."""
+"""Every service of ``[listen]`` that is on by itself, and where to look first."""
 TRIES = 1000
 
 

@@ -6,10 +6,11 @@ behind it, in limits, in events and in ``Received``. Of any other a header is ne
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import ClassVar, cast
 
 from mtad.clients import proxy
 from mtad.clients.networks import networks
+from mtad.clients.rates import Share
 from mtad.clock import now_us
 from mtad.smtp import received
 from mtad.smtp.policy import Facts
@@ -32,6 +33,8 @@ class Arrival(Wire):
     _facts: Facts
     _opened: float
     _note: Callable[[Event], None]
+    has_proxies: ClassVar[bool] = True
+    """Whether clients of this service may come by one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there: take it in or turn it away. STARTTLS may call this again."""
@@ -39,13 +42,14 @@ class Arrival(Wire):
             return
         self.link = cast(asyncio.Transport, transport)
         service = self._service
-        peer = transport.get_extra_info("peername") or ("",)
-        ip = str(peer[0]).removeprefix("::ffff:")
+        peer = transport.get_extra_info("peername")
+        # That of a unix socket is text: a path, mostly none.
+        ip = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
         self._client = received.Client(ip)
         self.cn = service.journal.mint.new()
         self._opened = self.loop.time()
         service.connections += 1
-        if ip in networks(service.limits.proxies):
+        if self.has_proxies and ip in networks(service.limits.proxies):
             if why := service.why_full():
                 self._turn_away(why)
                 return
@@ -57,15 +61,23 @@ class Arrival(Wire):
     def _is_taken(self, proxy_ip: str = "") -> bool:
         """Count the client in and open its trace, or turn it away."""
         service, ip = self._service, self._client.ip
-        if why := service.why_not(ip):
+        if why := self._why_not(ip):
             self._turn_away(why)
             return False
         service.enter(self, ip)
-        self._facts.share = service.share(ip)
+        self._facts.share = self._share(ip)
         self._note(
             ConnOpen(at=now_us(), trace=self.cn, ip=ip, listener=self._listener, proxy=proxy_ip)
         )
         return True
+
+    def _why_not(self, ip: str) -> str:
+        """Why a client is not taken; empty when it is."""
+        return self._service.why_not(ip)
+
+    def _share(self, ip: str) -> Share | None:
+        """What a client may send within an hour; None for no limit."""
+        return self._service.share(ip)
 
     async def _behind(self, proxy_ip: str) -> None:
         """The session of a client behind a proxy."""

@@ -10,6 +10,7 @@ from mtad.errors import Refusal
 from mtad.smtp import command
 from mtad.smtp.data import ChunkReader
 from mtad.smtp.mailing import Mailing
+from mtad.smtp.policy import Transaction
 from mtad.smtp.session import SEQUENCE
 from mtad.smtp.wire import Gone
 
@@ -25,7 +26,7 @@ class Chunking(Mailing):
             await self._forget(chunk.size)
             if transaction is None:
                 raise Refusal(503, SEQUENCE, "say MAIL first")
-            raise Refusal(554, SEQUENCE, "no valid recipients")
+            raise self.no_recipients
         if not chunk.size and not chunk.last:
             self._count_idle()
         reader = self._chunks
@@ -37,16 +38,26 @@ class Chunking(Mailing):
             await self._read_chunk(reader, chunk.size)
         finally:
             self._received = reader.received
-        if not chunk.last and not reader.dropped:
-            await self.push(f"250 2.0.0 {chunk.size} octets received")
-            return
         if chunk.last:
             reader.end()
+        elif not reader.dropped:
+            await self.push(f"250 2.0.0 {chunk.size} octets received")
+            return
         self._is_reading = False
         try:
-            await self._end_of_message(transaction, reader)
+            if chunk.last:
+                await self._end_of_message(transaction, reader)
+            else:
+                await self._give_up(transaction, reader)
         finally:
             self._end_chunks()
+
+    async def _give_up(self, transaction: Transaction, reader: ChunkReader) -> None:
+        """Refuse a message before its last chunk: this answers the one that was too much."""
+        flaw = self._flaw(transaction, reader)
+        assert flaw is not None, "the reader dropped it"
+        await self._refuse(flaw[1], check=flaw[0])
+        self._transaction = None
 
     async def _read_chunk(self, reader: ChunkReader, size: int) -> None:
         """Read one chunk, memory of all sessions together bounded."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
 
+from mtad import sockets
+from mtad.smtp.lmtp import LmtpReceiver
 from mtad.smtp.receiver import Receiver
 from mtad.smtp.service import Service
 from mtad.smtp.submitter import Submitter
@@ -13,16 +14,16 @@ DRAIN_SECONDS = 10.0
 COMMIT_SECONDS = 10.0
 """Then: time for messages whose end was seen to become durable."""
 BACKLOG = 1024
-INBOUND = "smtp"
-"""The listener for other servers; the others are for our users."""
+INBOUND, LOCAL = "smtp", "lmtp"
+"""The listeners for other servers, and for those of our own; the others are for our users."""
 
 
 class Listener:
     """Accepts on given sockets until it is stopped."""
 
-    def __init__(self, service: Service, sockets: Mapping[str, Sequence[socket.socket]]) -> None:
+    def __init__(self, service: Service, links: sockets.Sockets) -> None:
         self._service = service
-        self._sockets = sockets
+        self._links = links
         self._servers: list[asyncio.Server] = []
         self._loop = asyncio.get_running_loop()
         # One timer for all sessions: arming one per command costs more than the command.
@@ -30,22 +31,24 @@ class Listener:
 
     async def start(self) -> None:
         """Accept connections."""
-        for name, sockets in self._sockets.items():
-            for sock in sockets:
+        for name, links in self._links.items():
+            for sock in links:
                 self._servers.append(await self._serve(name, sock))
         self._sweep()
 
     async def _serve(self, name: str, sock: socket.socket) -> asyncio.Server:
-        host, port = sock.getsockname()[:2]
-        label = f"{name} {host}:{port}"
-
+        label = f"{name} {sockets.place(sock)}"
         service, submission = self._service, self._service.submission
 
         def session() -> Receiver:
+            if name == LOCAL:
+                return LmtpReceiver(service, label, self._loop)
             if name == INBOUND or submission is None:
                 return Receiver(service, label, self._loop)
             return Submitter(service, submission, label, self._loop)
 
+        if sock.family == socket.AF_UNIX:
+            return await self._loop.create_unix_server(session, sock=sock, backlog=BACKLOG)
         return await self._loop.create_server(session, sock=sock, backlog=BACKLOG)
 
     def _sweep(self) -> None:

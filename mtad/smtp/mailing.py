@@ -16,7 +16,7 @@ from mtad.smtp import command, headers, received
 from mtad.smtp.checks.destination import resolve
 from mtad.smtp.checks.source import BROKEN, FULL
 from mtad.smtp.data import DataReader, Reader
-from mtad.smtp.policy import Recipient, Transaction, first_refusal
+from mtad.smtp.policy import Objection, Recipient, Transaction, first_refusal
 from mtad.smtp.session import BYE, SEQUENCE, SYNTAX, Session
 from mtad.smtp.wire import NEVER, Gone
 from tracing import ids
@@ -30,10 +30,12 @@ SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 class Mailing(Session):
     """The commands of a mail transaction."""
 
+    no_recipients = Refusal(554, SEQUENCE, "no valid recipients")
+
     async def smtp_MAIL(self, argument: bytes) -> None:
         """RFC 5321 4.1.1.2: a transaction begins, and with it the message's id and trace."""
         if not self._client.helo:
-            raise Refusal(503, SEQUENCE, "say EHLO first")
+            raise Refusal(503, SEQUENCE, f"say {self.hello} first")
         if self._transaction is not None:
             raise Refusal(503, SEQUENCE, "MAIL was said already")
         if self._messages >= self._limits.max_messages_per_connection:
@@ -149,7 +151,7 @@ class Mailing(Session):
         if argument:
             raise Refusal(501, SYNTAX, "DATA takes no argument")
         if not transaction.recipients:
-            raise Refusal(554, SEQUENCE, "no valid recipients")
+            raise self.no_recipients
         if transaction.body == "BINARYMIME":
             raise Refusal(503, SEQUENCE, "BINARYMIME is sent by BDAT")  # RFC 3030 3
         await self.push("354 go ahead, end with <CRLF>.<CRLF>")
@@ -163,22 +165,27 @@ class Mailing(Session):
 
     async def _end_of_message(self, transaction: Transaction, reader: Reader) -> None:
         """Refuse what the reader saw, or take the message."""
+        flaw = self._flaw(transaction, reader)
+        if flaw:
+            await self._refuse_message(flaw)
+        else:
+            await self._take(transaction, reader.parts)
+        self._transaction = None
+
+    def _flaw(self, transaction: Transaction, reader: Reader) -> Objection | None:
+        """What is wrong with a message as its octets came."""
         self._stage = "dot"
         self._argument = b""
         transaction.size = reader.size
         if reader.is_bare:
             refusal = Refusal(550, "5.6.11", "a CR or LF stands alone in the message", close=True)
-            await self._refuse(refusal, check="bare_newline")
-        elif reader.is_too_large:
+            return "bare_newline", refusal
+        if reader.is_too_large:
             limit = self._limits.max_message_bytes
-            refusal = Refusal(552, "5.3.4", f"the message is larger than {limit} octets")
-            await self._refuse(refusal, check="too_large")
-        elif reader.dropped:
-            refusal = Refusal(452, "4.3.1", "too much mail at once, try again later")
-            await self._refuse(refusal, check="memory")
-        else:
-            await self._take(transaction, reader.parts)
-        self._transaction = None
+            return "too_large", Refusal(552, "5.3.4", f"the message is larger than {limit} octets")
+        if reader.dropped:
+            return "memory", Refusal(452, "4.3.1", "too much mail at once, try again later")
+        return None
 
     async def _read_message(self, reader: DataReader) -> None:
         """Read to the end of the message, memory of all sessions together bounded."""
@@ -213,7 +220,9 @@ class Mailing(Session):
         )
         found = await first_refusal(self._policy.content, transaction, self._facts)
         if found:
-            await self._refuse(found[1], check=found[0])
+            await self._refuse_message(found)
+            return
+        if not await self._may_have(transaction):
             return
         recipients = transaction.recipients
         top = received.lines(
@@ -252,12 +261,12 @@ class Mailing(Session):
             signatures = await self._signatures(transaction, parts)
             await service.delivery.accept(envelope, [top, *signatures, *parts])
         except JournalFull:
-            await self._refuse(FULL, check="journal_room")
+            await self._refuse_message(("journal_room", FULL))
         except JournalBroken:
-            await self._refuse(BROKEN, check="journal_room")
+            await self._refuse_message(("journal_room", BROKEN))
         except OSError as error:
             full = error.errno in SPACE_ERRORS
-            await self._refuse(FULL if full else BROKEN, check="content_file")
+            await self._refuse_message(("content_file", FULL if full else BROKEN))
         else:
             service.messages += 1
             self._messages += 1
@@ -268,9 +277,29 @@ class Mailing(Session):
                     at=now_us(), trace=transaction.m, ip=transaction.ip, unsent=reply
                 )
                 self._note(gone)
-            await self.push(reply)
+            await self._tell(reply)
 
-    # ------------------------------------ where mail from our own users is different
+    # ------------------------------ where LMTP and mail from our own users are different
+
+    async def _may_have(self, transaction: Transaction) -> bool:
+        """Ask of each recipient whether it may have the message.
+
+        SMTP has one answer for all of them: if one may not, nobody has it.
+        """
+        for recipient in transaction.recipients:
+            found = await first_refusal(self._policy.recipient, transaction, recipient)
+            if found:
+                await self._refuse_message(found)
+                return False
+        return True
+
+    async def _refuse_message(self, found: Objection) -> None:
+        """Answer the end of a message, which nobody has."""
+        await self._refuse(found[1], check=found[0])
+
+    async def _tell(self, reply: str) -> None:
+        """Answer the end of a message that is ours."""
+        await self.push(reply)
 
     async def _identify(self, transaction: Transaction) -> None:
         """Find out whose mail it is."""

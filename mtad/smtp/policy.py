@@ -1,14 +1,15 @@
 """Policy: what is asked at each stage of a mail transaction, and in which order.
 
 A check is a question with a name; its answer is a ``Refusal`` or None. The stages follow each
-other as connection, source address, destination address, content; within a stage the first
-refusal ends it. Checks look and never change anything. The connection's own check, the limits
-on their number, is asked by ``mtad.smtp.listener`` before a session exists.
+other as connection, source address, destination address, content, and each recipient once more
+with the whole message before it; within a stage the first refusal ends it. Checks look and
+never change anything. The connection's own check, the limits on their number, is asked by
+``mtad.smtp.arrival`` before a session begins.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mtad.address import Address
 from mtad.clients.rates import Share
@@ -140,6 +141,10 @@ class Facts:
 
 
 Check = Callable[[Transaction, Facts], Awaitable[Refusal | None]]
+RecipientCheck = Callable[[Transaction, Accepted], Awaitable[Refusal | None]]
+"""Whether one recipient may have the message, which is complete."""
+Objection = tuple[str, Refusal]
+"""The name of a check, and what it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +154,20 @@ class Policy:
     source: tuple[Check, ...]
     destination: tuple[Check, ...]
     content: tuple[Check, ...]
+    recipient: tuple[RecipientCheck, ...] = ()
+
+
+A = TypeVar("A")
 
 
 async def first_refusal(
-    checks: Sequence[Check], transaction: Transaction, facts: Facts
-) -> tuple[str, Refusal] | None:
-    """The first check that objects, by name, and what it answers."""
+    checks: Sequence[Callable[[Transaction, A], Awaitable[Refusal | None]]],
+    transaction: Transaction,
+    about: A,
+) -> Objection | None:
+    """The first check that objects."""
     for check in checks:
-        refusal = await check(transaction, facts)
+        refusal = await check(transaction, about)
         if refusal is not None:
             return check.__name__, refusal
     return None

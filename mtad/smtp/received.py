@@ -33,7 +33,10 @@ _last_date: tuple[int, str] = (-1, "")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The other side of a session: its address, its name as it says, how it talks."""
+    """The other side of a session: its address, its name as it says, how it talks.
+
+    ``ip`` is empty behind a unix socket.
+    """
 
     ip: str
     helo: str = ""
@@ -43,6 +46,8 @@ class Client:
     """Version and cipher, e.g. ``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty without TLS."""
     is_known: bool = False
     """Whether it has logged in."""
+    is_local: bool = False
+    """Whether it talks LMTP."""
 
 
 def lines(
@@ -62,11 +67,12 @@ def lines(
     """
     shown = _OTHER.sub("?", client.helo) or "unknown"
     address = f"IPv6:{client.ip}" if ":" in client.ip else client.ip
+    peer = f" (unknown [{address}])" if address else ""
     secure = f"\n\t({client.tls})" if client.tls else ""
     only = f"\n\tfor <{_shown(recipient)}>" if recipient is not None else ""
     return (
         f"Return-Path: <{sender}>\n"
-        f"Received: from {shown} (unknown [{address}])\n"
+        f"Received: from {shown}{peer}\n"
         f"\tby {hostname} (mtad) with {protocol(client, smtputf8)} id {ids.text(m)}"
         f"{secure}{only};\n\t{date(at)}\n"
     ).encode()
@@ -92,9 +98,11 @@ def mark(hostname: str) -> bytes:
 
 def protocol(client: Client, smtputf8: bool) -> str:
     """The word after ``with`` (RFC 3848, RFC 6531 4.3)."""
+    secure, known = "S" if client.tls else "", "A" if client.is_known else ""
+    if client.is_local:
+        return ("UTF8LMTP" if smtputf8 else "LMTP") + secure + known
     if not client.extended and not smtputf8:
         return "SMTP"
-    secure, known = "S" if client.tls else "", "A" if client.is_known else ""
     return ("UTF8SMTP" if smtputf8 else "ESMTP") + secure + known
 
 

@@ -35,8 +35,12 @@ class Receiver(Chunking, SMTP):
         Chunking.__init__(self, service, listener, loop)
 
     async def smtp_EHLO(self, argument: bytes) -> None:
-        """RFC 5321 4.1.1.1: who is there, and what we can do."""
-        await self._hello("EHLO", argument)
+        """RFC 5321 4.1.1.1."""
+        await self._announce("EHLO", argument)
+
+    async def _announce(self, verb: str, argument: bytes) -> None:
+        """Who is there, and what we can do."""
+        await self._hello(verb, argument)
         service = self._service
         limits = self._limits
         further = self._further()
@@ -64,7 +68,7 @@ class Receiver(Chunking, SMTP):
             self._count_idle()
         self._end_transaction("reset")
         before = self._client
-        self._client = replace(before, helo=helo, extended=verb == "EHLO")
+        self._client = replace(before, helo=helo, extended=verb != "HELO", is_local=verb == "LHLO")
         self._note(
             SmtpEhlo(
                 at=now_us(),

@@ -69,6 +69,7 @@ async def serve(
             directory=directory,
             delivery=Delivery(journal, places, config.hostname),
             policy=INBOUND,
+            lmtp=config.lmtp,
             tls=context,
         )
 
@@ -89,6 +90,7 @@ async def serve(
         def use(now: Loaded) -> None:
             service.hostname = service.delivery.hostname = now.config.hostname
             service.limits = in_force(now.config, open_files())
+            service.lmtp = now.config.lmtp
             queue.use(now)
             logins.use(now.config.auth, now.config.hostname)
             submission.settings = now.config.submission

@@ -7,8 +7,9 @@ from typing import Any
 
 from mtad.clients.networks import networks
 from mtad.clients.rates import Clients, Share
-from mtad.config import Smtp
+from mtad.config import Lmtp, Smtp
 from mtad.delivery.local import Barrier, Delivery
+from mtad.smtp.checks.standard import LOCAL
 from mtad.smtp.limits import crowded
 from mtad.smtp.policy import Directory, Facts, Policy
 from mtad.smtp.submission import Submission
@@ -32,6 +33,8 @@ class Service:
     delivery: Delivery
     policy: Policy
     tls: ssl.SSLContext | None = None
+    lmtp: Lmtp = field(default_factory=Lmtp)
+    lmtp_policy: Policy = LOCAL
     submission: Submission | None = None
     """What sessions of our own users share; None where there are none."""
     max_held: int = MAX_HELD

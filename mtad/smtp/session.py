@@ -63,6 +63,10 @@ class Session(Arrival):
 
     verbs: ClassVar[Mapping[str, Callable[[Any, bytes], Awaitable[None]]]] = {}
     """What answers each verb; gathered once per class."""
+    hello: ClassVar[str] = "EHLO"
+    protocol: ClassVar[str] = "ESMTP"
+    tarpits: ClassVar[bool] = True
+    """Whether a client with many errors has to wait."""
 
     def __init__(self, service: Service, listener: str, loop: asyncio.AbstractEventLoop) -> None:
         self._open_wire(loop, service.limits)
@@ -120,7 +124,7 @@ class Session(Arrival):
                 check="early_talk",
             )
             return
-        await self.push(f"220 {self._service.hostname} ESMTP mtad")
+        await self.push(f"220 {self._service.hostname} {self.protocol} mtad")
 
     def _talked_early(self) -> bool:
         if self.input:
@@ -209,7 +213,7 @@ class Session(Arrival):
             self._note(self._negative(status))
             self._check = ""
             self._errors += 1
-            seconds = limits.delay(self._limits, self._errors)
+            seconds = limits.delay(self._limits, self._errors) if self.tarpits else 0
             if seconds and not self._why:
                 with contextlib.suppress(Gone):  # it is raised again by the next wait
                     await self._delay(seconds)
@@ -219,16 +223,15 @@ class Session(Arrival):
             self._facts.candidate = None
             await self.push(f"421 4.7.0 {self._service.hostname} too many errors, {BYE}")
 
-    def _negative(self, reply: str) -> Event:
-        """The event of a negative reply: by a check, by circumstances, or for bad protocol."""
+    def _negative(self, reply: str, recipient: tuple[str, int] | None = None) -> Event:
+        """The event of a negative reply: by a check, by circumstances, or for bad protocol.
+
+        ``recipient`` are address and number, where it is about a certain one at the end of a
+        message.
+        """
         code, enh = int(reply[:3]), reply[4:].split(" ", 1)[0]
-        candidate = self._facts.candidate
         transaction = self._transaction
-        addr, n = "", 0
-        if transaction is not None and self._stage != "rcpt":
-            addr = transaction.sender
-        elif transaction is not None and candidate is not None:
-            addr, n = candidate.path.text, transaction.numbers
+        addr, n = recipient or self._whom()
         said = command.shown(self._argument)
         fields: dict[str, Any] = {
             "at": now_us(),
@@ -248,6 +251,15 @@ class Session(Arrival):
             return SmtpProtocol(**fields, check=manners.kind(code, enh))
         made = SmtpTempfail if code < 500 else SmtpReject
         return made(**fields, check=self._check)
+
+    def _whom(self) -> tuple[str, int]:
+        """Address and number that a negative reply is about."""
+        transaction, candidate = self._transaction, self._facts.candidate
+        if transaction is None:
+            return "", 0
+        if self._stage != "rcpt":
+            return transaction.sender, 0
+        return (candidate.path.text, transaction.numbers) if candidate else ("", 0)
 
     async def _refuse(self, refusal: Refusal, check: str = "") -> None:
         """Answer with a refusal; one that closes ends the session after it."""

@@ -1,5 +1,6 @@
 """Checks on the message itself, once it is complete."""
 
+from mtad.delivery.route import Accepted
 from mtad.errors import Refusal
 from mtad.smtp.policy import Facts, Transaction
 
@@ -16,7 +17,12 @@ async def mail_loop(transaction: Transaction, facts: Facts) -> Refusal | None:
     hops = transaction.headers.received
     if hops > MAX_HOPS:
         return Refusal(554, "5.4.6", f"the message loops: it has passed {hops} hosts")
+    return None
+
+
+async def forward_loop(transaction: Transaction, recipient: Accepted) -> Refusal | None:
+    """So does one that comes back again and again to an address that passes it on."""
     own = transaction.headers.own
-    if own >= MAX_OWN_HOPS and any(one.remotes for one in transaction.recipients):
+    if own >= MAX_OWN_HOPS and recipient.remotes:
         return Refusal(554, "5.4.6", f"the message loops: it was here {own} times already")
     return None

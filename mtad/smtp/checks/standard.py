@@ -1,6 +1,6 @@
 """The policies: every check of every stage, in order."""
 
-from mtad.smtp.checks.content import mail_loop
+from mtad.smtp.checks.content import forward_loop, mail_loop
 from mtad.smtp.checks.destination import (
     only_bounces,
     relay_denied,
@@ -25,8 +25,17 @@ INBOUND = Policy(
     source=(journal_room, too_large, message_rate),
     destination=(relay_denied, too_many_recipients, recipient_rate, unknown_box, only_bounces),
     content=(mail_loop,),
+    recipient=(forward_loop,),
 )
 """For mail from other servers."""
+
+LOCAL = Policy(
+    source=(journal_room, too_large),
+    destination=(relay_denied, too_many_recipients, unknown_box, only_bounces),
+    content=(mail_loop,),
+    recipient=(forward_loop,),
+)
+"""For mail by LMTP: whoever hands it over has judged its sender."""
 
 SUBMISSION = Policy(
     source=(
@@ -45,5 +54,6 @@ SUBMISSION = Policy(
         too_many_recipients_an_hour,
     ),
     content=(mail_loop, header_too_long, not_own_author),
+    recipient=(forward_loop,),
 )
 """For mail from our own users."""
