@@ -1,9 +1,10 @@
 """The jobs role: what is done by the clock and not by a message.
 
 A snapshot every day at the settings' hour, the TLS reports about the day before, and hourly the
-removal of deleted messages whose keep time is over. A snapshot that was missed because the
-machine was off is taken once it is on again. On ``run/jobs.sock``: ``snapshot`` takes one now
-and streams its progress, ``status`` says what runs, what ran last and what comes next.
+removal of deleted messages whose keep time is over, on the disk and in boxes (POP3). A snapshot
+that was missed because the machine was off is taken once it is on again. On ``run/jobs.sock``:
+``snapshot`` takes one now and streams its progress, ``status`` says what runs, what ran last and
+what comes next.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,14 @@ class Jobs:
             misfire_grace_time=int(GRACE.total_seconds()),
             **once,
         )
+        self.scheduler.add_job(
+            self.purge_fetched,
+            IntervalTrigger(seconds=int(PURGE_EVERY.total_seconds())),
+            id="purge of what POP3 deleted",
+            misfire_grace_time=600,
+            next_run_time=clock.now() + PURGE_AFTER,
+            **once,
+        )
         self.scheduler.add_job(self.catch_up, DateTrigger(clock.now() + CATCH_UP_AFTER), id=MISSED)
         self.scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
         self.scheduler.start()
@@ -230,6 +240,18 @@ class Jobs:
         except Unreachable:
             return 0
         return await asyncio.to_thread(remove, found, seconds, self._loaded.places.log)
+
+    async def purge_fetched(self) -> int:
+        """Delete what POP3 clients deleted, once it was kept long enough; how many messages.
+
+        The boxes' owner does it; while that does not answer there is another hour.
+        """
+        ask = partial(control.ask, seconds=PURGE_EVERY.total_seconds())
+        socket = self._loaded.places.socket("access")
+        try:
+            return int((await asyncio.to_thread(ask, socket, "pop3.purge"))["count"])
+        except Unreachable:
+            return 0
 
     # ------------------------------------------------------------ control socket
 

@@ -34,6 +34,8 @@ from tracing.stored import BoxMove as BoxMove
 from tracing.stored import BoxNumbered as BoxNumbered
 from tracing.stored import BoxVanished as BoxVanished
 from tracing.stored import Item as Item
+from tracing.stored import Pop3Dele as Pop3Dele
+from tracing.stored import Pop3Retr as Pop3Retr
 
 # ------------------------------------------------------------- connections
 
@@ -432,21 +434,3 @@ def unknown(fields: Any) -> Event:
 def to_fields(event: Event) -> dict[str, Any]:
     """An event as plain values: what JSON output shows."""
     return msgspec.to_builtins(event)  # type: ignore[no-any-return]
-
-
-# ------------------------------------------------------------------ reading
-
-
-@declare("fetched from {addr}/{mailbox} by {actor}")
-class Pop3Retr(BoxEvent, frozen=True, kw_only=True, tag="pop3.retr"):
-    """Messages were fetched by POP3, each whole; told at the session's end at the latest."""
-
-
-@declare("deleted from POP3's view of {addr}/{mailbox} by {actor}")
-class Pop3Dele(BoxEvent, frozen=True, kw_only=True, tag="pop3.dele"):
-    """Messages were deleted by POP3 and are kept for so many ``days``; IMAP still shows them.
-
-    Without days to keep them the deletion is a ``box.expunge``.
-    """
-
-    days: int

@@ -96,3 +96,18 @@ class BoxMailbox(BoxEvent, frozen=True, kw_only=True, tag="box.mailbox"):
     what: str
     target: str = ""
     uses: tuple[str, ...] = ()
+
+
+@declare("fetched from {addr}/{mailbox} by {actor}")
+class Pop3Retr(BoxEvent, frozen=True, kw_only=True, tag="pop3.retr"):
+    """Messages were fetched by POP3, each whole; told at the session's end at the latest."""
+
+
+@declare("deleted from POP3's view of {addr}/{mailbox} by {actor}")
+class Pop3Dele(BoxEvent, frozen=True, kw_only=True, tag="pop3.dele"):
+    """Messages were deleted by POP3 and are kept for so many ``days``; IMAP still shows them.
+
+    Without days to keep them the deletion is a ``box.expunge``.
+    """
+
+    days: int

@@ -72,14 +72,16 @@ class Sessions:
         return {"count": count}
 
     async def watch(self) -> None:
-        """Look for changes of the directory until cancelled."""
+        """Look for changes of the directory until cancelled; others read it again, too."""
+        looked = self._directory.generation
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if not self._directory.is_stale:
-                continue
             try:
-                await asyncio.to_thread(self._directory.refresh)
-                await self.look()
+                if self._directory.is_stale:
+                    await asyncio.to_thread(self._directory.refresh)
+                if looked != self._directory.generation:
+                    looked = self._directory.generation
+                    await self.look()
             except MtadError as error:
                 log.warning("whether sessions may go on is not known: %s", error)
 

@@ -22,6 +22,7 @@ from mtad.imap.session import Session, State
 from mtad.journal.errors import JournalBroken, JournalFull
 from mtad.stream import Gone, Stream
 from tracing import ids
+from tracing.access import AuthLogout
 from tracing.events import ConnClose, ConnOpen, ConnRefused
 
 log = logging.getLogger("mtad.imap")
@@ -31,7 +32,7 @@ IMPLICIT_TLS = "imaps"
 FAREWELLS = {
     "timeout": "You were silent for too long",
     "shutdown": "The server is shutting down, come back soon",
-    "kicked": "The operator ended your session",
+    "kicked": "Your session was ended, log in again",
     "refused": "Come back another time",
     "errors": "Too many commands against the protocol",
 }
@@ -103,16 +104,7 @@ class Dialog:
             finally:
                 service.sessions.discard(self)
                 service.gate.leaves(session)
-                service.journal.note(
-                    ConnClose(
-                        at=now_us(),
-                        trace=session.cn,
-                        ip=session.ip,
-                        why=why,
-                        commands=self._commands,
-                        seconds=round(stream.loop.time() - began, 3),
-                    )
-                )
+                self._note_end(why, round(stream.loop.time() - began, 3))
 
     def stop(self, why: str = "shutdown") -> None:
         """End the session once its present command is answered."""
@@ -120,6 +112,36 @@ class Dialog:
             self.stream.expire(why)
         else:
             self._leaving = why
+
+    def _note_end(self, why: str, seconds: float) -> None:
+        session, stream, note = self.session, self.stream, self._service.journal.note
+        if session.address:
+            note(
+                AuthLogout(
+                    at=now_us(),
+                    trace=session.cn,
+                    addr=session.address,
+                    ip=session.ip,
+                    actor=session.actor,
+                    service=session.name,
+                    why=why,
+                    client=session.software,
+                    commands=self._commands,
+                    received=stream.received,
+                    sent=stream.sent,
+                    seconds=seconds,
+                )
+            )
+        note(
+            ConnClose(
+                at=now_us(),
+                trace=session.cn,
+                ip=session.ip,
+                why=why,
+                commands=self._commands,
+                seconds=seconds,
+            )
+        )
 
     async def _turn_away(self, why: str) -> None:
         session = self.session

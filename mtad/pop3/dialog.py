@@ -29,7 +29,7 @@ IMPLICIT_TLS = "pop3s"
 FAREWELLS = {
     "timeout": ("you were silent for too long", ""),
     "shutdown": ("the server is shutting down, come back soon", "SYS/TEMP"),
-    "kicked": ("the operator ended your session", "SYS/TEMP"),
+    "kicked": ("your session was ended, log in again", "SYS/TEMP"),
     "errors": ("too many commands against the protocol", ""),
 }
 Handler = Callable[[Session, Command], Awaitable[None]]

@@ -14,7 +14,6 @@ from mtad.pop3 import kept
 from mtad.store import maildir, names, reading
 from mtad.store.box import Box
 from mtad.store.holding import MAILDIR
-from mtad.store.owner import Owner
 from mtad.store.values import Message
 from tracing import ids
 from tracing.events import Item
@@ -77,14 +76,12 @@ class Maildrop:
 async def take(box: Box, known: dict[int, int]) -> Maildrop:
     """The maildrop of a box, new mail included; ``known`` remembers sizes. Raises MtadError."""
     await box.sync()
-    return await asyncio.to_thread(_take, box.owner, known)
+    messages = await box.messages(names.INBOX)
+    return await asyncio.to_thread(_made, box.owner.folder, messages, known)
 
 
-def _take(owner: Owner, known: dict[int, int]) -> Maildrop:
-    folder = owner.folder
-    hidden = kept.read(folder)
-    messages = owner.messages(names.INBOX)
-    if hidden:
+def _made(folder: Path, messages: list[Message], known: dict[int, int]) -> Maildrop:
+    if hidden := kept.read(folder):
         messages = [message for message in messages if message.st not in hidden]
     sizes = [_size(folder, message, known) for message in messages]
     return Maildrop(folder, messages, sizes)
