@@ -197,6 +197,19 @@ async def test_a_cache_of_another_format_is_emptied(
     assert kept(place) == 1
 
 
+async def test_without_a_cache_clients_are_answered(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.deliver(40)
+    (place.folder / cache.NAME).mkdir()
+    box = place.box()
+    await box.sync()
+    found = await box.summaries("INBOX", range(1, 41))
+    assert len(found) == 40
+    assert all(one.envelope and one.header for one in found.values())
+    box.close()
+
+
 async def test_a_huge_header_is_not_kept(
     place: Place, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,11 +55,16 @@ class Filling:
         number = self._owner.mailbox(mailbox).id
         uids = sorted(uids)
         ask = partial(self._cache.read, number, outline=outline, header=header)
-        found, missing = await _in(_reading, partial(ask, uids))
-        if len(missing) > FEW:
-            await self._worked(number, missing)
-            made, missing = await _in(_reading, partial(ask, missing))
-            found |= made
+        try:
+            found, missing = await _in(_reading, partial(ask, uids))
+            if len(missing) > FEW:
+                await self._worked(number, missing)
+                made, missing = await _in(_reading, partial(ask, missing))
+                found |= made
+        except (sqlite3.Error, OSError) as error:
+            # No space, no right to write: clients are answered all the same.
+            _log.warning("summaries of %s cannot be kept: %s", self._owner.address, error)
+            found, missing = {}, uids
         for start in range(0, len(missing), FEW):
             part = missing[start : start + FEW]
             found |= await _in(_reading, partial(self._make, number, part))
@@ -172,7 +177,7 @@ class Filling:
                 kept[row.email] = summary
         try:
             self._cache.add(kept)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             _log.warning("summaries of %s cannot be kept: %s", self._owner.address, error)
         return made
 
