@@ -68,7 +68,7 @@ async def test_a_stop_ends_it(tmp_path: Path) -> None:
         await idle(client)
         (dialog,) = running.service.sessions
         dialog.stop("kicked")
-        await client.talk("S: \\* BYE The operator ended your session\nEOF")
+        await client.talk("S: \\* BYE Your session was ended, log in again\nEOF")
 
 
 async def test_many_idle_sessions_hear_of_one_delivery(tmp_path: Path) -> None:

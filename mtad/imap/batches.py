@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
-from mtad.imap.summaries import Summary
+from mtad.store.cache_rendering import Summary
 
 T = TypeVar("T")
 SIZE = 256

@@ -15,8 +15,8 @@ from mtad.imap.batches import Batch, Column
 from mtad.imap.commands import Item
 from mtad.imap.dates import MONTHS
 from mtad.imap.reading import SECTIONS, Reading, label, partly
-from mtad.imap.summaries import Summary
 from mtad.mime import fields, section
+from mtad.store.cache_rendering import Summary
 from tracing import ids
 
 HEADERS = ("HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT")
@@ -29,7 +29,9 @@ class Plan:
     """How lines are made: their columns, and what they need besides the view."""
 
     columns: Sequence[Column]
-    summaries: bool
+    outline: bool
+    """Whether all of a summary but the header is wanted."""
+    header: bool
     reading: Reading | None
 
 
@@ -40,7 +42,6 @@ def plan(items: Iterable[Item]) -> Plan:
     if read:
         # Its file is opened in any case.
         read = [item for item in items if _is_read(item) or _is_header(item)]
-    cached = [item for item in items if item.name in CACHED or _is_header(item)]
     columns: list[Column] = []
     for item in items:
         if item in read:
@@ -53,7 +54,13 @@ def plan(items: Iterable[Item]) -> Plan:
             columns.append((item.name.encode() + b" %b", partial(_cached, value)))
         else:
             columns.append(MEMORY[item.name])
-    return Plan(columns, bool(set(cached) - set(read)), Reading(read) if read else None)
+    cached = [item for item in items if item not in read]
+    return Plan(
+        columns,
+        any(item.name in CACHED and item.name != "THREADID" for item in cached),
+        any(_is_header(item) or item.name == "THREADID" for item in cached),
+        Reading(read) if read else None,
+    )
 
 
 def _is_header(item: Item) -> bool:

@@ -31,8 +31,8 @@ from mtad.imap.commands import (
 from mtad.imap.items import thread_id
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
-from mtad.imap.summaries import Summary, summarised
 from mtad.mime import fields, text, words
+from mtad.store.cache_rendering import Summary
 from tracing import ids
 
 CHUNK = 8192
@@ -185,11 +185,14 @@ class Searching:
 
     async def _in_cache(self, key: Key, positions: Positions) -> Positions:
         matches = _summary_key(key)
+        of_header = not isinstance(key, When)
         found: list[int] = []
         for start in range(0, len(positions), SUMMARIES):
             part = positions[start : start + SUMMARIES]
             uids = [self.uids[at] for at in part]
-            summaries = await summarised(self._session, self._selected.name, uids)
+            summaries = await self._session.box.summaries(
+                self._selected.name, uids, outline=not of_header, header=of_header
+            )
             found += [
                 at
                 for at, uid in zip(part, uids, strict=True)
@@ -227,7 +230,7 @@ def _summary_key(key: Key) -> Callable[[Summary, int], bool]:
 
         def sent(summary: Summary, date_ns: int) -> bool:
             # The day as the sender saw it, whatever the zone (RFC 9051 6.4.4, SENTON).
-            at = date_ns // 1_000_000_000 if summary.keys.sent is None else sum(summary.keys.sent)
+            at = date_ns // 1_000_000_000 if summary.sent is None else sum(summary.sent)
             return begin <= at < end
 
         return sent

@@ -7,16 +7,16 @@ from typing import Any
 
 from mtad.imap.searching import SUMMARIES, Searching
 from mtad.imap.session import Session
-from mtad.imap.summaries import Summary, summarised
+from mtad.store.cache_rendering import Summary
 
 RUN = 4096
 """Messages sorted in one go; runs are merged, so that no step takes long."""
 
 _FROM_SUMMARY: dict[str, Callable[[Summary], str]] = {
-    "CC": lambda summary: summary.keys.cc_mailbox,
-    "FROM": lambda summary: summary.keys.from_mailbox,
-    "SUBJECT": lambda summary: summary.keys.subject,
-    "TO": lambda summary: summary.keys.to_mailbox,
+    "CC": lambda summary: summary.cc_mailbox,
+    "FROM": lambda summary: summary.from_mailbox,
+    "SUBJECT": lambda summary: summary.subject,
+    "TO": lambda summary: summary.to_mailbox,
 }
 
 
@@ -35,7 +35,9 @@ async def ordered(
     for start in range(0, len(found), SUMMARIES):
         part = found[start : start + SUMMARIES]
         uids = [searching.uids[at] for at in part]
-        summaries = await summarised(session, mailbox, uids) if needs_summary else {}
+        summaries = (
+            await session.box.summaries(mailbox, uids, header=False) if needs_summary else {}
+        )
         for at, uid in zip(part, uids, strict=True):
             summary = summaries.get(uid)
             if summary is None and needs_summary:
@@ -60,7 +62,7 @@ def _key(name: str, searching: Searching, at: int, summary: Summary | None) -> A
 
 def sent_at(summary: Summary, date_ns: int) -> int:
     """When a message was sent, in seconds; its arrival where it does not say (RFC 5256 2.2)."""
-    return date_ns // 1_000_000_000 if summary.keys.sent is None else summary.keys.sent[0]
+    return date_ns // 1_000_000_000 if summary.sent is None else summary.sent[0]
 
 
 def _sorted(

@@ -21,8 +21,8 @@ from mtad.imap.handlers.chosen import expunged, opened, who
 from mtad.imap.items import Plan
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
-from mtad.imap.summaries import Summary, summarised
 from mtad.journal.errors import JournalBroken, JournalFull
+from mtad.store.cache_rendering import Summary
 
 log = logging.getLogger("mtad.imap")
 
@@ -149,7 +149,7 @@ async def _batches(
     session: Session, selected: Selected, uids: Sequence[int], plan: Plan
 ) -> AsyncGenerator[Batch, None]:
     """Messages with what the plan needs of them; those that are gone are left out."""
-    if plan.reading is None and not plan.summaries:
+    if plan.reading is None and not (plan.outline or plan.header):
         for part in batches.cut(uids):
             yield batches.located(selected, part)
         return
@@ -181,8 +181,10 @@ class Found:
 async def _find(session: Session, mailbox: str, uids: Sequence[int], plan: Plan) -> Found:
     summaries: Mapping[int, Summary] = batches.NOTHING
     read: Mapping[int, Sequence[bytes]] = batches.NOTHING
-    if plan.summaries:
-        summaries = await summarised(session, mailbox, uids)
+    if plan.outline or plan.header:
+        summaries = await session.box.summaries(
+            mailbox, uids, outline=plan.outline, header=plan.header
+        )
         uids = [uid for uid in uids if uid in summaries]
     if plan.reading is not None:
         read = await bodies.each(session.box, mailbox, uids, plan.reading)

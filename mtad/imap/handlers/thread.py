@@ -8,9 +8,9 @@ from mtad.imap.handlers.chosen import opened
 from mtad.imap.searching import SUMMARIES, Searching, asks_modseq
 from mtad.imap.session import Session
 from mtad.imap.sorting import sent_at
-from mtad.imap.summaries import Summary, summarised
 from mtad.mime import fields, threads
 from mtad.mime.threads import Mail
+from mtad.store.cache_rendering import Summary
 
 
 async def thread(session: Session, command: Thread) -> Ok | None:
@@ -23,7 +23,7 @@ async def thread(session: Session, command: Thread) -> Ok | None:
     mails = []
     for start in range(0, len(found), SUMMARIES):
         part = {searching.uids[at]: at for at in found[start : start + SUMMARIES]}
-        summaries = await summarised(session, selected.name, [*part])
+        summaries = await session.box.summaries(selected.name, [*part])
         mails += [
             _mail(uid, summaries[uid], searching.dates_ns[at])
             for uid, at in part.items()
