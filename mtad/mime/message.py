@@ -96,10 +96,9 @@ class _Open:
 
 def wire(data: bytes) -> bytes:
     """A stored message as it goes to clients: every line ends with CRLF, once."""
-    if b"\n" not in data:
-        return data
-    count = data.count(b"\n")
-    if data.count(b"\r\n") == count:
+    if b"\r" not in data:
+        return data.replace(b"\n", b"\r\n")
+    if data.count(b"\r\n") == data.count(b"\n"):
         return data
     return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
