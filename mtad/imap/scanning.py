@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
@@ -35,41 +36,51 @@ class Worker:
     """One process; used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: scanner.Request) -> bytes:
-        """One octet for each path. Raises OSError when the process does not live."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mtad.imap.scanner"],
+        """One octet for each path. Raises OSError where no process can do it."""
+        frame = msgspec.msgpack.encode(request)
+        for _ in range(2):  # the first may have ended long ago
+            process = self._started()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                scanner.send(process.stdin, frame)
+                answer = scanner.receive(process.stdout)
+            except OSError:
+                answer = None
+            if answer is not None and len(answer) == len(request.paths):
+                return answer
+            self.close()
+        raise OSError("messages cannot be looked into")
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self.process is None:
+            self.process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", scanner.__name__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            scanner.send(process.stdin, msgspec.msgpack.encode(request))
-            answer = scanner.receive(process.stdout)
-            if answer is None or len(answer) != len(request.paths):
-                raise OSError("the process that looks into messages has ended")
-        except BaseException:
-            self.close()
-            raise
-        return answer
+        return self.process
 
     def close(self) -> None:
         """End the process."""
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is not None:
             process.kill()
-            process.communicate()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with suppress(OSError):  # what could not be written any more
+                    pipe.close()
+            process.wait()
 
 
 _idle: "SimpleQueue[Worker]" = SimpleQueue()
-_workers = [Worker() for _ in range(WORKERS)]
-for _worker in _workers:
+workers = [Worker() for _ in range(WORKERS)]
+for _worker in workers:
     _idle.put(_worker)
 _threads = ThreadPoolExecutor(WORKERS, "scanning")
 
@@ -77,7 +88,7 @@ _threads = ThreadPoolExecutor(WORKERS, "scanning")
 @atexit.register
 def close() -> None:
     """End the processes; a later search starts others."""
-    for worker in _workers:
+    for worker in workers:
         worker.close()
 
 
