@@ -1,4 +1,4 @@
-"""A submission server in the test's own loop, on both of its ports, with real boxes."""
+"""A server in the test's own loop, at every door where mail comes in, with real boxes."""
 
 import base64
 import contextlib
@@ -130,7 +130,7 @@ async def submitting(
     )
     sockets = {
         name: [socket.create_server(("127.0.0.1", 0))]
-        for name in ("smtp", "submission", "submissions")
+        for name in ("smtp", "lmtp", "submission", "submissions")
     }
     listener = Listener(service, sockets)
     ports = {name: sock.getsockname()[1] for name, (sock,) in sockets.items()}

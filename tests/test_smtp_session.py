@@ -229,6 +229,19 @@ async def test_small_commands(tmp_path: Path) -> None:
         assert running.journal.one("smtp.ehlo").verb == "HELO"
 
 
+async def test_nobody_learns_who_is_here(tmp_path: Path) -> None:
+    """RFC 5321 7.3: VRFY and EXPN tell the same of a box, a list, and nobody."""
+    async with server(tmp_path) as running, connect(running.port) as client:
+        await client.talk("S*\nC: EHLO c\nS*")
+        for verb in ("VRFY", "EXPN"):
+            said = set()
+            for name in ("alice", "<alice@local.test>", "all@local.test", "nobody", "é SMTPUTF8"):
+                await client.send(f"{verb} {name}\r\n".encode())
+                said.add(await client.line())
+            assert len(said) == 1, said
+        await client.talk("C: HELP MAIL\nS: 214 2\\.0\\.0 BDAT DATA EHLO HELO HELP MAIL .* VRFY")
+
+
 async def test_null_sender_is_empty_and_postmaster_needs_no_domain(tmp_path: Path) -> None:
     async with server(tmp_path) as running, connect(running.port) as client:
         await client.talk(
