@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -106,29 +106,35 @@ def _print(found: render.Document) -> None:
 
 @click.command(short_help="Follow events as they happen.")
 @click.argument("query", nargs=-1)
-@jsonl_option
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(("short", "exim", "postfix", "json")),
+    default="short",
+    show_default=True,
+    help="Lines for people, as of another server's log, or one JSON object each.",
+)
+@click.option("--jsonl", is_flag=True, help="The same as --format json.")
 @config_option
 @click.pass_context
-def tail(context: click.Context, query: tuple[str, ...], jsonl: bool) -> None:
+def tail(context: click.Context, query: tuple[str, ...], style: str, jsonl: bool) -> None:
     """Print events as they happen, those of messages that match QUERY if one is given.
 
-    Ends with Ctrl-C.
+    In the manner of Exim (<= arrived, => delivered, == put off, ** failed) and of Postfix, with
+    our ids, only what those would write has a line. Ends with Ctrl-C.
     """
     from tracing import answers, following  # noqa: PLC0415 - needed by this command alone
 
-    places = where.places(config_path(context))
+    file = config_path(context)
+    places = where.places(file)
+    lines = _style("json" if jsonl else style, str(where.read_toml(file).get("hostname", "")))
     with answers.readable(places.log):
         wanted = following.Filter(places.log, " ".join(query)) if query else None
         follower = following.Follower(places.log)
         try:
             for stored in _followed(places, follower):
-                if wanted is not None and not wanted.takes(stored.event):
-                    continue
-                if jsonl:
-                    shown = {"schema": answers.SCHEMA, **answers.happened(stored)}
-                    click.echo(json.dumps(shown, ensure_ascii=False))
-                else:
-                    click.echo(render.line(stored.event))
+                for line in lines(stored, wanted is None or wanted.takes(stored.event)):
+                    click.echo(line)
         except KeyboardInterrupt:
             pass
         finally:
@@ -137,11 +143,33 @@ def tail(context: click.Context, query: tuple[str, ...], jsonl: bool) -> None:
                 wanted.close()
 
 
+Lines = Callable[["Stored", bool], Iterator[str]]
+"""The lines of an event; of one that is not wanted a style may learn something."""
+
+
+def _style(name: str, hostname: str) -> Lines:
+    from tracing import answers, eximlog, postfixlog  # noqa: PLC0415 - needed by ``tail`` alone
+
+    def short(stored: "Stored", is_wanted: bool) -> Iterator[str]:
+        if is_wanted:
+            yield render.line(stored.event)
+
+    def as_json(stored: "Stored", is_wanted: bool) -> Iterator[str]:
+        if is_wanted:
+            shown = {"schema": answers.SCHEMA, **answers.happened(stored)}
+            yield json.dumps(shown, ensure_ascii=False)
+
+    if name in ("exim", "postfix"):
+        log = eximlog.EximLog() if name == "exim" else postfixlog.PostfixLog(hostname)
+        return lambda stored, is_wanted: log.lines(stored.event, wanted=is_wanted)
+    return as_json if name == "json" else short
+
+
 def _followed(places: where.Places, follower: "Follower") -> "Iterator[Stored]":
-    """Events as they come: by the daemon's stream, or by looking again and again."""
+    """Events as they come: told of by the daemon, or found by looking again and again."""
     while True:
         try:
-            lines = control.stream(places.socket("log"), "tail", seconds=STREAM_SECONDS)
+            lines = control.stream(places.socket("log"), "news", seconds=STREAM_SECONDS)
             for line in lines:
                 yield from follower.take(line)
         except Unreachable:

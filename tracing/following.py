@@ -1,7 +1,7 @@
 """Following the log: nothing left out, nothing twice, whoever tells that there is more.
 
-The files are what is followed. A line of the daemon's stream only says that there is
-something to read, so that a line missed, repeated or late changes nothing.
+The files are what is followed. A line of the daemon's streams (``news``, ``tail``) only says
+that there is something to read, so that a line missed, repeated or late changes nothing.
 """
 
 import time
@@ -24,11 +24,11 @@ class Follower:
         self._cursor = self._log.cursor()
 
     def take(self, line: Document) -> list[Stored]:
-        """What there is to read when a line of the stream tells of an event not seen yet."""
+        """What there is to read when a line tells of an event not seen yet, or of none."""
         month, seq = line.get("month"), line.get("seq")
-        if isinstance(month, str) and isinstance(seq, int) and seq > self._cursor.get(month, 0):
+        if not isinstance(month, str) or not isinstance(seq, int):
             return self.read()
-        return []
+        return self.read() if seq > self._cursor.get(month, 0) else []
 
     def read(self) -> list[Stored]:
         """What the files have beyond the last event seen."""

@@ -8,8 +8,8 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 
 from mtad import control
 from mtad.config import Loaded
@@ -53,6 +53,7 @@ class LogRole:
             "position": self.position,
             "trace": self.trace,
             "timeline": self.timeline,
+            "news": self.news,
             "tail": self.tail,
             **self._queue.verbs(),
         }
@@ -198,15 +199,32 @@ class LogRole:
 
     async def tail(self, _: Answer) -> AsyncIterator[Answer]:
         """Every event from now on as it is recorded, until the subscriber leaves or lags."""
-        return self._follow()
+        return self._events()
 
-    async def _follow(self) -> AsyncIterator[Answer]:
-        tail: asyncio.Queue[Noted | None] = asyncio.Queue()
-        self._tails.add(tail)
-        try:
+    async def _events(self) -> AsyncIterator[Answer]:
+        with self._subscribed() as tail:
             while (noted := await tail.get()) is not None:
                 for seq, event in noted:
                     yield answers.happened(Stored(log.month_of(event), seq, event))
+
+    async def news(self, _: Answer) -> AsyncIterator[Answer]:
+        """A line that names no event once nothing is missed, then each batch's last places."""
+        return self._places()
+
+    async def _places(self) -> AsyncIterator[Answer]:
+        with self._subscribed() as tail:
+            yield {}
+            while (noted := await tail.get()) is not None:
+                newest = {log.month_of(event): seq for seq, event in noted}
+                for month, seq in newest.items():
+                    yield {"month": month, "seq": seq}
+
+    @contextmanager
+    def _subscribed(self) -> Iterator["asyncio.Queue[Noted | None]"]:
+        tail: asyncio.Queue[Noted | None] = asyncio.Queue()
+        self._tails.add(tail)
+        try:
+            yield tail
         finally:
             self._tails.discard(tail)
 
