@@ -203,7 +203,7 @@ def test_it_opens_on_a_full_disk_and_takes_frames_later(
 
 def test_a_segment_is_not_reused_before_its_acts_are_durable(tmp_path: Path) -> None:
     directory = tmp_path / "access-0"
-    journal = Journal.open(directory, node=16, segment_bytes=2**20)
+    journal = Journal.open(directory, node=16, segment_bytes=2**20, cap_bytes=3 * 2**20)
     journal.commit_now(meta("first"))
 
     def fails() -> None:
@@ -213,6 +213,7 @@ def test_a_segment_is_not_reused_before_its_acts_are_durable(tmp_path: Path) -> 
     first = segment.live_path(directory, 1)
     os.rename(first, first.with_suffix(segment.DONE))
     journal.before_reuse = fails
+    journal._tip.roll(0, 2**61, 1, 2**20)  # there is other space
     with pytest.raises(JournalBroken, match="cannot be kept"):
         journal._tip.roll(0, 2**61, 1, 2**20)
     assert first.with_suffix(segment.DONE).exists()

@@ -12,7 +12,7 @@ import pytest
 
 from mtad.journal import disk
 from mtad.journal.writer import Journal
-from mtad.store import index, maildir
+from mtad.store import index, maildir, owner
 from mtad.store.box import Box, Message
 from mtad.store.index import BLOCK, Index
 from tests.test_store_box import MAIL, Place
@@ -39,6 +39,7 @@ def cut_at(step: int) -> Iterator[list[str]]:
 
     with ExitStack() as stack:
         for owner, name in (
+            (disk, "link"),
             (maildir, "rename"),
             (maildir, "remove"),
             (maildir, "sync_folder"),
@@ -124,6 +125,17 @@ def put(place: Place, box: Box) -> None:
     box.owner.put("Sub", items, actor="x", snapshot="s")
 
 
+def later(place: Place, box: Box) -> None:
+    """Flags of so many messages that the files follow later."""
+    with mock.patch.object(owner, "CHUNK", 1):
+        box.owner.flags("INBOX", [1, 2], ["\\Seen", "Later"], [], later=True, actor="x")
+    box.owner.follow()
+
+
+def copy(place: Place, box: Box) -> None:
+    box.owner.copy("INBOX", [3, 1], "Sub", actor="x")
+
+
 def prepared(place: Place) -> Box:
     """A box with three messages, two mailboxes and numbers in reserve; its state is durable."""
     place.deliver(3)
@@ -136,7 +148,7 @@ def prepared(place: Place) -> Box:
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["killed", "power-cut"])
-@pytest.mark.parametrize("act", [flags, move, expunge, put])
+@pytest.mark.parametrize("act", [flags, later, move, copy, expunge, put])
 def test_every_act_is_whole_or_not_begun(
     tmp_path: Path, act: Callable[[Place, Box], None], lost: bool
 ) -> None:

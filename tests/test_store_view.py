@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import sqlite3
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from mtad.errors import NothingFound, UsageError
 from mtad.store.box import Box, Change, Placed, Prepared, View
+from mtad.store.reading import read_box
 from tests.test_store_box import MAIL, Place, of_kind
 from tracing.events import BoxCopy, BoxMailbox
 
@@ -280,4 +282,40 @@ async def test_a_caller_that_is_cancelled_does_not_end_the_act(place: Place) -> 
         await task
     await box.sync()
     assert view.flags(1)[0] == "S"
+    box.close()
+
+
+async def test_what_a_former_life_left_in_tmp_is_swept(place: Place) -> None:
+    place.deliver(1)
+    box = place.box()
+    await box.sync()
+    for name in (box.draft().name, "copy-0amq4bcgs0001", "of-another-program"):
+        (place.maildir / "tmp" / name).write_bytes(MAIL)
+    box.close()
+    box = place.box()
+    assert [path.name for path in (place.maildir / "tmp").iterdir()] == ["of-another-program"]
+    box.close()
+
+
+async def test_an_index_of_the_former_format_is_taken_over(place: Place) -> None:
+    place.deliver(2)
+    (place.maildir / "new" / "foreign").write_bytes(MAIL)
+    box = place.box()
+    view = await box.select("INBOX")
+    before = pictured(view)
+    quota = await box.quota()
+    box.close()
+    link = sqlite3.connect(place.folder / "index.db")
+    link.executescript("""
+        DROP INDEX msg_unmeasured;
+        ALTER TABLE msg DROP COLUMN wire;
+        ALTER TABLE mailbox DROP COLUMN recent;
+        DELETE FROM meta WHERE k IN ('octets', 'messages');
+        UPDATE meta SET v = 1 WHERE k = 'schema';
+    """)
+    link.close()
+    assert len(read_box(place.folder, "ann@example.org").messages) == 3
+    box = place.box()
+    assert pictured(await box.select("INBOX")) == before
+    assert await box.quota() == quota
     box.close()

@@ -105,15 +105,17 @@ class Room:
     def take(self, size: int, before_reuse: Callable[[], None] | None) -> Path:
         """A file of at least ``size`` octets, durable zeros or a finished segment.
 
-        Finished segments too small for it are removed. Raises JournalFull at the cap, OSError.
+        Finished segments too small for it are removed. Those that ``before_reuse`` cannot let
+        go yet stay. Raises at the cap JournalFull, or JournalBroken where they are why; OSError.
         """
         files = segment.listing(self._directory)
         finished = [one for one in files[:-1] if one.done]
+        kept: Exception | None = None
         if finished and before_reuse is not None:
             try:
                 before_reuse()
             except Exception as error:
-                raise JournalBroken(f"what the segment holds cannot be kept: {error}") from error
+                kept, finished = error, []
         for one in finished:
             if one.size >= size:
                 return one.path
@@ -124,6 +126,8 @@ class Room:
         if held >= size:
             return spare
         if _total(files) + held + size > self._cap_bytes:
+            if kept is not None:
+                raise JournalBroken(f"what the segment holds cannot be kept: {kept}") from kept
             raise JournalFull("the journal has reached its cap")
         made = self._directory / "new"
         segment.allocate(made, size)

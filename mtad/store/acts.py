@@ -103,19 +103,35 @@ def perform(ground: Ground, act: Act, journal: str, seq: int, planned: Sequence[
     return None
 
 
+def announce(ground: Ground, act: Flags, planned: Sequence[Row]) -> None:
+    """Let the index say what a change of flags makes of its messages, before files follow.
+
+    The act is still to be performed: the rows keep the names that their files have, and the
+    frame does not count as done.
+    """
+    for row, flags, words in zip(planned, act.flags, act.keywords, strict=True):
+        row.flags, row.keywords, row.modseq = flags, " ".join(words), act.modseq
+    mailbox = ground.index.mailboxes[act.mailbox]
+    with ground.index.transaction():
+        ground.index.update(planned)
+        _end(ground.index, mailbox, act.modseq)
+
+
 def _flags(ground: Ground, act: Flags, journal: str, seq: int, known: dict[str, Row]) -> None:
     index, files = ground.index, ground.files
     mailbox = index.mailboxes.get(act.mailbox)
     if mailbox is None:
         return _nothing(index, journal, seq)
     index.claim(mailbox, max((copy.uid for copy in act.copies), default=0), act.modseq)
-    rows, made = [], []
+    rows: list[Row] = []
+    named: list[Row] = []
+    made: list[Row] = []
     marks: dict[tuple[str, tuple[str, ...]], str] = {}
     with files.changing((mailbox.folder, "new"), (mailbox.folder, "cur")):
         for copy, flags, words in zip(act.copies, act.flags, act.keywords, strict=True):
             row = known.get(copy.base)
             if row is not None:
-                rows.append(row)
+                (named if row.modseq == act.modseq else rows).append(row)
             else:
                 row = _lost(ground, mailbox, copy)
                 if row is None:
@@ -130,6 +146,7 @@ def _flags(ground: Ground, act: Flags, journal: str, seq: int, known: dict[str, 
             row.flags, row.keywords, row.modseq = flags, " ".join(words), act.modseq
     with index.transaction():
         index.update(rows)
+        index.rename(named)
         index.insert(made)
         _end(index, mailbox, act.modseq)
         index.set_applied(journal, seq)

@@ -7,13 +7,16 @@ returns, it is durable, views are up to date, and listeners were told.
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
 
+from mtad.errors import MtadError
 from mtad.journal.writer import Journal
 from mtad.store.cache_filling import Filling
 from mtad.store.cache_rendering import Summary
@@ -220,6 +223,7 @@ class Box:
             remove,
             replace=replace,
             unchanged_since=unchanged_since,
+            later=True,
             actor=actor,
             client=client,
         )
@@ -336,9 +340,20 @@ class Box:
         loop = self._loop = self.owner.desk.loop = asyncio.get_running_loop()
         await self._turn.acquire()
         self.owner.by = by
-        future = loop.run_in_executor(_pool, work)
-        future.add_done_callback(lambda _: self._turn.release())
-        return await asyncio.shield(future)
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def thread() -> None:
+            try:
+                result = work()
+            except Exception as error:
+                loop.call_soon_threadsafe(_fail, answer, error)
+            else:
+                loop.call_soon_threadsafe(_give, answer, result)
+            with suppress(MtadError, OSError, sqlite3.Error):  # whoever acts next meets it again
+                self.owner.follow()
+
+        loop.run_in_executor(_pool, thread).add_done_callback(lambda _: self._turn.release())
+        return await answer
 
     async def _read(self, work: Callable[[], T]) -> T:
         """What needs no turn, since it reads what was committed."""
@@ -364,3 +379,13 @@ class Box:
             return
         loop.call_soon_threadsafe(self._watching.hear, deltas, self.owner.by)
         loop.call_soon_threadsafe(self._summaries.heard, deltas)
+
+
+def _give(answer: asyncio.Future[T], result: T) -> None:
+    if not answer.done():
+        answer.set_result(result)
+
+
+def _fail(answer: asyncio.Future[T], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)

@@ -1,8 +1,9 @@
 """Copying messages within a box: a further name for the same file.
 
-Order: links in ``tmp``, ``tmp`` synced; the frame; renames into ``cur``; the index. So a copy
-that was promised has its octets whatever becomes of its source, and a crash before the frame
-leaves names in ``tmp`` that mean nothing. Date and content are the file's own, and shared.
+Order: links in ``tmp``, files and ``tmp`` synced; the frame; renames into ``cur``; the index.
+So a copy that was promised has its octets whatever becomes of its source (the log role makes
+what it delivered durable only later, from another frame), and a crash before the frame leaves
+names in ``tmp`` that mean nothing. Date and content are the file's own, and shared.
 """
 
 import errno
@@ -22,6 +23,8 @@ from mtad.store.telling import chunks, traced
 from tracing import ids
 from tracing.events import BoxCopy, Event, Item
 
+SYNC_ALL = 16
+"""Files from which on the whole file system is written back first, which makes each cheap."""
 _NO_LINK = (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
 
 
@@ -53,6 +56,10 @@ class Copying:
                 tmp = f"copy-{ids.text(st)}"
                 if self._link(row, tmp):
                     made.append((row, tmp, st))
+            if len(made) > SYNC_ALL:
+                disk.sync_file_system(self._tmp)
+            for _, tmp, _ in made:
+                maildir.sync_file(self._tmp / tmp)
             maildir.sync_folder(self._tmp)
             done: list[tuple[int, int]] = []
             for part in chunks(made):
@@ -82,7 +89,7 @@ class Copying:
         for _ in range(3):
             path = ground.files.path(folder, ground.entry(row))
             try:
-                disk.link(path, self._tmp / tmp, follow_symlinks=False)
+                disk.link(path, self._tmp / tmp)  # of a symbolic link it would be another such
                 return True
             except FileNotFoundError:
                 found = ground.files.find(folder, row.base)
@@ -97,7 +104,7 @@ class Copying:
         return False
 
     def _duplicate(self, row: Row, tmp: str) -> None:
-        """The same where a file can have no further name: its octets and its date, synced."""
+        """The same where a file can have no further name: its octets and its date."""
         path = self._ground.files.path(self._source.folder, self._ground.entry(row))
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with (
@@ -107,7 +114,6 @@ class Copying:
             shutil.copyfileobj(source, target, 2**20)
             target.flush()
             disk.utime(target.fileno(), ns=(row.date_ns, row.date_ns))
-            disk.fsync(target.fileno())
 
     def _item(self, row: Row, tmp: str, st: int, uid: int) -> PutItem:
         base = names.base_name(st, row.date_ns, self._hostname, row.size, row.wire)

@@ -14,7 +14,7 @@ from typing import Self
 
 from mtad.errors import Locked, MtadError
 from mtad.journal import disk
-from mtad.journal.frame import Act, Meta, raw
+from mtad.journal.frame import Act, Flags, Meta, raw
 from mtad.journal.writer import JournalBroken, JournalFull
 from mtad.store import acts, mailboxes, maildir
 from mtad.store.acts import Ground
@@ -22,7 +22,7 @@ from mtad.store.desk import Desk
 from mtad.store.files import Files
 from mtad.store.index import Index
 from mtad.store.ledger import Ledger
-from mtad.store.mending import mend
+from mtad.store.mending import measure, mend, sweep
 from mtad.store.noticing import Notice
 from mtad.store.replay import Promised, Replay
 from mtad.store.rows import Row
@@ -73,6 +73,8 @@ class Holding:
             self.ground = Ground(address, index, files)
             self._ledger = Ledger(Places(folder.parents[2]).log)
             self.replayed = self._recover()
+            sweep(self.ground)
+            measure(self.ground)
         except BaseException:
             index.abandon()
             os.close(self._lock)
@@ -220,6 +222,22 @@ class Holding:
         self._unfinished.append((act, seq))
         self._perform(act, self.desk.name, seq, planned)
         self._unfinished.pop()
+
+    def do_later(self, act: Flags, event: Event, planned: Sequence[Row]) -> None:
+        """Promise a change of flags and tell it; its files follow by ``follow``.
+
+        It has the standing of an act that failed after its promise: nothing else is done
+        before it, and no end, orderly or not, forgets it.
+        """
+        seq = self.promise(Meta(events=(raw(event),), acts=(act,)))
+        self._unfinished.append((act, seq))
+        acts.announce(self.ground, act, planned)
+
+    def follow(self) -> None:
+        """Do what was promised and is not done."""
+        with self._turn:
+            if not self._closed:
+                self._finish()
 
     def shape(self, event: BoxMailbox) -> None:
         """The same for what is done to a mailbox as a whole: the event says it."""

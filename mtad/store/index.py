@@ -316,6 +316,13 @@ class Index:
             ],
         )
 
+    def rename(self, rows: Sequence[Row]) -> None:
+        """Write other names of messages of which all else was written before."""
+        self._db.executemany(
+            "UPDATE msg SET fresh = ?, name = ? WHERE mailbox = ? AND uid = ?",
+            [(row.fresh, row.name, row.mailbox, row.uid) for row in rows],
+        )
+
     def learn(self, rows: Sequence[Row]) -> None:
         """Write what is learned of messages later: ``m``, digest, octets on the wire."""
         self._db.executemany(

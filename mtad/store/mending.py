@@ -7,14 +7,20 @@ the files of all acts that journals still hold are compared with the index; what
 did is then noticed as always. Frames whose segments are used again were settled before.
 """
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 
 from mtad.journal.frame import Expunge, Put
 from mtad.store import maildir
 from mtad.store.acts import Ground
 from mtad.store.maildir import Entry
 from mtad.store.replay import Promised, Todo
+from mtad.store.telling import CHUNK
 from tracing.events import BoxForeign, BoxMailbox
+
+OWN = ("copy-", "draft-")
+"""How names in ``tmp`` begin that mean nothing unless a frame names them."""
 
 
 def mend(ground: Ground, held: Iterable[Todo]) -> None:
@@ -40,6 +46,29 @@ def mend(ground: Ground, held: Iterable[Todo]) -> None:
         if gone[base]:
             for folder, entry in places:
                 files.remove(folder, entry)
+
+
+def sweep(ground: Ground) -> None:
+    """Remove what acts and appends of a former life left in ``tmp`` without a promise."""
+    with suppress(FileNotFoundError), os.scandir(ground.files.root / "tmp") as listing:
+        for entry in listing:
+            if entry.name.startswith(OWN) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    maildir.remove(entry.path)
+
+
+def measure(ground: Ground) -> None:
+    """Count the octets on the wire of messages that an index of a former format has."""
+    index, files = ground.index, ground.files
+    folders = {mailbox.id: mailbox.folder for mailbox in index.mailboxes.values()}
+    after = (0, 0)
+    while rows := index.unmeasured(after, CHUNK):
+        for row in rows:
+            path = files.path(folders[row.mailbox], ground.entry(row))
+            row.wire = maildir.measure(path, row.base, row.size)
+        with index.transaction():
+            index.learn(rows)
+        after = (rows[-1].mailbox, rows[-1].uid)
 
 
 def _touched(held: Iterable[Todo]) -> dict[str, bool]:

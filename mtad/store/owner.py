@@ -149,13 +149,15 @@ class Owner(Shaping):
         *,
         replace: bool = False,
         unchanged_since: int | None = None,
+        later: bool = False,
         actor: str,
         client: str = "",
     ) -> FlagsDone:
         r"""Add and remove flags (``\Seen``) and keywords; UIDs that are gone are passed over.
 
         ``replace`` leaves only ``add``. Messages changed after the mod-sequence
-        ``unchanged_since`` stay as they are (RFC 7162 3.1.3). Raises NothingFound, UsageError.
+        ``unchanged_since`` stay as they are (RFC 7162 3.1.3). With ``later`` files of many
+        messages are renamed by ``follow``. Raises NothingFound, UsageError and MtadError.
         """
         plus, plus_words = keywords.sort(add)
         minus, minus_words = keywords.sort(remove)
@@ -179,6 +181,7 @@ class Owner(Shaping):
                     after[row.flags, row.keywords] = known
                 if known[2]:
                     changed.append((row, known[0], known[1]))
+            do = self.do_later if later and len(changed) > CHUNK else self.do
             for part in chunks(changed):
                 rows = [row for row, _, _ in part]
                 act = Flags(
@@ -195,7 +198,7 @@ class Owner(Shaping):
                     removed = tuple(sorted(had - {*_marks(plus, plus_words)}))
                 else:
                     removed = _marks(minus, minus_words)
-                self.do(
+                do(
                     act,
                     BoxFlags(
                         at=clock.now_us(),

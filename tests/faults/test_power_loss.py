@@ -19,7 +19,7 @@ from mtad import books
 from mtad.store import index, names
 from tests.faults.power import Tape, build, cut
 from tests.faults.site import Site
-from tests.faults.work import BOXES, Held, Seen, State, Work
+from tests.faults.work import BOXES, COPY, Held, Seen, State, Work, name_key
 from tracing import events
 from tracing.queries import Log
 
@@ -42,11 +42,13 @@ def holdings(work: Work, site: Site, seen: Seen) -> State:
         for info in owner.mailboxes():
             if info.name != names.INBOX:
                 found[box, info.id] = info.name
+        for name in owner.subscriptions():
+            found[name_key(box, name)] = name
         messages = owner.messages()
         for message in messages:
-            token = work.token(owner, message)
+            token = work.key(owner, message)
             assert (box, token) not in found, "a message is there twice"
-            assert message.internaldate_ns == work.dates[token]
+            assert message.internaldate_ns == work.dates[token % COPY]
             flags = frozenset(names.flag_names(message.flags))
             found[box, token] = Held(message.mailbox, flags, frozenset(message.keywords))
         files = [
@@ -127,7 +129,9 @@ def balanced(folder: Path) -> None:
                         other = event.target + name.removeprefix(event.mailbox)
                         meant[box, other] = meant.pop((box, name))
             elif isinstance(event, events.BoxEvent):
-                mailbox = event.target if isinstance(event, events.BoxMove) else event.mailbox
+                mailbox = event.mailbox
+                if isinstance(event, events.BoxMove | events.BoxCopy):
+                    mailbox = event.target
                 known = meant.setdefault((event.addr, mailbox), {})
                 for item in event.items:
                     assert not item.uid or known.setdefault(item.uid, item.st) == item.st, event

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from mtad.journal import disk, frame, writer
 from mtad.materialise import recycle
 from mtad.store import index, maildir, names
+from mtad.store import owner as owner_module
 from mtad.store.owner import Owner
 from mtad.store.reading import open_message
 from mtad.store.values import Message, Prepared
@@ -22,13 +24,17 @@ from tracing import events, ids
 
 BOXES = ("a@one.test", "b@one.test", "c@two.test")
 MAILBOXES = ("Sub", "Sub/Deep", "Entwürfe", "Filed")
+COPIES = "Kopien"
+"""Where copies go, and nothing else: it is neither renamed nor deleted, nor what is in it."""
+COPY = 1_000_000
+"""Above any token: a copy's key is that of its source and this."""
 FLAGS = ("\\Seen", "\\Flagged", "\\Answered", "\\Draft")
 WORDS = ("Junk", "Later", "Work", "$Label1")
 WHO = "user:test"
 TOKEN = re.compile(rb"Token: (\d+)\n")
 
 Key = tuple[str, int]
-"""A box, and the token in a message's body or the id of a mailbox."""
+"""A box, and the token in a message's body, the id of a mailbox, or -1 and down for a name."""
 Number = tuple[str, str, int, int]
 """Box, mailbox, UIDVALIDITY and UID: what may mean one message only, for ever."""
 
@@ -43,7 +49,7 @@ class Held:
 
 
 State = dict[Key, Held | str]
-"""What boxes hold: messages, and the names of mailboxes but INBOX."""
+"""What boxes hold: messages, and the names of mailboxes but INBOX; what they subscribe to."""
 Changes = dict[Key, Held | str | None]
 
 
@@ -147,6 +153,8 @@ class Work:
             (self.move, 5),
             (self.expunge, 3),
             (self.append, 2),
+            (self.copy, 3),
+            (self.subscribe, 1),
             (self.restore, 3),
             (self.create, 1.5),
             (self.rename, 1),
@@ -222,7 +230,7 @@ class Work:
         """A client puts messages of its own."""
         box = self.rng.choice(BOXES)
         owner = self.site.box(box)
-        mailbox = self.rng.choice([one.name for one in owner.mailboxes()] or [names.INBOX])
+        mailbox = self.rng.choice(_open(owner) or [names.INBOX])
         items: list[Prepared] = []
         changes: Changes = {}
         for _ in range(self.rng.randint(1, 3)):
@@ -245,7 +253,7 @@ class Work:
         (box, token), base = self.rng.choice(lost)
         owner = self.site.box(box)
         owner.create(names.INBOX, actor=WHO)
-        mailbox = self.rng.choice([one.name for one in owner.mailboxes()])
+        mailbox = self.rng.choice(_open(owner))
         item, held = self._prepare(owner, token, base, mailbox)
         began = len(self.tape)
         owner.put(mailbox, [item], actor=WHO, snapshot="s")
@@ -260,6 +268,36 @@ class Work:
             self._step(began, {(box, _id(owner, mailbox)): mailbox})
             self.seen.look(box, owner, self)
 
+    def copy(self) -> None:
+        """Messages that have no copy get one, which lives on whatever becomes of its source."""
+        box = self.rng.choice(BOXES)
+        owner = self.site.box(box)
+        began = len(self.tape)
+        if owner.create(COPIES, actor=WHO):
+            self._step(began, {(box, _id(owner, COPIES)): COPIES})
+        chosen = [one for one in self._some(box, owner, 4) if (box, COPY + one[0]) not in self.now]
+        if not chosen:
+            return
+        began = len(self.tape)
+        done = owner.copy(chosen[0][1].mailbox, _uids(chosen), COPIES, actor=WHO)
+        assert list(done.sources) == _uids(chosen)
+        changes: Changes = {
+            (box, COPY + token): replace(self._held(box, token), mailbox=COPIES)
+            for token, _ in chosen
+        }
+        self._step(began, changes)
+        self.seen.look(box, owner, self)
+
+    def subscribe(self) -> None:
+        """A name, whether or not there is such a mailbox."""
+        box = self.rng.choice(BOXES)
+        owner = self.site.box(box)
+        name = self.rng.choice(MAILBOXES)
+        began = len(self.tape)
+        on = self.rng.random() < 0.6
+        owner.subscribe(name, on, actor=WHO)
+        self._step(began, {name_key(box, name): name if on else None})
+
     def rename(self) -> None:
         """A mailbox and those below it."""
         box = self.rng.choice(BOXES)
@@ -267,7 +305,7 @@ class Work:
         owner.sync()
         there = {one.name: one.id for one in owner.mailboxes()}
         target = self.rng.choice((*MAILBOXES, "Sub/Other", "Umbenannt"))
-        former = self.rng.choice([*there])
+        former = self.rng.choice([*(there.keys() - {COPIES})])
         tree = {
             name: target + name.removeprefix(former)
             for name in there
@@ -309,7 +347,7 @@ class Work:
         owner = self.site.box(box)
         owner.sync()
         mailbox = self.rng.choice(owner.mailboxes())
-        if mailbox.name == names.INBOX:
+        if mailbox.name in (names.INBOX, COPIES):
             return
         messages = [(self.token(owner, one), one) for one in owner.messages(mailbox.name)]
         began = len(self.tape)
@@ -355,7 +393,11 @@ class Work:
         add = set(self.rng.sample((*FLAGS, *WORDS), self.rng.randint(0, 3)))
         remove = set(self.rng.sample((*FLAGS, *WORDS), self.rng.randint(0, 3)))
         began = len(self.tape)
-        owner.flags(chosen[0][1].mailbox, _uids(chosen), [*add], [*remove], actor=WHO)
+        later = self.rng.random() < 0.5  # then the files follow, perhaps in another life
+        with mock.patch.object(owner_module, "CHUNK", 0):
+            owner.flags(
+                chosen[0][1].mailbox, _uids(chosen), [*add], [*remove], later=later, actor=WHO
+            )
         changes: Changes = {}
         for token, _ in chosen:
             held = self._held(box, token)
@@ -367,7 +409,7 @@ class Work:
 
     def _move(self, box: str, owner: Owner) -> None:
         chosen = self._some(box, owner, 3)
-        targets = [one.name for one in owner.mailboxes()]
+        targets = _open(owner)
         if not chosen or len(targets) < 2:
             return
         targets.remove(chosen[0][1].mailbox)
@@ -405,6 +447,10 @@ class Work:
         assert data == self.bodies[int(found[1])]
         return int(found[1])
 
+    def key(self, owner: Owner, message: Message) -> int:
+        """What names it in the state of its box."""
+        return self.token(owner, message) + (COPY if message.mailbox == COPIES else 0)
+
     def expected(self, count: int) -> list[State]:
         """What boxes may hold after ``count`` operations: an act under way may be done in part."""
         state: State = {}
@@ -435,7 +481,7 @@ class Work:
     ) -> list[tuple[int, Message]]:
         """Messages of one mailbox, by token."""
         owner.sync()
-        messages = owner.messages(mailbox or None)
+        messages = [one for one in owner.messages(mailbox or None) if one.mailbox != COPIES]
         if not messages:
             return []
         mailbox = self.rng.choice(messages).mailbox
@@ -481,3 +527,13 @@ def _id(owner: Owner, mailbox: str) -> int:
 
 def _uids(chosen: list[tuple[int, Message]]) -> list[int]:
     return [message.uid for _, message in chosen]
+
+
+def _open(owner: Owner) -> list[str]:
+    """The mailboxes into which anything may go."""
+    return [one.name for one in owner.mailboxes() if one.name != COPIES]
+
+
+def name_key(box: str, name: str) -> Key:
+    """What names a subscription in the state of its box."""
+    return box, -1 - MAILBOXES.index(name)
