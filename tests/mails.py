@@ -5,10 +5,12 @@ Addresses are of example domains (RFC 2606).
 """
 
 import base64
+import os
 import random
 from email.mime.application import MIMEApplication
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
+from pathlib import Path
 
 from tests.corpus import Mail
 
@@ -91,8 +93,54 @@ def _odd() -> dict[str, bytes]:
         "base64-odd-width": head
         + b"Content-Transfer-Encoding: base64\r\n\r\n"
         + blob.replace(b"\r\n", b"\n\n", 2),
-        "duplicate-received": b"Received: from a by b; now\r\n" * 60 + head + b"\r\nloop?\r\n",
+        "duplicate-received": b"Received: from a by b; now\r\n" * 50 + head + b"\r\nloop?\r\n",
     }
+
+
+_AWKWARD = (
+    "cur/1704096000.M1P1.host:2,S",
+    "cur/1704096001.M2P1.host,S=999999:2,FRS",
+    "cur/1704096002.M3P1.host:2,",
+    "cur/1704096003.M4P1.host:2,SZaZ",
+    "cur/1704096004.M5P1.host",
+    "cur/1704096005.M6P1.host;2,S",
+    "cur/1704096006.M7P1.host:1,x",
+    "new/1704096007.M8P1.host",
+    "new/1704096007.M8P1.host:2,S",
+    "new/1704096009.M9P1.host",
+    "new/1704096010.M10P1.host",
+    "new/.hidden",
+    "cur/no-timestamp-name:2,S",
+    "cur/1704096013.M13P1.host,U=77,W=123:2,T",
+    f"cur/{'9' * 180}.M14P1.host:2,S",
+    ".Sent/cur/1704096015.M15P1.host:2,S",
+    ".&BB4EQgQ,BEAEMAQyBDsENQQ9BD0ESwQ1-/cur/1704096016.M16P1.host:2,S",
+    ".Архив.2024/cur/1704096017.M17P1.host:2,S",
+    ".Trash/cur/1704096018.M18P1.host:2,ST",
+)
+
+
+def awkward_maildir(maildir: Path) -> None:
+    """Names and files as other programs leave them; each is a second older than the next."""
+    for folder in ("", ".Trash", ".Empty"):
+        for part in ("cur", "new", "tmp"):
+            (maildir / folder / part).mkdir(parents=True, exist_ok=True)
+    octets = {9: b"", 10: b"\0\xff\xfe binary\r\n"}
+    for number, name in enumerate(_AWKWARD):
+        path = maildir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(octets.get(number, plain(f"m{number}", 1)))
+        os.utime(path, (1704096000 + number,) * 2)
+    (maildir / "tmp/1703896000.M11P1.host").write_bytes(b"From: a@mail.example\r\nSubject: stale")
+    (maildir / "cur/1704096099.M99P1.host:2,S").symlink_to("../../../etc/passwd")
+    for name, text in {
+        ".Trash/maildirfolder": "",
+        "dovecot-uidlist": "3 V1704096000 N20 Gabcdef\n1 :1704096000.M1P1.host\n",
+        "dovecot-keywords": "0 $Forwarded\n1 NonJunk\n",
+        "maildirsize": "1000000S,100C\n2300 9\n-100 -1\n",
+        "courierimapsubscribed": "INBOX.Sent\nINBOX.Trash\n",
+    }.items():
+        (maildir / name).write_text(text)
 
 
 def ours() -> list[Mail]:

@@ -538,6 +538,15 @@ def test_any_text(text: str) -> None:
     sane(read(START + b"\nUser unknown\n" + text.encode("utf-8", "surrogatepass")))
 
 
+def test_reports_damaged() -> None:
+    chance = random.Random(2026)
+    ours = [DSN, *(HEAD + "\n" + words + RETURNED for words, _ in WORDS.values())]
+    for _ in range(20):
+        for text in ours:
+            for octets in damaged(text.encode(), chance):
+                sane(read(octets))
+
+
 def test_real_reports_damaged(bounces: Sequence[Mail]) -> None:
     chance = random.Random(2026)
     for mail in bounces:
