@@ -9,9 +9,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from mtad.imap.commands import Item
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
 from mtad.store.cache_rendering import Summary
@@ -19,22 +19,31 @@ from mtad.store.cache_rendering import Summary
 T = TypeVar("T")
 SIZE = 256
 """Messages in a batch."""
-NOTHING: Mapping[int, Any] = MappingProxyType({})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found out about messages, by UID: summaries, what their files said, and header
+    fields for each item that asks for some."""
+
+    uids: Sequence[int]
+    summaries: Mapping[int, Summary]
+    read: Mapping[int, Sequence[bytes]]
+    fields: Mapping[Item, Mapping[int, bytes]]
+
+
+NOTHING = Found((), {}, {}, {})
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages that are there: sequence numbers, UIDs, positions in the view's columns.
-
-    ``summaries`` and ``read`` hold by UID what is cached of them and what their files said.
-    """
+    """Messages that are there: sequence numbers, UIDs, positions in the view's columns."""
 
     selected: Selected
     numbers: Sequence[int]
     uids: Sequence[int]
     positions: Sequence[int]
-    summaries: Mapping[int, Summary]
-    read: Mapping[int, Sequence[bytes]]
+    found: Found
 
     def column(self, values: Sequence[T]) -> Sequence[T]:
         """Of one of the view's columns what is in the batch."""
@@ -48,12 +57,7 @@ Column = tuple[bytes, Callable[[Batch], Sequence[object]]]
 """How a value stands in a line (``FLAGS (%b)``), and the values of a batch."""
 
 
-def located(
-    selected: Selected,
-    uids: Sequence[int],
-    summaries: Mapping[int, Summary] = NOTHING,
-    read: Mapping[int, Sequence[bytes]] = NOTHING,
-) -> Batch:
+def located(selected: Selected, uids: Sequence[int], found: Found = NOTHING) -> Batch:
     """Where ascending UIDs are, without those that are gone or were never announced."""
     numbers = _positions(selected.uids, uids, selected.exists)
     positions = numbers
@@ -66,7 +70,7 @@ def located(
         numbers = range(numbers.start + 1, numbers.stop + 1)
     else:
         numbers = [number + 1 for number in numbers]
-    return Batch(selected, numbers, uids, positions, summaries, read)
+    return Batch(selected, numbers, uids, positions, found)
 
 
 def _positions(known: "array[int]", uids: Sequence[int], count: int) -> Sequence[int]:

@@ -15,7 +15,7 @@ from mtad.imap.batches import Batch, Column
 from mtad.imap.commands import Item
 from mtad.imap.dates import MONTHS
 from mtad.imap.reading import SECTIONS, Reading, label, partly
-from mtad.mime import fields, section
+from mtad.mime import fields
 from mtad.store.cache_rendering import Summary
 from tracing import ids
 
@@ -32,6 +32,8 @@ class Plan:
     outline: bool
     """Whether all of a summary but the header is wanted."""
     header: bool
+    fields: Sequence[Item]
+    """Items that are some fields of the header."""
     reading: Reading | None
 
 
@@ -48,17 +50,21 @@ def plan(items: Iterable[Item]) -> Plan:
             values: Callable[[Batch], Sequence[object]] = partial(_read, read.index(item))
             columns.append((label(item).replace(b"%", b"%%") + b" %b", values))
         elif _is_header(item):
-            columns.append((label(item).replace(b"%", b"%%") + b" %b", partial(_header, item)))
+            value = _fields if item.section.fields else _header
+            columns.append((label(item).replace(b"%", b"%%") + b" %b", partial(value, item)))
         elif item.name in CACHED:
-            value = CACHED[item.name]
-            columns.append((item.name.encode() + b" %b", partial(_cached, value)))
+            cached = partial(_cached, CACHED[item.name])
+            columns.append((item.name.encode() + b" %b", cached))
         else:
             columns.append(MEMORY[item.name])
-    cached = [item for item in items if item not in read]
+    others = [item for item in items if item not in read]
+    headers = [item for item in others if _is_header(item)]
     return Plan(
         columns,
-        any(item.name in CACHED and item.name != "THREADID" for item in cached),
-        any(_is_header(item) or item.name == "THREADID" for item in cached),
+        any(item.name in CACHED and item.name != "THREADID" for item in others),
+        any(item.name == "THREADID" for item in others)
+        or any(not item.section.fields for item in headers),
+        [item for item in headers if item.section.fields],
         Reading(read) if read else None,
     )
 
@@ -122,18 +128,18 @@ MEMORY: dict[str, Column] = {
 
 
 def _cached(value: Callable[[Summary], bytes], batch: Batch) -> Sequence[bytes]:
-    summaries = batch.summaries
+    summaries = batch.found.summaries
     return [value(summaries[uid]) for uid in batch.uids]
 
 
 def _header(item: Item, batch: Batch) -> Sequence[bytes]:
-    of = SECTIONS.get(item.name, item.section)
-    summaries = batch.summaries
-    found = [summaries[uid].header for uid in batch.uids]
-    if of.what != "HEADER":
-        names, without = of.fields, of.what == "HEADER.FIELDS.NOT"
-        found = [section.header_fields(header, names, without=without) for header in found]
-    return [write.literal(partly(item, header)) for header in found]
+    summaries = batch.found.summaries
+    return [write.literal(partly(item, summaries[uid].header)) for uid in batch.uids]
+
+
+def _fields(item: Item, batch: Batch) -> Sequence[bytes]:
+    fields = batch.found.fields[item]
+    return [write.literal(partly(item, fields[uid])) for uid in batch.uids]
 
 
 def _thread(summary: Summary) -> bytes:
@@ -167,5 +173,5 @@ CACHED: dict[str, Callable[[Summary], bytes]] = {
 
 
 def _read(at: int, batch: Batch) -> Sequence[bytes]:
-    read = batch.read
+    read = batch.found.read
     return [read[uid][at] for uid in batch.uids]

@@ -32,7 +32,7 @@ from mtad.imap.items import thread_id
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
 from mtad.mime import fields, text, words
-from mtad.store.cache_rendering import Summary
+from mtad.store.cache_rendering import SEARCHED, Summary
 from tracing import ids
 
 CHUNK = 8192
@@ -131,6 +131,8 @@ class Searching:
             return [at for at in positions if at not in found]
         if isinstance(key, Text) and not key.in_header:
             return await self._in_files(key, positions)
+        if isinstance(key, Text) and key.where.lower() in SEARCHED and key.value:
+            return await self._in_fields(key, positions)
         if cost(key) == CACHE:
             return await self._in_cache(key, positions)
         return self._in_memory(key, positions)
@@ -199,6 +201,14 @@ class Searching:
                 if uid in summaries and matches(summaries[uid], self.dates_ns[at])
             ]
         return found
+
+    async def _in_fields(self, key: Text, positions: Positions) -> Positions:
+        by_uid = {self.uids[at]: at for at in positions}
+        wanted = text.fold(key.value)
+        found = await self._session.box.matching(
+            self._selected.name, [*by_uid], key.where.lower(), wanted
+        )
+        return [by_uid[uid] for uid in found]
 
     async def _in_files(self, key: Text, positions: Positions) -> Positions:
         by_uid = {self.uids[at]: at for at in positions}

@@ -142,6 +142,25 @@ class Box:
         """
         return await self._summaries.get(mailbox, uids, outline=outline, header=header)
 
+    async def header_fields(
+        self, mailbox: str, uids: Sequence[int], names: Sequence[bytes], *, without: bool = False
+    ) -> dict[int, bytes]:
+        """Header fields with one of the names, or none of them, and an empty line, by UID.
+
+        ``uids`` is ascending. Messages that are gone are left out. Raises NothingFound.
+        """
+        return await self._summaries.fields(mailbox, uids, names, without=without)
+
+    async def matching(
+        self, mailbox: str, uids: Sequence[int], field: str, wanted: str
+    ) -> list[int]:
+        """UIDs of messages of which a field has a text, folded (``mtad.mime.text.fold``).
+
+        ``uids`` is ascending, ``field`` one of ``mtad.store.cache_rendering.SEARCHED``. Raises
+        NothingFound.
+        """
+        return await self._summaries.matching(mailbox, uids, field, wanted)
+
     async def changed(self, mailbox: str, modseq: int) -> list[int]:
         """UIDs changed after a mod-sequence, ascending (RFC 7162 3.1.4.1)."""
         return await self._read(partial(self.owner.changed, mailbox, modseq))

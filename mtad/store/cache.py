@@ -9,17 +9,20 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mtad.store.cache_rendering import FORMAT, Summary
+from mtad.store.cache_rendering import FORMAT, SEARCHED, Summary
 
 __all__ = ["NAME", "Cache", "Summary"]
 
 NAME = "cache.db"
 BUSY_SECONDS = 10
 """How long a transaction waits for that of another process."""
+MAX_LOG = 16 * 2**20
+"""Octets that the write-ahead log keeps when it is empty."""
 SPARE = 1000
 """Summaries of messages that are gone which may lie about before they are cleared away."""
 
@@ -28,7 +31,20 @@ CREATE TABLE IF NOT EXISTS outline (
   email INTEGER PRIMARY KEY, envelope BLOB, body BLOB, bodystructure BLOB, rest BLOB
 );
 CREATE TABLE IF NOT EXISTS header (email INTEGER PRIMARY KEY, header BLOB);
+CREATE TABLE IF NOT EXISTS searched (
+  email INTEGER PRIMARY KEY, "bcc" TEXT, "cc" TEXT, "from" TEXT, "subject" TEXT, "to" TEXT
+);
+CREATE TABLE IF NOT EXISTS choice (
+  number INTEGER PRIMARY KEY, fields TEXT NOT NULL UNIQUE, day INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS chosen (
+  number INTEGER, email INTEGER, text BLOB, PRIMARY KEY (number, email)
+) WITHOUT ROWID;
 """
+_NAMES = ("outline", "header", "searched", "choice", "chosen")
+MAX_CHOICES = 6
+"""Lists of header fields that are kept ready: each client asks for the same again and again."""
+_DAY = 86_400
 
 _OUTLINE = "o.envelope, o.body, o.bodystructure, o.rest"
 
@@ -66,16 +82,14 @@ class Cache:
             tables.append("LEFT JOIN header h ON h.email = m.email")
         else:
             columns.append("x''")
-        first, last = uids[0], uids[-1]
-        is_dense = last - first < 2 * len(uids) + 16
-        which = "BETWEEN ? AND ?" if is_dense else "IN (SELECT value FROM json_each(?))"
+        which, given = _which(uids)
         ask = (
             f"SELECT {', '.join(columns)} FROM {' '.join(tables)} "  # noqa: S608
             f"WHERE m.mailbox = ? AND m.uid {which} ORDER BY m.uid"
         )
-        values = (mailbox, first, last) if is_dense else (mailbox, json.dumps([*uids]))
+        values = (mailbox, *given)
         rows = self._try(lambda link: link.execute(ask, values).fetchall())
-        wanted = None if is_dense and last - first + 1 == len(uids) else set(uids)
+        wanted = None if uids[-1] - uids[0] + 1 == len(uids) else set(uids)
         found: dict[int, Summary] = {}
         missing: list[int] = []
         for uid, envelope, body, bodystructure, rest, kept in rows:
@@ -86,6 +100,63 @@ class Cache:
             else:
                 found[uid] = Summary(envelope, body, bodystructure, rest, kept)
         return found, missing
+
+    def matching(
+        self, mailbox: int, uids: Sequence[int], field: str, wanted: str
+    ) -> tuple[list[int], list[int]]:
+        """Of messages with a summary the UIDs of those whose field has a folded text; the UIDs
+        of those without. ``uids`` is ascending, ``field`` one of ``SEARCHED``."""
+        which, values = _which(uids)
+        ask = (
+            "SELECT m.uid, s.email IS NULL FROM idx.msg m "  # noqa: S608
+            "LEFT JOIN searched s ON s.email = m.email "
+            f'WHERE m.mailbox = ? AND m.uid {which} AND (s.email IS NULL OR instr(s."{field}", ?)) '
+            "ORDER BY m.uid"
+        )
+        assert field in SEARCHED
+        given = (mailbox, *values, _text(wanted))
+        rows = self._try(lambda link: link.execute(ask, given).fetchall())
+        asked = set(uids)
+        rows = [row for row in rows if row[0] in asked]
+        return [uid for uid, new in rows if not new], [uid for uid, new in rows if new]
+
+    def choice(self, fields: str, now: int) -> int | None:
+        """The number of a list of header fields; None where there are too many others.
+
+        One that nobody has asked for since yesterday makes room. ``now`` is in seconds.
+        """
+        return self._try(lambda link: _choice(link, fields, now // _DAY))
+
+    def chosen(
+        self, number: int, mailbox: int, uids: Sequence[int]
+    ) -> tuple[dict[int, bytes], list[int]]:
+        """The header fields of a choice by UID, and the UIDs of messages without."""
+        which, values = _which(uids)
+        ask = (
+            "SELECT m.uid, c.text FROM idx.msg m "  # noqa: S608
+            "LEFT JOIN chosen c ON c.number = ? AND c.email = m.email "
+            f"WHERE m.mailbox = ? AND m.uid {which}"
+        )
+        given = (number, mailbox, *values)
+        rows = self._try(lambda link: link.execute(ask, given).fetchall())
+        found = dict(rows)
+        return {uid: text for uid in uids if (text := found.get(uid)) is not None}, [
+            uid for uid in uids if uid in found and found[uid] is None
+        ]
+
+    def choose(self, number: int, mailbox: int, texts: Mapping[int, bytes]) -> None:
+        """Keep the header fields of a choice, by UID."""
+        ask = (
+            "INSERT OR IGNORE INTO chosen "
+            "SELECT ?, email, ? FROM idx.msg WHERE mailbox = ? AND uid = ?"
+        )
+        rows = [(number, text, mailbox, uid) for uid, text in texts.items()]
+
+        def keep(link: sqlite3.Connection) -> None:
+            with _transaction(link):
+                link.executemany(ask, rows)
+
+        self._try(keep)
 
     def missing(self, mailbox: int, uids: Sequence[int] | None = None) -> list[int]:
         """Of a mailbox's messages, or some, the UIDs of those without summary, ascending."""
@@ -166,11 +237,12 @@ def connect(path: Path) -> sqlite3.Connection:
         link.execute("PRAGMA journal_mode=WAL")
         link.execute("PRAGMA synchronous=NORMAL")
         link.execute("PRAGMA cache_size=-1024")
+        link.execute(f"PRAGMA journal_size_limit={MAX_LOG}")
         if link.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
             link.execute("BEGIN IMMEDIATE")
             if link.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-                link.execute("DROP TABLE IF EXISTS outline")
-                link.execute("DROP TABLE IF EXISTS header")
+                for name in _NAMES:
+                    link.execute(f"DROP TABLE IF EXISTS {name}")
                 for statement in TABLES.split(";"):
                     link.execute(statement)
                 link.execute(f"PRAGMA user_version={FORMAT}")
@@ -193,14 +265,53 @@ def write(link: sqlite3.Connection, summaries: Mapping[int, Summary]) -> None:
         (email, *one.outline()) for email, one in summaries.items()
     )
     headers = ((email, one.header) for email, one in summaries.items())
-    link.execute("BEGIN IMMEDIATE")
-    try:
+    searched = ((email, *map(_text, one.searched)) for email, one in summaries.items())
+    with _transaction(link):
         link.executemany("INSERT OR REPLACE INTO outline VALUES (?, ?, ?, ?, ?)", outlines)
         link.executemany("INSERT OR REPLACE INTO header VALUES (?, ?)", headers)
+        link.executemany("INSERT OR REPLACE INTO searched VALUES (?, ?, ?, ?, ?, ?)", searched)
+
+
+@contextmanager
+def _transaction(link: sqlite3.Connection) -> Iterator[None]:
+    link.execute("BEGIN IMMEDIATE")
+    try:
+        yield
     except BaseException:
         link.execute("ROLLBACK")
         raise
     link.execute("COMMIT")
+
+
+def _which(uids: Sequence[int]) -> tuple[str, tuple[object, ...]]:
+    """The condition that finds ascending UIDs fastest, which may find others between them."""
+    if not uids or uids[-1] - uids[0] < 2 * len(uids) + 16:
+        return "BETWEEN ? AND ?", (uids[0], uids[-1]) if uids else (1, 0)
+    return "IN (SELECT value FROM json_each(?))", (json.dumps([*uids]),)
+
+
+def _text(text: str) -> str:
+    """Text that SQLite can keep."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _choice(link: sqlite3.Connection, fields: str, day: int) -> int | None:
+    found = link.execute("SELECT number, day FROM choice WHERE fields = ?", (fields,)).fetchone()
+    if found is not None and found[1] >= day:
+        return int(found[0])
+    with _transaction(link):
+        if found is None:
+            known = link.execute("SELECT number, day FROM choice ORDER BY day").fetchall()
+            if len(known) >= MAX_CHOICES:
+                number, used = known[0]
+                if used >= day - 1:
+                    return None
+                link.execute("DELETE FROM chosen WHERE number = ?", (number,))
+                link.execute("DELETE FROM choice WHERE number = ?", (number,))
+            link.execute("INSERT OR IGNORE INTO choice VALUES (NULL, ?, ?)", (fields, day))
+        link.execute("UPDATE choice SET day = ? WHERE fields = ?", (day, fields))
+        found = link.execute("SELECT number FROM choice WHERE fields = ?", (fields,)).fetchone()
+    return int(found[0])
 
 
 def _cleared(link: sqlite3.Connection) -> int:
@@ -209,8 +320,8 @@ def _cleared(link: sqlite3.Connection) -> int:
     if kept - needed < SPARE:
         return 0
     gone = "email NOT IN (SELECT email FROM idx.msg)"
-    link.execute("BEGIN IMMEDIATE")
-    count = link.execute(f"DELETE FROM header WHERE {gone}").rowcount  # noqa: S608
-    link.execute(f"DELETE FROM outline WHERE {gone}")  # noqa: S608
-    link.execute("COMMIT")
+    with _transaction(link):
+        count = link.execute(f"DELETE FROM header WHERE {gone}").rowcount  # noqa: S608
+        for name in ("outline", "searched", "chosen"):
+            link.execute(f"DELETE FROM {name} WHERE {gone}")  # noqa: S608
     return int(count)

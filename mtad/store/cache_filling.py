@@ -6,18 +6,22 @@ the box is summarised a moment later without being asked for.
 """
 
 import asyncio
+import json
 import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from mtad import clock
 from mtad.errors import MtadError, NothingFound
+from mtad.mime import fields, section
 from mtad.store import cache_worker
 from mtad.store.cache import Cache
-from mtad.store.cache_rendering import MAX_ROW, Summary, rendered
+from mtad.store.cache_rendering import MAX_ROW, SEARCHED, Summary, rendered, searched
 from mtad.store.cache_worker import Batch
 from mtad.store.deltas import Delta
 from mtad.store.owner import Owner
@@ -69,6 +73,57 @@ class Filling:
             part = missing[start : start + FEW]
             found |= await _in(_reading, partial(self._make, number, part))
         return found
+
+    async def fields(
+        self, mailbox: str, uids: Sequence[int], names: Sequence[bytes], *, without: bool
+    ) -> dict[int, bytes]:
+        """Header fields of messages, and the empty line, by UID; see ``Cache.choice``."""
+        number = self._owner.mailbox(mailbox).id
+        wanted = sorted({name.lower() for name in names})
+        said = json.dumps([without, *(name.decode("latin-1") for name in wanted)])
+        now = clock.now_us() // 1_000_000
+        try:
+            choice = await _in(_reading, partial(self._cache.choice, said, now))
+        except (sqlite3.Error, OSError):
+            choice = None
+        found: dict[int, bytes] = {}
+        missing: Sequence[int] = uids
+        if choice is not None:
+            found, missing = await _in(_reading, partial(self._cache.chosen, choice, number, uids))
+        if not missing:
+            return found
+        summaries = await self.get(mailbox, missing, outline=False, header=True)
+
+        def choose() -> dict[int, bytes]:
+            made = {
+                uid: section.header_fields(one.header, wanted, without=without)
+                for uid, one in summaries.items()
+            }
+            if choice is not None:
+                with suppress(sqlite3.Error):  # then they are made again the next time
+                    self._cache.choose(choice, number, made)
+            return made
+
+        return found | await _in(_reading, choose)
+
+    async def matching(
+        self, mailbox: str, uids: Sequence[int], field: str, wanted: str
+    ) -> list[int]:
+        """UIDs, ascending, of messages of which a field in ``SEARCHED`` has a folded text."""
+        number = self._owner.mailbox(mailbox).id
+        ask = partial(self._cache.matching, number, field=field, wanted=wanted)
+        try:
+            found, missing = await _in(_reading, partial(ask, uids))
+        except (sqlite3.Error, OSError):
+            found, missing = [], list(uids)
+        if missing:
+            column = SEARCHED.index(field)
+            made = await self.get(mailbox, missing, outline=False, header=True)
+            for uid, one in made.items():
+                said = one.searched or await _in(_reading, partial(_searched, one.header))
+                if wanted in said[column]:
+                    found.append(uid)
+        return sorted(found)
 
     def heard(self, deltas: Sequence[Delta]) -> None:
         """Something was done to the box, told in the event loop."""
@@ -198,3 +253,7 @@ class _Job:
 
 async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+
+def _searched(header: bytes) -> tuple[str, ...]:
+    return searched(fields.read(header, 0, len(header)))

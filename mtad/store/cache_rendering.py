@@ -2,16 +2,21 @@
 
 import msgspec
 
-from mtad.mime import preview, section
+from mtad.mime import preview, section, text, words
 from mtad.mime.bodystructure import both
 from mtad.mime.envelope import envelope
+from mtad.mime.fields import Fields
 from mtad.mime.message import parse, wire
 from mtad.mime.sorting import keys
 
-FORMAT = 1
+FORMAT = 2
 """Higher whenever anything rendered here would come out otherwise; older caches are dropped."""
 MAX_ROW = 2**20
 """Octets of a summary that is kept; a longer one is made each time."""
+
+
+SEARCHED = ("bcc", "cc", "from", "subject", "to")
+"""Fields that clients search all the time (RFC 9051 6.4.4)."""
 
 
 class Rest(msgspec.Struct, frozen=True, array_like=True):
@@ -35,7 +40,7 @@ class Summary:
     Where one asked for some only, the others are empty.
     """
 
-    __slots__ = ("_read", "_rest", "body", "bodystructure", "envelope", "header")
+    __slots__ = ("_read", "_rest", "body", "bodystructure", "envelope", "header", "searched")
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class Summary:
         bodystructure: bytes = b"",
         rest: bytes = b"",
         header: bytes = b"",
+        searched: tuple[str, ...] = (),
     ) -> None:
         self.envelope = envelope
         self.body = body
@@ -51,6 +57,8 @@ class Summary:
         self._rest = rest
         self._read: Rest | None = None
         self.header = header
+        self.searched = searched
+        """Of a summary that was just made: the fields in ``SEARCHED``, decoded and folded."""
 
     @property
     def rest(self) -> Rest:
@@ -121,7 +129,14 @@ def rendered(stored: bytes) -> Summary:
     short, extended = both(data, part)
     rest = Rest(*keys(part), preview.preview(data, part))
     header = section.find(data, part, (), "HEADER") or b""
-    return Summary(envelope(data, part), short, extended, _encoder.encode(rest), header)
+    encoded = _encoder.encode(rest)
+    return Summary(envelope(data, part), short, extended, encoded, header, searched(part.fields))
+
+
+def searched(header: Fields) -> tuple[str, ...]:
+    """The fields in ``SEARCHED`` of a header, decoded and folded."""
+    every = (header.get(name.encode(), ()) for name in SEARCHED)
+    return tuple(text.fold("\n".join(map(words.decoded, values))) for values in every)
 
 
 _encoder = msgspec.msgpack.Encoder()

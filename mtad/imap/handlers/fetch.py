@@ -9,13 +9,12 @@ import logging
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from itertools import chain
 
 from mtad.errors import MtadError
 from mtad.imap import batches, bodies, items, results, write
 from mtad.imap.answer import Bad, No, Ok
-from mtad.imap.batches import Batch, Lines
+from mtad.imap.batches import Batch, Found, Lines
 from mtad.imap.commands import Fetch, Item, NumberSet
 from mtad.imap.handlers.chosen import expunged, opened, who
 from mtad.imap.items import Plan
@@ -28,6 +27,8 @@ log = logging.getLogger("mtad.imap")
 
 MAX_READ = 2**20
 """Octets of messages that are read at once, unless a single one is larger."""
+CACHED = 512
+"""Messages of which what is cached is read at once."""
 PIECE = 128 * 1024
 """Octets handed to the connection at once."""
 
@@ -149,11 +150,11 @@ async def _batches(
     session: Session, selected: Selected, uids: Sequence[int], plan: Plan
 ) -> AsyncGenerator[Batch, None]:
     """Messages with what the plan needs of them; those that are gone are left out."""
-    if plan.reading is None and not (plan.outline or plan.header):
+    if plan.reading is None and not (plan.outline or plan.header or plan.fields):
         for part in batches.cut(uids):
             yield batches.located(selected, part)
         return
-    parts = _parts(selected, uids) if plan.reading is not None else batches.cut(uids)
+    parts = batches.cut(uids, CACHED) if plan.reading is None else _parts(selected, uids)
     loop = asyncio.get_running_loop()
     ahead: asyncio.Task[Found] | None = None
     try:
@@ -163,33 +164,28 @@ async def _batches(
                 ahead = loop.create_task(_find(session, selected.name, more, plan))
             if ready is not None:
                 found = await ready
-                yield batches.located(selected, found.uids, found.summaries, found.read)
+                yield batches.located(selected, found.uids, found)
     finally:
         if ahead is not None:
             ahead.cancel()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a batch needs besides the view, by UID."""
-
-    uids: Sequence[int]
-    summaries: Mapping[int, Summary]
-    read: Mapping[int, Sequence[bytes]]
-
-
 async def _find(session: Session, mailbox: str, uids: Sequence[int], plan: Plan) -> Found:
-    summaries: Mapping[int, Summary] = batches.NOTHING
-    read: Mapping[int, Sequence[bytes]] = batches.NOTHING
+    summaries: Mapping[int, Summary] = {}
+    read: Mapping[int, Sequence[bytes]] = {}
+    fields: dict[Item, Mapping[int, bytes]] = {}
+    box = session.box
+    for item in plan.fields:
+        without = item.section.what.endswith("NOT")
+        fields[item] = await box.header_fields(mailbox, uids, item.section.fields, without=without)
+        uids = [uid for uid in uids if uid in fields[item]]
     if plan.outline or plan.header:
-        summaries = await session.box.summaries(
-            mailbox, uids, outline=plan.outline, header=plan.header
-        )
+        summaries = await box.summaries(mailbox, uids, outline=plan.outline, header=plan.header)
         uids = [uid for uid in uids if uid in summaries]
     if plan.reading is not None:
-        read = await bodies.each(session.box, mailbox, uids, plan.reading)
+        read = await bodies.each(box, mailbox, uids, plan.reading)
         uids = [uid for uid in uids if uid in read]
-    return Found(uids, summaries, read)
+    return Found(uids, summaries, read, fields)
 
 
 def _parts(selected: Selected, uids: Sequence[int]) -> Iterator[Sequence[int]]:
