@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from mtad.journal.errors import JournalFull
 from mtad.pop3 import kept
+from mtad.store.values import Prepared
 from tests.pop3 import ALICE, BOB, HOST, MAIL, SECRET, Client, serving, until
 
 
@@ -429,3 +431,36 @@ async def test_reading_can_be_nobodys_business(tmp_path: Path) -> None:
         await running.over()
         assert running.journal.all("pop3.retr") == []
         assert running.journal.all("auth.logout")[0].messages == 1
+
+
+async def test_unique_ids_survive_a_restore(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        running.deliver(MAIL % 1, MAIL % 2)
+        async with running.logged_in() as client:
+            before = await many(client, "UIDL")
+        async with running.shelf.use(ALICE) as box:
+            messages = await box.messages("INBOX")
+            items = []
+            for one in messages:
+                draft = box.draft()
+                draft.write_bytes(MAIL % one.uid)
+                items.append(
+                    Prepared(
+                        draft.name,
+                        one.base,
+                        "",
+                        (),
+                        one.internaldate_ns,
+                        one.size,
+                        hashlib.sha256(MAIL % one.uid).digest(),
+                        was=one.st,
+                    )
+                )
+            await box.expunge("INBOX", [one.uid for one in messages], actor="user:x")
+            await box.put("INBOX", items, actor="backup", snapshot="one")
+            assert {one.st for one in await box.messages("INBOX")}.isdisjoint(
+                one.st for one in messages
+            )
+        await running.over()
+        async with running.logged_in() as client:
+            assert await many(client, "UIDL") == before

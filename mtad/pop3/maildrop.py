@@ -2,15 +2,15 @@
 
 Numbers stay as they are until the session ends, whatever happens to the box meanwhile. A message
 keeps its unique-id for as long as it has its file's base name, so that it is not fetched again
-after a move, a change of flags, or a restore.
+after a move, a change of flags, or a restore; one that came from Dovecot keeps the one it had.
 """
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mtad.pop3 import kept
+from mtad.pop3 import imported, kept
 from mtad.store import maildir, names, reading
 from mtad.store.box import Box
 from mtad.store.holding import MAILDIR
@@ -27,12 +27,18 @@ MAX_SIZES = 200_000
 class Maildrop:
     """The messages of a session, by their number from 1."""
 
-    def __init__(self, folder: Path, messages: Sequence[Message], sizes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        messages: Sequence[Message],
+        sizes: Sequence[int],
+        known: Mapping[str, str],
+    ) -> None:
         self._folder = folder
         self.messages = messages
         self.sizes = sizes
         """Octets of each with CRLF line ends."""
-        self.unique_ids = list(unique_ids(messages))
+        self.unique_ids = list(unique_ids(messages, known))
         self.deleted: set[int] = set()
         """Numbers of what is to be deleted at the end."""
 
@@ -84,7 +90,7 @@ def _made(folder: Path, messages: list[Message], known: dict[int, int]) -> Maild
     if hidden := kept.read(folder):
         messages = [message for message in messages if message.st not in hidden]
     sizes = [_size(folder, message, known) for message in messages]
-    return Maildrop(folder, messages, sizes)
+    return Maildrop(folder, messages, sizes, imported.take(folder, messages))
 
 
 def _size(folder: Path, message: Message, known: dict[int, int]) -> int:
@@ -100,12 +106,12 @@ def _size(folder: Path, message: Message, known: dict[int, int]) -> int:
     return size
 
 
-def unique_ids(messages: Sequence[Message]) -> Iterator[str]:
-    """What UIDL tells of each: the copy its file was made as, or the one it is."""
-    seen: set[int] = set()
+def unique_ids(messages: Sequence[Message], known: Mapping[str, str]) -> Iterator[str]:
+    """What UIDL tells of each: what it was elsewhere, the copy its file was made as, its own."""
+    seen: set[str] = set()
     for message in messages:
-        st = names.st_of(message.base) or message.st
-        if st in seen:
-            st = message.st
-        seen.add(st)
-        yield ids.text(st)
+        uidl = known.get(message.base) or ids.text(names.st_of(message.base) or message.st)
+        if uidl in seen:
+            uidl = ids.text(message.st)
+        seen.add(uidl)
+        yield uidl
