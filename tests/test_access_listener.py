@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mtad.access.guests import in_force
+from mtad.config import Access
 from mtad.tls import server_context
 from tests.pop3 import ALICE, BOB, SECRET, serving, until
 from tests.sasl_client import ScramClient
@@ -181,3 +183,10 @@ async def test_scram_is_bound_to_the_channel(tmp_path: Path, files: Files) -> No
         challenge = base64.b64decode((await client.line()).removeprefix("+ "))
         final = base64.b64encode(scram.final(challenge)).decode()
         await client.talk(f"C: {final}\nS: .+ .*\nC:\nS: .OK 0 messages.*")
+
+
+def test_no_more_connections_than_open_files() -> None:
+    settings = Access(max_connections=1000)
+    assert in_force(settings, 100_000) is settings
+    assert in_force(settings, 1100).max_connections == 100
+    assert in_force(settings, 10).max_connections == 1

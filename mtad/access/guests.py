@@ -1,5 +1,6 @@
 """Who is connected to read mail: how many at once, from where, as whom."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,28 @@ from mtad.clients.rates import keys
 from mtad.clock import now_us
 from mtad.config import Access
 from mtad.imap.service import Barred
+
+log = logging.getLogger("mtad.access")
+
+FILES_ASIDE = 200
+"""Open files that are neither clients nor boxes: journal, databases, control sockets."""
+FILES_EACH = 9
+"""Open files of a client: its socket, and those of its box at its busiest."""
+
+
+def in_force(settings: Access, open_files: int) -> Access:
+    """The settings, with no more connections than there can be ``open_files`` for them."""
+    room = max(1, (open_files - FILES_ASIDE) // FILES_EACH)
+    if settings.max_connections <= room:
+        return settings
+    log.warning(
+        "access.max_connections is %d, but with %d open files there is room for %d clients and "
+        "their boxes: raise the limit (LimitNOFILE= of a systemd unit, ulimit -n)",
+        settings.max_connections,
+        open_files,
+        room,
+    )
+    return settings.model_copy(update={"max_connections": room})
 
 
 @dataclass(slots=True)

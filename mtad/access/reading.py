@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import resource
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from mtad import tls
-from mtad.access.guests import Guests, ImapGate, PopGate
+from mtad.access.guests import Guests, ImapGate, PopGate, in_force
 from mtad.access.listener import Listener, Services
 from mtad.access.sessions import Sessions
 from mtad.config import Loaded
@@ -34,7 +35,7 @@ class Reading:
         context, end_point = certificate(loaded)
         directory = Directory(places.state_db)
         self._logins = Logins(places, config.auth, config.hostname, directory, journal.note)
-        self._guests = Guests(config.access)
+        self._guests = Guests(in_force(config.access, open_files()))
         open_box = partial(shelf.use, make=True)
         imap = Imap(
             config.hostname,
@@ -57,7 +58,7 @@ class Reading:
             context,
             end_point,
         )
-        self.services = Services(config.access, imap, pop3)
+        self.services = Services(self._guests.settings, imap, pop3)
         self._sessions = Sessions(self.services, self._guests, directory, places, journal)
         self._listener: Listener | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -69,7 +70,7 @@ class Reading:
         imap.hostname = pop3.hostname = config.hostname
         imap.limits, pop3.limits = config.imap, config.pop3
         pop3.log_reading = config.access.log_reading
-        services.settings = self._guests.settings = config.access
+        services.settings = self._guests.settings = in_force(config.access, open_files())
         self._logins.use(config.auth, config.hostname)
         try:
             found = renewed(now, imap.tls)
@@ -106,3 +107,8 @@ class Reading:
         if self._listener is not None:
             await self._listener.stop()
         await self._logins.close()
+
+
+def open_files() -> int:
+    """How many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
