@@ -133,6 +133,20 @@ def test_a_worker_that_died_is_replaced(tmp_path: Path) -> None:
     worker.stop()
 
 
+def test_a_worker_notices_that_the_cache_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    path.write_bytes(mails.plain())
+    batch = cache_worker.Batch(bytes(tmp_path / cache.NAME), [(1, bytes(path))])
+    maker = cache_worker.Maker()
+    for _ in range(2):
+        assert maker.make(batch) == 1
+        link = sqlite3.connect(tmp_path / cache.NAME)
+        assert link.execute("SELECT count(*) FROM outline").fetchone() == (1,)
+        link.close()
+        cache.remove(tmp_path / cache.NAME)
+    maker.close()
+
+
 async def test_what_comes_is_summarised_unasked(
     place: Place, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:

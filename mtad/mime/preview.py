@@ -8,8 +8,8 @@ from mtad.mime.message import Part
 MAX_PREVIEW = 200
 """Characters; RFC 8970 3.1 allows 256 and recommends 200."""
 
-_LOOKED_AT = 16 * 1024
-"""Octets of a part, and characters of its text, in which words are looked for."""
+_LOOKED_AT = (2048, 64 * 1024)
+"""Octets of a part in which words are looked for: first so many, then more."""
 _CONTROLS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffc]+"
 )
@@ -26,7 +26,10 @@ def preview(data: bytes, part: Part) -> str:
         for one in text.every(part):
             if one.kind != b"text" or one.subtype not in kinds or _is_attached(one):
                 continue
-            found = _shortened(text.of_part(data, one, _LOOKED_AT)[:_LOOKED_AT])
+            for most in _LOOKED_AT:
+                found = _shortened(text.of_part(data, one, most))
+                if len(found) >= MAX_PREVIEW - 1 or one.body[1] - one.body[0] <= most:
+                    break
             if found:
                 return found
     return found

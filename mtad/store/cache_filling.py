@@ -226,8 +226,7 @@ class Filling:
                 descriptor = self._owner.open_message(name, row.uid)
             except NothingFound:
                 continue
-            with open(descriptor, "rb") as file:
-                summary = made[row.uid] = rendered(file.read(cache_worker.MAX_MESSAGE))
+            summary = made[row.uid] = rendered(cache_worker.read(descriptor))
             if summary.size <= MAX_ROW:
                 kept[row.email] = summary
         try:

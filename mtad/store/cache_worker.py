@@ -36,31 +36,63 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     files: Sequence[tuple[int, bytes]]
 
 
-def make(batch: Batch) -> int:
-    """Summarise a batch into its cache; returns how many are kept.
+class Maker:
+    """Makes summaries; keeps the cache it was last asked for open."""
 
-    Files that are gone are passed over. Raises sqlite3.DatabaseError.
-    """
-    found: dict[int, Summary] = {}
-    for email, path in batch.files:
-        try:
-            summary = rendered(read(Path(os.fsdecode(path))))
-        except OSError:
-            continue
-        if summary.size <= MAX_ROW:
-            found[email] = summary
-    link = connect(Path(os.fsdecode(batch.cache)))
+    def __init__(self) -> None:
+        self._link: sqlite3.Connection | None = None
+        self._file: tuple[bytes, int, int] | None = None
+
+    def make(self, batch: Batch) -> int:
+        """Summarise a batch into its cache; returns how many are kept.
+
+        Files that are gone are passed over. Raises sqlite3.DatabaseError.
+        """
+        found: dict[int, Summary] = {}
+        for email, path in batch.files:
+            try:
+                summary = rendered(read(maildir.open_file(Path(os.fsdecode(path)))))
+            except OSError:
+                continue
+            if summary.size <= MAX_ROW:
+                found[email] = summary
+        write(self._open(batch.cache), found)
+        return len(found)
+
+    def _open(self, cache: bytes) -> sqlite3.Connection:
+        """The cache, which may have been thrown away and made again meanwhile."""
+        if self._link is None or self._file != _file(cache):
+            self.close()
+            self._link = connect(Path(os.fsdecode(cache)))
+            self._file = _file(cache)
+        return self._link
+
+    def close(self) -> None:
+        """Give the cache back."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+def _file(path: bytes) -> tuple[bytes, int, int] | None:
     try:
-        write(link, found)
+        found = os.stat(path)
+    except OSError:
+        return None
+    return path, found.st_dev, found.st_ino
+
+
+def read(descriptor: int) -> bytes:
+    """What an open file holds, up to ``MAX_MESSAGE``; closes it. Raises OSError."""
+    try:
+        left = min(os.fstat(descriptor).st_size, MAX_MESSAGE)
+        parts = []
+        while left and (part := os.read(descriptor, left)):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
     finally:
-        link.close()
-    return len(found)
-
-
-def read(path: Path) -> bytes:
-    """A message file. Raises OSError."""
-    with open(maildir.open_file(path), "rb") as file:
-        return file.read(MAX_MESSAGE)
+        os.close(descriptor)
 
 
 # ---------------------------------------------------------------- the other side
@@ -73,7 +105,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self, batch: Batch) -> int:
-        """See ``make``; -1 where the process could not do it."""
+        """See ``Maker.make``; -1 where the process could not do it."""
         frame = _framed(msgspec.msgpack.encode(batch))
         for _ in range(2):  # the second time with a process that had no time to fall asleep
             process = self._started()
@@ -152,14 +184,16 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 
 def main() -> None:
     """Do what comes in until nothing does."""
+    maker = Maker()
     with open(0, "rb", closefd=False) as source, open(1, "wb", closefd=False) as sink:
         while select.select([source], [], [], IDLE_SECONDS)[0]:
             data = _read(source)
             if data is None:
                 return
             try:
-                count = make(msgspec.msgpack.decode(data, type=Batch))
+                count = maker.make(msgspec.msgpack.decode(data, type=Batch))
             except sqlite3.DatabaseError:
+                maker.close()
                 count = -1
             sink.write(_framed(msgspec.msgpack.encode(count)))
             sink.flush()
