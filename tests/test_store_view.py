@@ -307,6 +307,7 @@ async def test_an_index_of_the_former_format_is_taken_over(place: Place) -> None
     box.close()
     link = sqlite3.connect(place.folder / "index.db")
     link.executescript("""
+        DROP TABLE seen;
         DROP INDEX msg_unmeasured;
         ALTER TABLE msg DROP COLUMN wire;
         ALTER TABLE mailbox DROP COLUMN recent;

@@ -23,6 +23,7 @@ from tracing.event import Outcome as Outcome
 from tracing.event import Unknown as Unknown
 from tracing.event import declare as declare
 from tracing.event import kind_of as kind_of
+from tracing.stored import BoxAcl as BoxAcl
 from tracing.stored import BoxAppend as BoxAppend
 from tracing.stored import BoxCopy as BoxCopy
 from tracing.stored import BoxEvent as BoxEvent
@@ -32,6 +33,7 @@ from tracing.stored import BoxForeign as BoxForeign
 from tracing.stored import BoxMailbox as BoxMailbox
 from tracing.stored import BoxMove as BoxMove
 from tracing.stored import BoxNumbered as BoxNumbered
+from tracing.stored import BoxSeen as BoxSeen
 from tracing.stored import BoxVanished as BoxVanished
 from tracing.stored import Item as Item
 from tracing.stored import Pop3Dele as Pop3Dele

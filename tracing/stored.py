@@ -89,13 +89,35 @@ class BoxForeign(BoxEvent, frozen=True, kw_only=True, tag="box.foreign"):
 class BoxMailbox(BoxEvent, frozen=True, kw_only=True, tag="box.mailbox"):
     r"""A mailbox was created, renamed, deleted, subscribed or unsubscribed; ``what`` says which.
 
-    ``uses`` are the special uses it was made for (RFC 6154), such as ``\Sent``. What other
-    programs did is told as appeared or vanished.
+    ``uses`` are the special uses it was made for (RFC 6154), such as ``\Sent``, ``acl`` the
+    rights to it that it has from the one above it. What other programs did is told as appeared
+    or vanished.
     """
 
     what: str
     target: str = ""
     uses: tuple[str, ...] = ()
+    acl: tuple[str, ...] = ()
+
+
+@declare("{who} may {rights} {addr}/{mailbox}, had {before}, by {actor}")
+class BoxAcl(BoxEvent, frozen=True, kw_only=True, tag="box.acl"):
+    """The rights to a mailbox changed (RFC 4314): of ``who``, from ``before`` to ``rights``.
+
+    Rights are letters, or none. ``acl`` is the whole list after it, a line an entry.
+    """
+
+    who: str
+    rights: str
+    before: str
+    acl: tuple[str, ...] = ()
+
+
+@declare("seen in {addr}/{mailbox} by {actor}: {seen}")
+class BoxSeen(BoxEvent, frozen=True, kw_only=True, tag="box.seen"):
+    r"""Somebody who is not the owner of a box has seen messages, or not; the flag is theirs."""
+
+    seen: bool
 
 
 @declare("fetched from {addr}/{mailbox} by {actor}")

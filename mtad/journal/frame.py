@@ -88,6 +88,17 @@ class Flags(msgspec.Struct, frozen=True, tag="flags"):
     modseq: int
 
 
+class Seen(msgspec.Struct, frozen=True, tag="seen"):
+    """Keep for a user who is not the box's owner whether messages are seen."""
+
+    box: str
+    mailbox: str
+    user: str
+    copies: tuple[Copy, ...]
+    seen: bool
+    modseq: int
+
+
 class PutItem(msgspec.Struct, frozen=True, array_like=True):
     """A synced file in the box's ``tmp/`` that becomes a message; ``flags`` as Maildir letters.
 
@@ -114,7 +125,7 @@ class Put(msgspec.Struct, frozen=True, tag="put"):
     modseq: int
 
 
-Act = Union[Expunge, Move, Flags, Put]  # noqa: UP007
+Act = Union[Expunge, Move, Flags, Put, Seen]  # noqa: UP007
 """What a box's owner does to files and index once the frame is durable."""
 
 

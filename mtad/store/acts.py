@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtad import clock
-from mtad.journal.frame import Act, Copy, Expunge, Flags, Move, Put
+from mtad.journal.frame import Act, Copy, Expunge, Flags, Move, Put, Seen
 from mtad.store import keywords, maildir, names
 from mtad.store.files import Files
 from mtad.store.index import Index
@@ -98,6 +98,8 @@ def perform(ground: Ground, act: Act, journal: str, seq: int, planned: Sequence[
         _flags(ground, act, journal, seq, rows)
     elif isinstance(act, Expunge):
         _expunge(ground, act, journal, seq, rows)
+    elif isinstance(act, Seen):
+        _seen(ground, act, journal, seq, list(rows.values()))
     else:
         _move(ground, act, journal, seq, rows)
     return None
@@ -166,6 +168,23 @@ def _expunge(ground: Ground, act: Expunge, journal: str, seq: int, known: dict[s
             uids.append(row.uid if row else copy.uid)
     with index.transaction():
         index.delete(mailbox, uids, act.modseq)
+        index.forget_seen(copy.base for copy in act.copies)
+        _end(index, mailbox, act.modseq)
+        index.set_applied(journal, seq)
+
+
+def _seen(ground: Ground, act: Seen, journal: str, seq: int, rows: list[Row]) -> None:
+    """The messages count as changed for everybody: a mailbox has one row of mod-sequences."""
+    index = ground.index
+    mailbox = index.mailboxes.get(act.mailbox)
+    if mailbox is None:
+        return _nothing(index, journal, seq)
+    index.claim(mailbox, 0, act.modseq)
+    for row in rows:
+        row.modseq = act.modseq
+    with index.transaction():
+        index.mark_seen(mailbox, act.user, rows, act.seen)
+        index.update(rows)
         _end(index, mailbox, act.modseq)
         index.set_applied(journal, seq)
 

@@ -16,6 +16,10 @@ STATUS = """
 SELECT count(*), coalesce(sum(instr(flags, 'S') = 0), 0), coalesce(sum(instr(flags, 'T') > 0), 0),
 coalesce(sum(wire), 0), coalesce(sum(uid >= ?), 0) FROM msg WHERE mailbox = ?
 """
+UNSEEN = """
+SELECT count(*) FROM msg WHERE mailbox = ?
+AND NOT EXISTS (SELECT 1 FROM seen WHERE seen.base = msg.base AND user = ?)
+"""
 _CACHE = "PRAGMA cache_size=-512"
 
 
@@ -45,6 +49,10 @@ class Beside:
         r"""Messages, those without \Seen, those with \Deleted, octets, UIDs from ``recent`` on."""
         messages, unseen, deleted, octets, late = self._all(STATUS, (recent, mailbox))[0]
         return messages, unseen, deleted, octets, late
+
+    def unseen(self, mailbox: int, user: str) -> int:
+        """Messages that a user who is not the owner has not seen."""
+        return int(self._all(UNSEEN, (mailbox, user))[0][0])
 
     def changed(self, mailbox: int, modseq: int) -> list[int]:
         """UIDs whose mod-sequence is above one, in order."""

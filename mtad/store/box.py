@@ -1,8 +1,10 @@
-"""A box for an event loop: the owner's work done in threads, one act at a time.
+r"""A box for an event loop: the owner's work done in threads, one act at a time.
 
 Every act takes ``actor`` and ``client``, who did it and with what, for its event, and ``by``,
 the session that asked: it stands in the ``Change`` that listeners are told. When an act
-returns, it is durable, views are up to date, and listeners were told.
+returns, it is durable, views are up to date, and listeners were told. Where a ``reader`` is
+given, a user with whom the box's owner shares mailboxes, it is that user's own ``\Seen`` that is
+meant (``mtad.store.private``); whether the user may do it is the caller's matter.
 """
 
 import asyncio
@@ -18,6 +20,8 @@ from typing import Self, TypeVar
 
 from mtad.errors import MtadError
 from mtad.journal.writer import Journal
+from mtad.store import private
+from mtad.store.acl import Acl
 from mtad.store.cache_filling import Filling
 from mtad.store.cache_rendering import Summary
 from mtad.store.deltas import Delta
@@ -70,6 +74,8 @@ class Box:
         self._watching = Watching()
         self._summaries = Filling(owner)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.on_shape: Callable[[], None] = lambda: None
+        """Told, in any thread, that mailboxes were made, renamed, deleted or shared."""
         owner.index.on_change = self._changed
 
     @classmethod
@@ -117,8 +123,10 @@ class Box:
         """Messages of one mailbox or of all, as last synchronised. Raises NothingFound."""
         return await self._read(partial(self.owner.messages, mailbox))
 
-    async def status(self, mailbox: str) -> MailboxStatus:
+    async def status(self, mailbox: str, reader: str = "") -> MailboxStatus:
         """A mailbox's counts, as last synchronised. Raises NothingFound."""
+        if reader:
+            return await self._read(partial(private.status, self.owner, reader, mailbox))
         return await self._read(partial(self.owner.status, mailbox))
 
     async def rows(self, mailbox: str, uids: Sequence[int]) -> list[Row]:
@@ -173,6 +181,10 @@ class Box:
         """The names that are subscribed to."""
         return await self._read(self.owner.subscriptions)
 
+    async def acl(self, mailbox: str) -> Acl:
+        """Who but the owner may do what with a mailbox. Raises NothingFound."""
+        return await self._read(partial(self.owner.acl, mailbox))
+
     async def uses(self) -> dict[str, tuple[str, ...]]:
         r"""The special uses (``\Sent``) of the mailboxes that have any (RFC 6154)."""
         return await self._read(self.owner.uses)
@@ -187,13 +199,13 @@ class Box:
 
     # ----------------------------------------------------------------- watching
 
-    async def select(self, mailbox: str) -> View:
+    async def select(self, mailbox: str, reader: str = "") -> View:
         """The view of a mailbox, synchronised and shared; to be given back by ``release``.
 
         Raises NothingFound.
         """
         while True:
-            view = await self._run(partial(self._load, mailbox))
+            view = await self._run(partial(self._load, mailbox, reader))
             if self._watching.take(view):
                 return view
 
@@ -225,15 +237,32 @@ class Box:
         *,
         replace: bool = False,
         unchanged_since: int | None = None,
+        reader: str = "",
         actor: str,
         client: str = "",
         by: object = None,
     ) -> FlagsDone:
         r"""Add and remove flags (``\Seen``) and keywords; UIDs that are gone are passed over.
 
-        ``replace`` leaves only ``add``. Messages changed after the mod-sequence
-        ``unchanged_since`` stay as they are. Raises NothingFound, UsageError and MtadError.
+        ``replace`` leaves only ``add``; there is none for a ``reader``. Messages changed after the
+        mod-sequence ``unchanged_since`` stay as they are. Raises NothingFound, UsageError and
+        MtadError.
         """
+        if reader:
+            assert not replace
+            work = partial(
+                private.flags,
+                self.owner,
+                reader,
+                mailbox,
+                uids,
+                add,
+                remove,
+                unchanged_since=unchanged_since,
+                actor=actor,
+                client=client,
+            )
+            return await self._run(work, by)
         work = partial(
             self.owner.flags,
             mailbox,
@@ -268,12 +297,14 @@ class Box:
         uids: Sequence[int],
         target: str,
         *,
+        reader: str = "",
         actor: str,
         client: str = "",
         by: object = None,
     ) -> Copied:
         """Copy messages, all or none; UIDs that are gone are passed over. Raises NothingFound."""
-        work = partial(self.owner.copy, mailbox, uids, target, actor=actor, client=client)
+        copy = partial(private.copy, self.owner, reader) if reader else self.owner.copy
+        work = partial(copy, mailbox, uids, target, actor=actor, client=client)
         return await self._run(work, by)
 
     async def expunge(
@@ -295,6 +326,7 @@ class Box:
         items: Sequence[Prepared],
         *,
         make: bool = True,
+        reader: str = "",
         actor: str,
         client: str = "",
         snapshot: str | None = None,
@@ -302,8 +334,11 @@ class Box:
     ) -> Placed:
         """Take prepared files in as messages; up to 1,000 are one act.
 
-        Raises NothingFound where there is no mailbox and ``make`` is False.
+        Raises NothingFound where there is no mailbox and ``make`` is False, as for a ``reader``.
         """
+        if reader:
+            put = partial(private.put, self.owner, reader, mailbox, items)
+            return await self._run(partial(put, actor=actor, client=client), by)
         work = partial(
             self.owner.put,
             mailbox,
@@ -320,12 +355,18 @@ class Box:
         mailbox: str,
         *,
         uses: Sequence[str] = (),
+        like: str = "",
         actor: str,
         client: str = "",
         by: object = None,
     ) -> bool:
-        """Make a mailbox, perhaps for special uses; False when it is there. Raises UsageError."""
-        work = partial(self.owner.create, mailbox, wanted=uses, actor=actor, client=client)
+        """Make a mailbox, perhaps for special uses; False when it is there. Raises UsageError.
+
+        Without one above it, it is shared as the mailbox is that ``like`` names.
+        """
+        work = partial(
+            self.owner.create, mailbox, wanted=uses, like=like, actor=actor, client=client
+        )
         return await self._run(work, by)
 
     async def rename(
@@ -338,6 +379,20 @@ class Box:
     async def delete(self, mailbox: str, *, actor: str, client: str = "", by: object = None) -> int:
         """Delete a mailbox; returns how many messages it had. Raises NothingFound, UsageError."""
         work = partial(self.owner.delete, mailbox, actor=actor, client=client)
+        return await self._run(work, by)
+
+    async def share(
+        self,
+        mailbox: str,
+        who: str,
+        letters: str,
+        *,
+        actor: str,
+        client: str = "",
+        by: object = None,
+    ) -> Acl:
+        """Give rights to a mailbox, as ``Owner.share``. Raises NothingFound, UsageError."""
+        work = partial(self.owner.share, mailbox, who, letters, actor=actor, client=client)
         return await self._run(work, by)
 
     async def subscribe(
@@ -378,21 +433,25 @@ class Box:
         """What needs no turn, since it reads what was committed."""
         return await asyncio.get_running_loop().run_in_executor(_reading, work)
 
-    def _load(self, mailbox: str) -> View:
+    def _load(self, mailbox: str, reader: str) -> View:
         """In a thread: a view that is there, or one that hears of all that comes after it."""
         assert self._loop is not None
         with self.owner.working():
             self.owner.look()
             row = self.owner.mailbox(mailbox)
-            view = self._watching.view(row.id)
+            view = self._watching.view(row.id, reader)
             if view is None:
                 index = self.owner.index
-                view = View.load(row, index.keywords(row), index.columns(row))
+                seen = index.seen_by(row, reader) if reader else ()
+                words, columns = index.keywords(row), index.columns(row)
+                view = View.load(row, words, columns, reader=reader, seen=seen)
                 self._loop.call_soon_threadsafe(self._watching.offer, view)
             return view
 
     def _changed(self, deltas: Sequence[Delta]) -> None:
         """A transaction was committed, in whatever thread."""
+        if any(delta.what for delta in deltas):
+            self.on_shape()
         loop = self._loop
         if loop is None or loop.is_closed():
             return

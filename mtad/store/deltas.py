@@ -15,7 +15,8 @@ class Delta:
     """What one transaction did to one mailbox; the rows are as it left them.
 
     ``what`` is empty where only messages changed, else created, renamed (to ``target``),
-    deleted, subscribed or unsubscribed.
+    deleted, subscribed, unsubscribed, or shared: then ``acl`` says with whom. ``seen`` are UIDs
+    that users other than the owner have seen, or not.
     """
 
     mailbox: int
@@ -27,6 +28,8 @@ class Delta:
     target: str = ""
     uidnext: int = 0
     modseq: int = 0
+    acl: tuple[str, ...] = ()
+    seen: list[tuple[str, list[int], bool]] = field(default_factory=list)
 
 
 class Deltas:
@@ -50,9 +53,20 @@ class Deltas:
         """Messages that are indexed no longer."""
         self._of(mailbox).gone.extend(uids)
 
-    def shaped(self, name: str, what: str, mailbox: int = 0, target: str = "") -> None:
+    def seen(self, mailbox: int, user: str, uids: list[int], on: bool) -> None:
+        """Messages that a user has seen, or not."""
+        self._of(mailbox).seen.append((user, uids, on))
+
+    def shaped(
+        self,
+        name: str,
+        what: str,
+        mailbox: int = 0,
+        target: str = "",
+        acl: tuple[str, ...] = (),
+    ) -> None:
         """Something was done to a mailbox as a whole."""
-        self._shapes.append(Delta(mailbox, name, what=what, target=target))
+        self._shapes.append(Delta(mailbox, name, what=what, target=target, acl=acl))
 
     def take(self, mailboxes: Iterable[MailboxRow]) -> Sequence[Delta]:
         """All of them, with the numbers that the mailboxes have by now; none are left."""

@@ -27,7 +27,7 @@ from mtad.store.noticing import Notice
 from mtad.store.replay import Promised, Replay
 from mtad.store.rows import Row
 from mtad.where import Places
-from tracing.events import BoxForeign, BoxMailbox, Event
+from tracing.events import BoxAcl, BoxForeign, BoxMailbox, Event
 
 MAILDIR = "Maildir"
 
@@ -177,7 +177,7 @@ class Holding:
     def _perform(self, what: Promised, journal: str, seq: int, planned: Sequence[Row] = ()) -> None:
         if isinstance(what, BoxForeign):
             acts.adopt(self.ground, what.mailbox, what.items, journal, seq)
-        elif isinstance(what, BoxMailbox):
+        elif isinstance(what, BoxMailbox | BoxAcl):
             mailboxes.perform(self.ground, what, journal, seq)
         else:
             acts.perform(self.ground, what, journal, seq, planned)
@@ -239,7 +239,7 @@ class Holding:
             if not self._closed:
                 self._finish()
 
-    def shape(self, event: BoxMailbox) -> None:
+    def shape(self, event: BoxMailbox | BoxAcl) -> None:
         """The same for what is done to a mailbox as a whole: the event says it."""
         seq = self.promise(Meta(events=(raw(event),)))
         self._unfinished.append((event, seq))

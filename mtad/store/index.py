@@ -92,6 +92,7 @@ class Index:
                     db.execute(statement)
                 self._set("schema", format_ + 1)
         self.octets, self.messages = self.meta("octets"), self.meta("messages")
+        self._has_seen = bool(db.execute("SELECT EXISTS (SELECT 1 FROM seen)").fetchone()[0])
         self.was_clean = bool(self.meta("clean"))
         self.lost_power = not self.was_clean and self._boot() != boot_id()
         self._clean = self.was_clean
@@ -247,9 +248,9 @@ class Index:
         self._deltas.shaped(name, "created", row.id)
         return row
 
-    def note_shape(self, name: str, what: str) -> None:
+    def note_shape(self, name: str, what: str, acl: tuple[str, ...] = ()) -> None:
         """Something was done to a mailbox of which the index keeps nothing."""
-        self._deltas.shaped(name, what)
+        self._deltas.shaped(name, what, acl=acl)
 
     def save_mailbox(self, mailbox: MailboxRow) -> None:
         """Write a mailbox's counters and times."""
@@ -281,6 +282,9 @@ class Index:
         """Forget a mailbox and its messages."""
         self._count_out("mailbox = ?", (mailbox.id,))
         self._deltas.shaped(mailbox.name, "deleted", mailbox.id)
+        if self._has_seen:
+            of_mailbox = "SELECT base FROM msg WHERE mailbox = ?"
+            self._db.execute(f"DELETE FROM seen WHERE base IN ({of_mailbox})", (mailbox.id,))  # noqa: S608
         for table in ("msg", "expunged", "keyword"):
             self._db.execute(f"DELETE FROM {table} WHERE mailbox = ?", (mailbox.id,))  # noqa: S608
         self._db.execute("DELETE FROM mailbox WHERE id = ?", (mailbox.id,))
@@ -290,6 +294,8 @@ class Index:
     def insert(self, rows: Sequence[Row]) -> None:
         """Index messages."""
         self._deltas.added(rows)
+        if self._has_seen:
+            self._bring_seen(rows)
         self.messages += len(rows)
         self.octets += sum(row.size for row in rows)
         self._db.executemany(
@@ -342,6 +348,29 @@ class Index:
             "INSERT OR IGNORE INTO expunged VALUES (?, ?, ?)",
             [(box, uid, modseq) for box, uid in keys],
         )
+
+    def mark_seen(self, mailbox: MailboxRow, user: str, rows: Sequence[Row], on: bool) -> None:
+        """Keep of messages whether a user who is not the owner has seen them."""
+        self._deltas.seen(mailbox.id, user, [row.uid for row in rows], on)
+        if on:
+            self._has_seen = True
+            statement = "INSERT OR IGNORE INTO seen (user, base) VALUES (?, ?)"
+        else:
+            statement = "DELETE FROM seen WHERE user = ? AND base = ?"
+        self._db.executemany(statement, [(user, row.base) for row in rows])
+
+    def forget_seen(self, bases: Iterable[str]) -> None:
+        """Messages are gone for good: nobody has seen them."""
+        if self._has_seen:
+            self._db.executemany("DELETE FROM seen WHERE base = ?", [(base,) for base in bases])
+
+    def _bring_seen(self, rows: Sequence[Row]) -> None:
+        """Messages that are moved stay seen by those who have."""
+        uids = {row.base: (row.mailbox, row.uid) for row in rows}
+        ask = "SELECT user, base FROM seen WHERE base IN (SELECT value FROM json_each(?))"
+        for user, base in self._db.execute(ask, (json.dumps([*uids]),)):
+            mailbox, uid = uids[base]
+            self._deltas.seen(mailbox, user, [uid], True)
 
     def _count_out(self, where: str, values: Sequence[object]) -> None:
         ask = f"SELECT count(*), coalesce(sum(size), 0) FROM msg WHERE {where}"  # noqa: S608
@@ -406,6 +435,13 @@ class Index:
             "WHERE mailbox = ? ORDER BY uid",
             (mailbox.id,),
         )
+
+    def seen_by(self, mailbox: MailboxRow, user: str) -> set[int]:
+        """UIDs of the messages that a user who is not the owner has seen."""
+        if not self._has_seen:
+            return set()
+        ask = "SELECT uid FROM seen JOIN msg USING (base) WHERE user = ? AND mailbox = ?"
+        return {uid for (uid,) in self._db.execute(ask, (user, mailbox.id))}
 
     def unmeasured(self, after: tuple[int, int], count: int) -> list[Row]:
         """Messages whose octets on the wire were not counted, above a mailbox and UID."""

@@ -10,25 +10,31 @@ import os
 from pathlib import Path
 
 from mtad.journal import disk
-from mtad.store import maildir, names, subscriptions, uses
+from mtad.store import acls, maildir, names, subscriptions, uses
 from mtad.store.acts import Ground
 from mtad.store.rows import MailboxRow
 from tracing import ids
-from tracing.events import BoxMailbox
+from tracing.events import BoxAcl, BoxMailbox
 
 CREATED, RENAMED, DELETED = "created", "renamed", "deleted"
 SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
+SHARED = "shared"
+"""What listeners are told when rights change; its event is ``BoxAcl``."""
 ACTS = frozenset((CREATED, RENAMED, DELETED, SUBSCRIBED, UNSUBSCRIBED))
 """What ``BoxMailbox`` says of an owner's act; of other programs' doings it says other words."""
 
 
-def perform(ground: Ground, event: BoxMailbox, journal: str, seq: int) -> None:
+def perform(ground: Ground, event: BoxMailbox | BoxAcl, journal: str, seq: int) -> None:
     """Do what an event of frame ``seq`` says; to be repeated when it raises."""
     index = ground.index
-    if event.what == CREATED:
+    if isinstance(event, BoxAcl):
+        _share(ground, event, journal, seq)
+    elif event.what == CREATED:
         made = ground.mailbox(event.mailbox, event.trace)
         if event.uses:
             uses.write(ground.files.mailbox(made.folder), event.uses)
+        if event.acl:
+            acls.write(ground.files.mailbox(made.folder), event.acl)
         with index.transaction():
             index.set_applied(journal, seq)
     elif event.what == RENAMED:
@@ -56,6 +62,17 @@ def below(ground: Ground, name: str) -> list[str]:
     """A mailbox, if there is one of that name, and those below it in the hierarchy."""
     every = ground.index.mailboxes
     return [one for one in every if one == name or one.startswith(f"{name}/")]
+
+
+def _share(ground: Ground, event: BoxAcl, journal: str, seq: int) -> None:
+    index = ground.index
+    row = index.mailboxes.get(event.mailbox)
+    if row is not None:
+        maildir.ensure(ground.files.root, row.folder)
+        acls.write(ground.files.mailbox(row.folder), event.acl)
+    with index.transaction():
+        index.note_shape(event.mailbox, SHARED, event.acl)
+        index.set_applied(journal, seq)
 
 
 def _subscribe(ground: Ground, name: str, on: bool) -> None:

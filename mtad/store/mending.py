@@ -17,7 +17,7 @@ from mtad.store.acts import Ground
 from mtad.store.maildir import Entry
 from mtad.store.replay import Promised, Todo
 from mtad.store.telling import CHUNK
-from tracing.events import BoxForeign, BoxMailbox
+from tracing.events import BoxAcl, BoxForeign, BoxMailbox
 
 OWN = ("copy-", "draft-")
 """How names in ``tmp`` begin that mean nothing unless a frame names them."""
@@ -82,7 +82,7 @@ def _touched(held: Iterable[Todo]) -> dict[str, bool]:
     for one in held:
         if one.journal != journal:
             journal, modseq = one.journal, 0
-        if not isinstance(one.what, BoxForeign | BoxMailbox):
+        if not isinstance(one.what, BoxForeign | BoxMailbox | BoxAcl):
             modseq = one.what.modseq
         for base in _bases(one.what):
             if modseq >= found.get(base, (0, False))[0]:
@@ -91,7 +91,7 @@ def _touched(held: Iterable[Todo]) -> dict[str, bool]:
 
 
 def _bases(what: Promised) -> Iterable[str]:
-    if isinstance(what, BoxMailbox):
+    if isinstance(what, BoxMailbox | BoxAcl):
         return ()
     if isinstance(what, BoxForeign):
         return [item.base for item in what.items]

@@ -255,6 +255,7 @@ class Notice:
                 seq = self._commit(event)
                 with self._index.transaction():
                     self._index.delete(mailbox, [row.uid for row in part], modseq)
+                    self._index.forget_seen(row.base for row in part)
                     self._raise_modseq(mailbox, modseq)
                     self._index.set_applied(self._desk.name, seq)
 

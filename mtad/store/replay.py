@@ -13,14 +13,14 @@ from typing import NamedTuple
 from mtad.journal.frame import Act, Frame
 from mtad.journal.reader import Reader
 from mtad.store.mailboxes import ACTS
-from tracing.events import BoxForeign, BoxMailbox
+from tracing.events import BoxAcl, BoxForeign, BoxMailbox
 
 OWNERS = ("access-*", "cli-*")
 """Names of the journals whose processes own boxes."""
-_TELLING = (b"box.foreign", b"box.mailbox")
+_TELLING = (b"box.foreign", b"box.mailbox", b"box.acl")
 """Kinds of events that say by themselves what is to be done."""
 
-Promised = Act | BoxForeign | BoxMailbox
+Promised = Act | BoxForeign | BoxMailbox | BoxAcl
 """What a frame says is to be done to a box."""
 
 
@@ -116,7 +116,7 @@ def _said(frame: Frame) -> Iterator[tuple[str, Promised]]:
         yield act.box, act
     if any(kind in bytes(raw) for raw in frame.meta.events for kind in _TELLING):
         for event in frame.events:
-            if isinstance(event, BoxForeign) or (
+            if isinstance(event, BoxForeign | BoxAcl) or (
                 isinstance(event, BoxMailbox) and event.what in ACTS
             ):
                 yield event.addr, event

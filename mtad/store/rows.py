@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-SCHEMA = 2
+SCHEMA = 3
 """The format's number; a later one is refused."""
 TABLES = """
 CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
@@ -56,6 +56,11 @@ CREATE TABLE keyword (
   PRIMARY KEY (mailbox, id),
   UNIQUE (mailbox, name)
 ) WITHOUT ROWID;
+CREATE TABLE seen (
+  user TEXT NOT NULL,
+  base TEXT NOT NULL,
+  PRIMARY KEY (base, user)
+) WITHOUT ROWID;
 """
 
 UPGRADES = {
@@ -65,6 +70,13 @@ ALTER TABLE msg ADD COLUMN wire INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX msg_unmeasured ON msg (mailbox, uid) WHERE wire = 0;
 INSERT OR REPLACE INTO meta SELECT 'octets', coalesce(sum(size), 0) FROM msg;
 INSERT OR REPLACE INTO meta SELECT 'messages', count(*) FROM msg;
+""",
+    2: """
+CREATE TABLE seen (
+  user TEXT NOT NULL,
+  base TEXT NOT NULL,
+  PRIMARY KEY (base, user)
+) WITHOUT ROWID;
 """,
 }
 """What makes an index of a format one of the next."""

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from mtad import clock
 from mtad.errors import NothingFound, UsageError
-from mtad.store import mailboxes, maildir, names, subscriptions, uses
+from mtad.store import acl as acl_of
+from mtad.store import acls, mailboxes, maildir, names, subscriptions, uses
+from mtad.store.acl import Acl
 from mtad.store.holding import Holding
 from mtad.store.rows import MailboxRow
-from tracing.events import BoxMailbox
+from tracing.events import BoxAcl, BoxMailbox
 
 
 class Shaping(Holding):
@@ -29,17 +31,24 @@ class Shaping(Holding):
         return found
 
     def create(
-        self, mailbox: str, *, wanted: Sequence[str] = (), actor: str, client: str = ""
+        self,
+        mailbox: str,
+        *,
+        wanted: Sequence[str] = (),
+        like: str = "",
+        actor: str,
+        client: str = "",
     ) -> bool:
         """Make a mailbox, for uses that are ``wanted``; False when it is there.
 
-        Raises UsageError for no name at all and for a use that none can have.
+        It is shared like the one above it, or, where there is none, like the mailbox named by
+        ``like``. Raises UsageError for no name at all and for a use that none can have.
         """
         meant = uses.check(wanted)
         with self.working():
             self.look()
             there = self.find(mailbox) is not None
-            self.make(mailbox, actor, client, meant)
+            self.make(mailbox, actor, client, meant, like)
             return not there
 
     def subscribe(self, name: str, on: bool, *, actor: str, client: str = "") -> bool:
@@ -70,10 +79,63 @@ class Shaping(Holding):
         folder = self.ground.files.mailbox
         return uses.of_mailboxes({one.name: uses.read(folder(one.folder)) for one in every})
 
+    def acl(self, mailbox: str) -> Acl:
+        """Who may do what with a mailbox; waits for no act. Raises NothingFound."""
+        return acls.read(self.ground.files.mailbox(self.mailbox(mailbox).folder))
+
+    def share(self, mailbox: str, who: str, letters: str, *, actor: str, client: str = "") -> Acl:
+        """Give rights to an identifier; returns the list there is then (RFC 4314 3.1).
+
+        ``letters`` are all its rights, or such to be added after "+", or taken away after "-".
+        An identifier without rights is not in the list. Raises NothingFound, and UsageError for
+        what is no identifier or no right.
+        """
+        try:
+            who = acl_of.identifier(who)
+            named = acl_of.rights(letters.lstrip("+-"))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if who.removeprefix("-") == self.address:
+            raise UsageError(f"{self.address} has all rights to its own mailboxes")
+        if "/" in self.address:
+            raise UsageError(f"a box with / in its address cannot be shared: {self.address}")
+        with self.working():
+            self.look()
+            box, before = self.mailbox(mailbox), self.acl(mailbox)
+            had = before.entries.get(who, "")
+            if letters.startswith("+"):
+                named = acl_of.rights(had + named)
+            elif letters.startswith("-"):
+                named = "".join(right for right in had if right not in named)
+            after = before.changed(who, named)
+            if len(after.entries) > acl_of.MAX_ENTRIES:
+                raise UsageError(f"{box.name} is shared with as many as can be")
+            if after != before:
+                self.shape(
+                    BoxAcl(
+                        at=clock.now_us(),
+                        trace=self.desk.mint(),
+                        addr=self.address,
+                        mailbox=box.name,
+                        client=client,
+                        actor=actor,
+                        who=who,
+                        rights=named,
+                        before=had,
+                        acl=after.lines(),
+                    )
+                )
+            return after
+
     # ------------------------------------------------------------- for the acts
 
     def make(
-        self, name: str, actor: str, client: str = "", meant: tuple[str, ...] = ()
+        self,
+        name: str,
+        actor: str,
+        client: str = "",
+        meant: tuple[str, ...] = (),
+        like: str = "",
     ) -> MailboxRow:
         """A mailbox, made if it is not there. Raises UsageError."""
         found = self.find(name)
@@ -83,8 +145,17 @@ class Shaping(Holding):
         path = self._folder(name)
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise UsageError(f"{path} is in the way of a mailbox {name}")
-        self.tell_shape(name, mailboxes.CREATED, actor, client, meant=meant)
+        acl = self._inherited(name, like)
+        self.tell_shape(name, mailboxes.CREATED, actor, client, meant=meant, acl=acl)
         return self.mailbox(name)
+
+    def _inherited(self, name: str, like: str) -> tuple[str, ...]:
+        """Who may do what with a mailbox that is to be made: as with the nearest above it."""
+        while "/" in name:
+            name = name.rpartition("/")[0]
+            if name in self.index.mailboxes:
+                return self.acl(name).lines()
+        return self.acl(like).lines() if like else ()
 
     def check_free(self, name: str) -> None:
         """Raises UsageError where a name cannot be given to a mailbox."""
@@ -102,6 +173,7 @@ class Shaping(Holding):
         client: str = "",
         target: str = "",
         meant: tuple[str, ...] = (),
+        acl: tuple[str, ...] = (),
     ) -> None:
         """Promise what is done to a mailbox as a whole, then do it."""
         self.shape(
@@ -113,6 +185,7 @@ class Shaping(Holding):
                 what=what,
                 target=target,
                 uses=meant,
+                acl=acl,
                 client=client,
                 actor=actor,
             )

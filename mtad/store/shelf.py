@@ -9,6 +9,7 @@ import resource
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from mtad import address
 from mtad.errors import MtadError, NothingFound
@@ -16,6 +17,7 @@ from mtad.journal.writer import Journal
 from mtad.store.box import Box
 from mtad.store.holding import MAILDIR
 from mtad.store.replay import Replay
+from mtad.store.shares import Shares
 from mtad.where import Places
 
 MAX_OPEN = 200
@@ -41,6 +43,8 @@ class Shelf:
         self.hostname = hostname
         """Stands in the file names of boxes that are opened from here on."""
         self._replay = replay
+        self.shares = Shares(places)
+        """What the boxes, open or not, share with others."""
         self._held: OrderedDict[str, _Place] = OrderedDict()
         self._idle = asyncio.Event()
         self._users = 0
@@ -94,7 +98,9 @@ class Shelf:
                 f"there is no mail of {box_address}: no such box, or nothing was ever delivered"
             )
         self._replay.scan()
-        return Box.hold(folder, box_address, self._journal, self.hostname, replay=self._replay)
+        box = Box.hold(folder, box_address, self._journal, self.hostname, replay=self._replay)
+        box.on_shape = partial(self.shares.changed, box_address)
+        return box
 
     async def _shrink(self) -> None:
         """Close boxes beyond the limit that nobody uses."""

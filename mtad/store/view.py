@@ -25,7 +25,7 @@ class Change:
     """Something happened to a mailbox; ``by`` is the session that did it, None for others.
 
     ``what`` is empty where only messages changed, else created, renamed (to ``target``),
-    deleted, subscribed or unsubscribed.
+    deleted, subscribed, unsubscribed, or shared: then ``acl`` says with whom.
     """
 
     mailbox: str
@@ -36,12 +36,16 @@ class Change:
     by: object = None
     what: str = ""
     target: str = ""
+    acl: tuple[str, ...] = ()
 
 
 class View:
-    """One mailbox. Everything but ``claim_recent`` is for reading."""
+    r"""One mailbox. Everything but ``claim_recent`` is for reading.
 
-    def __init__(self, mailbox: MailboxRow, keywords: Iterable[str]) -> None:
+    A view for a ``reader`` who is not the owner shows what that user has seen as ``\Seen``.
+    """
+
+    def __init__(self, mailbox: MailboxRow, keywords: Iterable[str], reader: str = "") -> None:
         self.number = mailbox.id
         """The mailbox's number in the index."""
         self.name = mailbox.name
@@ -69,19 +73,32 @@ class View:
         self._combinations: list[tuple[str, tuple[str, ...], bytes]] = []
         self._numbers: dict[tuple[str, str], int] = {}
         self._mailbox = mailbox
+        self.reader = reader
+        self._seen: set[int] = set()
+        """UIDs that the reader has seen."""
 
     @classmethod
     def load(
-        cls, mailbox: MailboxRow, keywords: Iterable[str], found: Iterable[Sequence[Any]]
+        cls,
+        mailbox: MailboxRow,
+        keywords: Iterable[str],
+        found: Iterable[Sequence[Any]],
+        *,
+        reader: str = "",
+        seen: Iterable[int] = (),
     ) -> "View":
         """A view of what an index has (``Index.columns``); in any thread."""
-        self = cls(mailbox, keywords)
+        self = cls(mailbox, keywords, reader)
+        self._seen.update(seen)
         plain = self._plain()
         for part in chunks(found, 4000):
             columns = list(zip(*part, strict=True))
             for column, values in zip(plain, columns, strict=False):
                 column.extend(values)
-            pairs = list(zip(columns[6], columns[7], strict=True))
+            flags: Sequence[str] = columns[6]
+            if reader:
+                flags = [self._own(*one) for one in zip(columns[0], flags, strict=True)]
+            pairs = list(zip(flags, columns[7], strict=True))
             for pair in set(pairs):
                 self._combination(*pair)
             self.marks.extend(map(self._numbers.__getitem__, pairs))
@@ -140,6 +157,8 @@ class View:
 
     def apply(self, delta: Delta) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """Take in what a transaction did; returns UIDs added, changed and gone."""
+        if self.reader:
+            self._see(delta)
         changed = self._change(delta.changed)
         gone = self._remove(delta.gone)
         added = self._add(delta.added)
@@ -153,11 +172,25 @@ class View:
             at = self.position(row.uid)
             if at < 0:
                 continue
-            mark = self._combination(row.flags, row.keywords)
+            flags = self._own(row.uid, row.flags) if self.reader else row.flags
+            mark = self._combination(flags, row.keywords)
             if self.modseqs[at] != row.modseq or self.marks[at] != mark:
                 self.modseqs[at], self.marks[at] = row.modseq, mark
                 changed.append(row.uid)
         return tuple(changed)
+
+    def _see(self, delta: Delta) -> None:
+        self._seen.difference_update(delta.gone)
+        for user, uids, on in delta.seen:
+            if user == self.reader and on:
+                self._seen.update(uids)
+            elif user == self.reader:
+                self._seen.difference_update(uids)
+
+    def _own(self, uid: int, flags: str) -> str:
+        r"""A message's letters with the reader's own for ``\Seen``."""
+        others = flags.replace("S", "")
+        return names.letters(others + "S") if uid in self._seen else others
 
     def _remove(self, uids: Iterable[int]) -> tuple[int, ...]:
         gone = {at: uid for uid in uids if (at := self.position(uid)) >= 0}
@@ -184,7 +217,8 @@ class View:
             values = (row.uid, row.modseq, row.wire, row.date_ns, row.saved, row.email)
             for column, value in zip(self._plain(), values, strict=True):
                 column.append(value)
-            self.marks.append(self._combination(row.flags, row.keywords))
+            flags = self._own(row.uid, row.flags) if self.reader else row.flags
+            self.marks.append(self._combination(flags, row.keywords))
         if not in_order:
             order = sorted(range(len(self.uids)), key=self.uids.__getitem__)
             self._replace(
