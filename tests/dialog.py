@@ -56,9 +56,6 @@ class Book:
     def may_send_as(self, box: str, address: Address) -> bool:
         return box in self.entries.get(str(address), ())
 
-    def home(self, local: str, domain: str) -> tuple[Target, ...]:
-        return ()
-
     def postmaster(self) -> Address:
         return Address("postmaster", "local.test")
 

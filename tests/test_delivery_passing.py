@@ -3,43 +3,65 @@
 import json
 import smtplib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mtad.delivery.passing import Passing
+from tests.dialog import Book, book
 from tests.server import Server
+from tracing import ids, months
 
 AT = 1_790_000_000_000_000
 
 
-class Here:
-    def is_local(self, domain: str) -> bool:
-        return domain == "example.org"
+M = ids.lowest(AT)
+LONG = f"Bounce+{'Ab' * 25}@far.example"
+"""What SRS cannot hold, as senders of lists have it."""
 
 
 @pytest.fixture
-def passing() -> Passing:
-    return Passing(Here(), [b"secret"], lambda: AT)
+def passing(tmp_path: Path) -> Passing:
+    return Passing(Book({"local.test"}, book().entries), [b"secret"], tmp_path, lambda: AT)
 
 
-def test_a_strangers_path_is_rewritten_and_leads_home(passing: Passing) -> None:
-    path = passing.resend("Bounces+AbC@far.example", "you@example.org")
-    assert path is not None
+async def home(passing: Passing, path: str) -> list[str]:
     local, _, domain = path.rpartition("@")
-    assert local.startswith("SRS0=")
-    assert domain == "example.org"
-    assert passing.home(local, domain) == "Bounces+AbC@far.example"
-    assert passing.home(local[:-1] + "x", domain) is None
+    return [target.box for target in await passing.home(local, domain)]
+
+
+async def test_a_strangers_path_is_rewritten_and_leads_home(passing: Passing) -> None:
+    path = passing.resend("Bounces+AbC@far.example", "alice@local.test", M, 1)
+    assert path is not None
+    assert path.startswith("SRS0=")
+    assert path.endswith("@local.test")
+    assert await home(passing, path) == ["Bounces+AbC@far.example"]
+    assert await home(passing, path.replace("Bounces", "bouncer")) == []
 
 
 def test_our_own_and_the_null_path_stay(passing: Passing) -> None:
-    assert passing.resend("me@example.org", "you@example.org") is None
-    assert passing.resend("", "you@example.org") is None
+    assert passing.resend("me@local.test", "alice@local.test", M, 1) is None
+    assert passing.resend("", "alice@local.test", M, 1) is None
 
 
-def test_what_cannot_be_rewritten_comes_from_the_postmaster(passing: Passing) -> None:
-    long = f"{'a' * 60}@far.example"
-    assert passing.resend(long, "you@example.org") == "postmaster@example.org"
+@pytest.mark.parametrize("sender", [LONG, '"a b"@far.example', "a@[192.0.2.1]"])
+async def test_what_cannot_be_rewritten_has_a_token(passing: Passing, sender: str) -> None:
+    path = passing.resend(sender, "alice@local.test", M, 3)
+    assert path is not None
+    assert path.startswith(f"bounce={ids.text(M)}=3=")
+    assert await home(passing, path.replace("=3=", "=4=")) == []
+    # Of this message nothing is known.
+    assert await home(passing, path) == ["alice@local.test"]
+
+
+async def test_a_log_that_cannot_be_read_loses_no_bounce(
+    passing: Passing, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    months.path(tmp_path, ids.month(M)).write_bytes(b"not a database" * 100)
+    path = passing.resend(LONG, "alice@local.test", M, 1)
+    assert path is not None
+    assert await home(passing, path) == ["alice@local.test"]
+    assert "is not known" in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +104,24 @@ def test_a_forward_keeps_a_copy_and_queues_one(server: Server) -> None:
     assert home["addr"] == "Anna@friend.example"
     assert "sender" not in home
     assert send(server, "", path.replace("friend", "freund")).startswith("550 5.1.1")
+
+
+def test_a_bounce_to_a_token_goes_home_and_is_tied(server: Server) -> None:
+    (one,) = added(server, send(server, LONG, "you@example.org"))
+    path = str(one["sender"])
+    assert path.startswith("bounce=")
+    assert send(server, "spam@bad.example", path).startswith("550 5.7.1")
+    words = "From: MAILER-DAEMON@far.example\nSubject: failure notice\n\n"
+    words += "Your message could not be delivered.\n<x@else.example>: 550 5.1.1 user unknown\n"
+    (back,) = added(server, send(server, "", path, words))
+    assert back["addr"] == LONG
+    server.settle()
+    m = path.split("=")[1]
+    told = json.loads(server.mtad("trace", m, "--json").stdout)["events"]
+    (got,) = [e["fields"] for e in told if e["kind"] == "dsn.got"]
+    assert (got["by"], got["n"], got["enh"]) == ("token", one["n"], "5.1.1")
+    # The hash is of the message and its recipient.
+    assert send(server, "", path.replace("=", "=0", 1)).startswith("550 5.1.1")
 
 
 def test_a_forward_in_a_circle_ends(server: Server) -> None:

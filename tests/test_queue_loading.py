@@ -104,6 +104,19 @@ async def test_a_loaded_queue_is_the_one_that_was_there(site: Yard, role: LogRol
     assert site.runner.entries.count == 6
 
 
+async def test_the_sender_of_what_is_passed_on_keeps_its_case(site: Yard, role: LogRole) -> None:
+    """Senders of lists write capitals into the addresses that bounces come to."""
+    accepted = [Accepted(1, "fw@local.test", remotes=(THERE,), resent_from="SRS0@local.test")]
+    await site.send(accepted=accepted, sender="Bounce+AbC@sender.test")
+    await loaded(site)
+    site.courier.answers = {"there.test": never}
+    await site.settle()
+    assert [(one.sender, one.addresses) for one in site.courier.carried] == [
+        ("SRS0@local.test", (THERE,)),
+        ("", ("Bounce+AbC@sender.test",)),
+    ]
+
+
 async def test_what_was_durable_a_moment_before_counts(site: Yard, role: LogRole) -> None:
     """The process was killed right after the commit, before the log role saw any of it."""
     site.courier.answers = {"later.test": later}

@@ -17,7 +17,8 @@ class QueueAdd(Event, frozen=True, kw_only=True, tag="queue.add"):
 
     ``original`` is the address as given in RCPT when it led to another; ``sender`` the
     reverse-path to use when it is not the message's own (a forward's, RFC 5321 4.4 and SRS),
-    with ``resent`` set. ``notify`` (comma-separated), ``orcpt``, ``ret`` and ``envid`` are those
+    with ``resent`` set, and ``came_from`` the message's own then, if lower case is not all of
+    it. ``notify`` (comma-separated), ``orcpt``, ``ret`` and ``envid`` are those
     of RFC 3461; ``body`` is 8BITMIME or empty; ``priority`` is higher for what goes first.
     ``next_try`` is when it is due, microseconds.
     """
@@ -25,6 +26,7 @@ class QueueAdd(Event, frozen=True, kw_only=True, tag="queue.add"):
     original: str = ""
     sender: str = ""
     resent: bool = False
+    came_from: str = ""
     notify: str = ""
     orcpt: str = ""
     ret: str = ""

@@ -25,9 +25,9 @@ from tracing.sending import QueueAdd, QueueHold
 
 INBOX = "INBOX"
 
-Resend = Callable[[str, str], str | None]
-"""The reverse-path for passing a message on, from its own and the address that passes it on;
-None where its own may stay."""
+Resend = Callable[[str, str, int, int], str | None]
+"""The reverse-path for passing a message on, from its own, the address that passes it on, the
+message's id and its recipient's number; None where its own may stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _queued(
     accepted, resent_from = final.accepted, final.accepted.resent_from
     is_own = _is_same(accepted.given, final.addr)
     if resent_from is None and resend is not None and not is_own:
-        resent_from = resend(envelope.sender, accepted.given)
+        resent_from = resend(envelope.sender, accepted.given, envelope.m, final.n)
     # The log compares addresses in lower case; what goes on the wire is as it was given.
     exact = envelope.sender if addresses.fold(envelope.sender) != envelope.sender else ""
     add = QueueAdd(
@@ -146,6 +146,7 @@ def _queued(
         original="" if is_own else accepted.given,
         sender=exact if resent_from is None else resent_from,
         resent=resent_from is not None,
+        came_from="" if resent_from is None else exact,
         notify=accepted.notify,
         orcpt=accepted.orcpt,
         ret=envelope.ret,

@@ -6,7 +6,7 @@ and its write-ahead log with what was read last; equal means the view is current
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +92,6 @@ class Directory:
     def __init__(self, state_db: Path) -> None:
         self._state_db = state_db
         self._files = (str(state_db), f"{state_db}-wal")
-        self.way_home: Callable[[str, str], str | None] = lambda local, domain: None
-        """Reads return paths made here (``mtad.delivery.passing``)."""
         self.generation = 0
         """How often the database was read."""
         self._signature: _Signature | None = None
@@ -157,12 +155,6 @@ class Directory:
             if len(found) >= MAX_TARGETS:
                 break
         return tuple(found.values())
-
-    def home(self, local: str, domain: str) -> tuple[Target, ...]:
-        """Where a bounce to a return path made here belongs; its local part as it was given."""
-        address = self.way_home(local, domain)
-        given = f"{local}@{domain}"
-        return () if address is None else (Target(address, given, False, True, True),)
 
     @property
     def has_cram(self) -> bool:

@@ -20,7 +20,7 @@ from mtad.reports.read import Incoming, is_candidate, read
 from mtad.reports.status_fields import Told
 from mtad.reports.token import Tokens
 from tracing import ids, search
-from tracing.events import Event
+from tracing.events import Event, SmtpAccept
 from tracing.queries import Log
 from tracing.sending import DsnGot, ReportGot
 
@@ -36,11 +36,12 @@ log = logging.getLogger("mtad.materialise")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A report that came as message ``m`` at ``at``, microseconds."""
+    """A report that came as message ``m`` to ``receivers`` at ``at``, microseconds."""
 
     m: int
     at: int
     report: Incoming
+    receivers: Sequence[str]
 
 
 class Correlator:
@@ -66,11 +67,12 @@ class Correlator:
         try:
             body = frame.body if content.inline else self._beginning(content.m)
             report = _read(body, content.m)
+            receivers = (*_receivers(frame), *report.receivers) if report else ()
         except Exception as error:
             log.warning("message %s is not read as a report: %r", ids.text(content.m), error)
             return
         if report:
-            self._seen[content.m] = Seen(content.m, content.mtime_ns // 1000, report)
+            self._seen[content.m] = Seen(content.m, content.mtime_ns // 1000, report, receivers)
 
     def _beginning(self, m: int) -> bytes:
         with open(self._content_path(m), "rb") as file:
@@ -100,11 +102,19 @@ def _read(body: bytes, m: int) -> Incoming | None:
     return read(body) if is_candidate(header, sender) else None
 
 
+def _receivers(frame: Frame) -> Iterator[str]:
+    """The recipients of a message's envelope, as they were given."""
+    for event in frame.events:
+        if isinstance(event, SmtpAccept):
+            for recipient in event.recipients:
+                yield recipient.original or recipient.addr
+
+
 def _events(known: Log, seen: Seen, tokens: Tokens | None) -> Iterator[Event]:
     """A report's events; none for a notification about nothing we know."""
     if _recorded(known, seen.m, seen):
         return
-    for key in match.keys(seen.report, seen.report.receivers, tokens=tokens, at=seen.at):
+    for key in match.keys(seen.report, seen.receivers, tokens=tokens, at=seen.at):
         messages = _messages(known, key)
         for m in messages:
             about = _about(known, key, m, seen, is_sure=len(messages) == 1)

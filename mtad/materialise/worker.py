@@ -7,6 +7,7 @@ been executed in part is executed by ``replay``.
 """
 
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from mtad import control
+from mtad.directory import authkey
+from mtad.errors import MtadError
 from mtad.journal.bell import Bell
 from mtad.journal.frame import Frame
 from mtad.journal.reader import Reader
@@ -28,9 +31,12 @@ from mtad.materialise.recycle import Recycler
 from mtad.materialise.replay import Replay
 from mtad.materialise.rows import OWN, Noted, Rows, failed
 from mtad.materialise.tail import Journals
+from mtad.reports.token import Tokens
 from mtad.where import Places
 from tracing import events, sending
 from tracing.log import Recorder
+
+log = logging.getLogger("mtad.materialise")
 
 POLL_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 0.2
@@ -56,6 +62,15 @@ class Standing:
     problem: str = ""
     since: float = 0.0
     applied: dict[str, int] = field(default_factory=dict)
+
+
+def _tokens(places: Places) -> Tokens | None:
+    """Reads return paths made here; None where their secret cannot be had."""
+    try:
+        return Tokens([authkey.load(places.auth_key).return_paths])
+    except (MtadError, OSError) as error:
+        log.warning("bounces are not known by the return path they come to: %s", error)
+        return None
 
 
 class Worker:
@@ -85,7 +100,7 @@ class Worker:
         self._queue = Bell(places.run / "mta.bell")
         self._rows = Rows(self._recorder, self._access, self._queue, self._noted)
         self._pending = Pending(self._files, self._recorder.spent)
-        self._reports = Correlator(places.log, self._files.content_path)
+        self._reports = Correlator(places.log, self._files.content_path, _tokens(places))
         self._wanted: deque[int] = deque()
         self._recycler = Recycler(
             self._files,

@@ -86,7 +86,7 @@ def act(loaded: Loaded, order: Order, keys: Sequence[tuple[int, int]]) -> Done:
             entries.apply(event)
 
     directory, bodies = Directory(places.state_db), Bodies(places, patience_seconds=0)
-    passing = Passing(directory, [authkey.load(places.auth_key).return_paths])
+    passing = Passing(directory, [authkey.load(places.auth_key).return_paths], places.log)
     with command_journal(places) as journal:
         delivery = Delivery(journal, places, config.hostname)
         delivery.resend = passing.resend

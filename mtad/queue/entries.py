@@ -186,8 +186,8 @@ class Entries:
         entry.orcpt = params.get("orcpt", "")
         sender = params.get("sender", "")
         if params.get("resent"):
-            entry.sender = sender
-        elif sender:
+            entry.sender, sender = sender, params.get("came_from", "")
+        if sender:
             letter.sender = sender
         letter.ret = intern(params.get("ret", ""))
         letter.envid = params.get("envid", "")
@@ -264,6 +264,7 @@ class Entries:
 _PARAMETERS = (
     "sender",
     "resent",
+    "came_from",
     "notify",
     "orcpt",
     "ret",

@@ -99,9 +99,13 @@ class Mailing(Session):
         if self._chunks is not None:
             raise Refusal(503, SEQUENCE, "the message has begun")
         rcpt = command.rcpt(argument, smtputf8=transaction.smtputf8)
-        path = rcpt.path
+        service, path = self._service, rcpt.path
         self._refresh()
-        self._facts.candidate = candidate = self._resolve(path)
+        candidate = self._resolve(path)
+        if not candidate.targets and service.directory.is_local(candidate.domain):
+            candidate.targets = await service.way_home(path.local, candidate.domain)
+            candidate.is_return_path = bool(candidate.targets)
+        self._facts.candidate = candidate
         found = await first_refusal(self._policy.destination, transaction, self._facts)
         if self._facts.share is not None:
             self._facts.share.add_recipient()

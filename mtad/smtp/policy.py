@@ -49,9 +49,6 @@ class Directory(Protocol):
     def resolve(self, address: Address) -> Sequence[Target]:
         """The boxes an address leads to; empty when it is unknown."""
 
-    def home(self, local: str, domain: str) -> Sequence[Target]:
-        """Where a bounce to a return path made here belongs (``mtad.delivery.passing``)."""
-
     def is_open(self, box: str) -> bool:
         """Whether a box is there and may log in."""
 

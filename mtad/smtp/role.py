@@ -51,8 +51,7 @@ async def serve(
     tls.bound_memory()
     context, end_point = certificate(loaded)
     directory = Directory(places.state_db)
-    passing = Passing(directory, [authkey.load(places.auth_key).return_paths])
-    directory.way_home = passing.home
+    passing = Passing(directory, [authkey.load(places.auth_key).return_paths], places.log)
     journal = Journal.open(
         places.journal / JOURNAL,
         node=NODE,
@@ -85,6 +84,7 @@ async def serve(
         service.submission = submission
         service.delivery.sign = signer.signed if config.dkim.sign else None
         service.delivery.resend = passing.resend
+        service.way_home = passing.home
         queue = QueueService(loaded, journal, service.delivery, directory)
 
         def use(now: Loaded) -> None:

@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +12,18 @@ from mtad.config import Lmtp, Smtp
 from mtad.delivery.local import Barrier, Delivery
 from mtad.smtp.checks.standard import LOCAL
 from mtad.smtp.limits import crowded
-from mtad.smtp.policy import Directory, Facts, Policy
+from mtad.smtp.policy import Directory, Facts, Policy, Target
 from mtad.smtp.submission import Submission
 
 MAX_HELD = 256 * 2**20
 """Octets of unfinished large messages in memory, all sessions together; above it 452."""
+
+
+WayHome = Callable[[str, str], Awaitable[Sequence[Target]]]
+
+
+async def _nowhere(local: str, domain: str) -> Sequence[Target]:
+    return ()
 
 
 @dataclass(slots=True)
@@ -35,6 +43,8 @@ class Service:
     tls: ssl.SSLContext | None = None
     lmtp: Lmtp = field(default_factory=Lmtp)
     lmtp_policy: Policy = LOCAL
+    way_home: WayHome = _nowhere
+    """Finds where a bounce to a return path made here belongs, by its local part and domain."""
     submission: Submission | None = None
     """What sessions of our own users share; None where there are none."""
     max_held: int = MAX_HELD

@@ -21,11 +21,7 @@ def resolve(directory: Directory, path: Path) -> Recipient:
         address = parse(f"{path.local}@{host}")
     except ValueError:
         return Recipient(path, host, ())
-    targets = directory.resolve(address)
-    if targets:
-        return Recipient(path, host, targets)
-    home = directory.home(path.local, host)
-    return Recipient(path, host, home, is_return_path=bool(home))
+    return Recipient(path, host, directory.resolve(address))
 
 
 def _candidate(facts: Facts) -> Recipient:
