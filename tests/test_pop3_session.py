@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtad.journal.errors import JournalFull
-from mtad.pop3 import kept
+from mtad.pop3 import kept, maildrop
 from mtad.store.values import Prepared
 from tests.pop3 import ALICE, BOB, HOST, MAIL, SECRET, Client, serving, until
 
@@ -464,3 +464,21 @@ async def test_unique_ids_survive_a_restore(tmp_path: Path) -> None:
         await running.over()
         async with running.logged_in() as client:
             assert await many(client, "UIDL") == before
+
+
+async def test_messages_that_are_read_along(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        running.deliver(*(MAIL % n for n in range(30)), b"A: b\r\n\r\n" + b"x" * 200_000)
+        root = running.folder() / "Maildir/new"
+        small = sorted(root.iterdir())[20]
+        small.write_bytes(b"A: b\r\n\r\n" + b"y" * 300_000 + b"\r\n")
+        async with running.logged_in() as client:
+            for number in (1, 2, 5, 3, 4, *range(6, 21)):
+                assert f"Subject: number {number - 1}" in await many(client, f"RETR {number}")
+            assert (await many(client, "RETR 21"))[2] == "y" * 300_000
+            await client.talk("C: DELE 23\nS: .*")
+            for number in (22, *range(24, 31)):
+                assert f"Subject: number {number - 1}" in await many(client, f"RETR {number}")
+            assert (await many(client, "RETR 31"))[2] == "x" * 200_000
+            (dialog,) = running.services.pop3.sessions
+            assert sum(map(len, dialog.session.maildrop.ahead.values())) <= maildrop.AHEAD

@@ -184,7 +184,7 @@ async def _enter(session: Session, box: str) -> None:
     session.closing.callback(service.locked.discard, box)
     try:
         opened = await session.closing.enter_async_context(service.open_box(box))
-        drop = await maildrop.take(opened, service.wire_sizes)
+        drop = await maildrop.take(opened)
     except (MtadError, OSError):
         await session.closing.aclose()
         raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from mtad.pop3 import beside
 from mtad.store import names
 from mtad.store.holding import MAILDIR
-from mtad.store.values import Message
+from mtad.store.rows import Row
 
 NAME = "pop3-uidl"
 LIST = "dovecot-uidlist"
@@ -27,7 +27,7 @@ _LINE = re.compile(rb"([0-9]{1,10})((?: [A-Z]\S*)*) :(.+)")
 _UIDL = re.compile(rb"[!-~]{1,70}")
 
 
-def take(folder: Path, messages: Iterable[Message]) -> Imported:
+def take(folder: Path, rows: Iterable[Row]) -> Imported:
     """The unique-ids that messages of a box had elsewhere. Raises OSError."""
     known = beside.read(folder / NAME, Imported)
     if known is not None:
@@ -40,7 +40,7 @@ def take(folder: Path, messages: Iterable[Message]) -> Imported:
         return {}
     found = {
         one.base: listed[one.base]
-        for one in messages
+        for one in rows
         if one.base in listed and names.st_of(one.base) is None
     }
     beside.write(folder / NAME, found)

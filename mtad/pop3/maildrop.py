@@ -6,62 +6,112 @@ after a move, a change of flags, or a restore; one that came from Dovecot keeps 
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from mtad.pop3 import imported, kept
 from mtad.store import maildir, names, reading
 from mtad.store.box import Box
 from mtad.store.holding import MAILDIR
-from mtad.store.values import Message
+from mtad.store.maildir import Entry
+from mtad.store.rows import Row
+from mtad.store.telling import item_of
 from tracing import ids
 from tracing.events import Item
 
 PIECE = 256 * 1024
 """Octets of a message read at a time."""
-MAX_SIZES = 200_000
-"""Sizes remembered of messages whose file name does not tell them."""
+AHEAD = 128 * 1024
+"""Octets read along with a message."""
+MAX_AHEAD = 64
+"""Messages read along with it."""
 
 
 class Maildrop:
     """The messages of a session, by their number from 1."""
 
     def __init__(
-        self,
-        folder: Path,
-        messages: Sequence[Message],
-        sizes: Sequence[int],
-        known: Mapping[str, str],
+        self, folder: Path, root: Path, rows: Sequence[Row], known: Mapping[str, str]
     ) -> None:
+        """``root`` is the folder of INBOX, ``known`` unique-ids from elsewhere."""
         self._folder = folder
-        self.messages = messages
-        self.sizes = sizes
+        self._root = root
+        self.rows = rows
+        self.sizes = [
+            row.wire or maildir.measure(self._path(row), row.base, row.size) for row in rows
+        ]
         """Octets of each with CRLF line ends."""
-        self.unique_ids = list(unique_ids(messages, known))
+        self._known = known
+        self.ahead: dict[int, bytes] = {}
+        """Messages read along, by number."""
+        self._last = 0
         self.deleted: set[int] = set()
         """Numbers of what is to be deleted at the end."""
 
+    @cached_property
+    def unique_ids(self) -> list[str]:
+        """The unique-id of each message."""
+        return list(unique_ids(self.rows, self._known))
+
     def numbers(self) -> Iterator[int]:
         """The numbers of what is not deleted."""
-        every = range(1, len(self.messages) + 1)
+        every = range(1, len(self.rows) + 1)
         return (n for n in every if n not in self.deleted) if self.deleted else iter(every)
 
     def __contains__(self, number: int) -> bool:
-        return 0 < number <= len(self.messages) and number not in self.deleted
+        return 0 < number <= len(self.rows) and number not in self.deleted
 
     @property
     def total(self) -> tuple[int, int]:
         """How many messages are not deleted, and their octets."""
         gone = sum(self.sizes[number - 1] for number in self.deleted)
-        return len(self.messages) - len(self.deleted), sum(self.sizes) - gone
+        return len(self.rows) - len(self.deleted), sum(self.sizes) - gone
 
     def open(self, number: int) -> int:
         """A descriptor of a message's file. Raises FileNotFoundError when it is gone."""
-        return reading.open_message(self._folder, self.messages[number - 1])
+        row = self.rows[number - 1]
+        try:
+            return maildir.open_file(self._path(row))
+        except FileNotFoundError:
+            entry = Entry(bool(row.fresh), row.name)
+            message = reading.message(names.INBOX, row, "", entry)
+            return reading.open_message(self._folder, message)
+
+    def _path(self, row: Row) -> Path:
+        return Entry(bool(row.fresh), row.name).below(self._root)
 
     def read(self, number: int) -> tuple[bytes, int]:
-        """A message's first piece, and a descriptor to read on from, -1 where that was all."""
+        """A message's first piece, and a descriptor to read on from, -1 where that was all.
+
+        Who fetches one message after the other has the next small ones read along, since
+        going to a thread costs more than reading them. Raises FileNotFoundError, OSError.
+        """
+        goes_on, self._last = number == self._last + 1, number
+        found = self._read(number)
+        if goes_on and found[1] < 0:
+            self._read_along(number + 1)
+        return found
+
+    def _read_along(self, begin: int) -> None:
+        self.ahead.clear()
+        room = AHEAD
+        for number in range(begin, min(begin + MAX_AHEAD, len(self.rows) + 1)):
+            if self.sizes[number - 1] > room:
+                break
+            self._last = number
+            if number in self.deleted:
+                continue
+            with contextlib.suppress(OSError), open(self.open(number), "rb") as file:
+                data = file.read(room + 1)  # a name may tell less than there is
+                room -= len(data)
+                if room < 0:
+                    break
+                self.ahead[number] = data
+
+    def _read(self, number: int) -> tuple[bytes, int]:
         descriptor = self.open(number)
         try:
             data = os.read(descriptor, PIECE)
@@ -75,43 +125,32 @@ class Maildrop:
 
     def item(self, number: int) -> Item:
         """A message as events name it."""
-        message = self.messages[number - 1]
-        return Item(message.st, message.m, message.uid, message.base)
+        return item_of(self.rows[number - 1])
 
 
-async def take(box: Box, known: dict[int, int]) -> Maildrop:
-    """The maildrop of a box, new mail included; ``known`` remembers sizes. Raises MtadError."""
+async def take(box: Box) -> Maildrop:
+    """The maildrop of a box, new mail included. Raises MtadError, OSError."""
     await box.sync()
-    messages = await box.messages(names.INBOX)
-    return await asyncio.to_thread(_made, box.owner.folder, messages, known)
+    rows = await box.rows(names.INBOX)
+    return await asyncio.to_thread(_made, box.owner.folder, rows)
 
 
-def _made(folder: Path, messages: list[Message], known: dict[int, int]) -> Maildrop:
+def _made(folder: Path, rows: list[Row]) -> Maildrop:
     if hidden := kept.read(folder):
-        messages = [message for message in messages if message.st not in hidden]
-    sizes = [_size(folder, message, known) for message in messages]
-    return Maildrop(folder, messages, sizes, imported.take(folder, messages))
+        rows = [row for row in rows if row.st not in hidden]
+    return Maildrop(folder, folder / MAILDIR, rows, imported.take(folder, rows))
 
 
-def _size(folder: Path, message: Message, known: dict[int, int]) -> int:
-    size = names.wire_size_of(message.base)
-    if size is None:
-        size = known.get(message.st)
-    if size is None:
-        path = folder / MAILDIR / message.folder / message.file
-        size = maildir.wire_size(path, message.size)
-        if len(known) >= MAX_SIZES:
-            known.clear()
-        known[message.st] = size
-    return size
-
-
-def unique_ids(messages: Sequence[Message], known: Mapping[str, str]) -> Iterator[str]:
+def unique_ids(rows: Sequence[Row], known: Mapping[str, str]) -> Iterator[str]:
     """What UIDL tells of each: what it was elsewhere, the copy its file was made as, its own."""
     seen: set[str] = set()
-    for message in messages:
-        uidl = known.get(message.base) or ids.text(names.st_of(message.base) or message.st)
+    for row in rows:
+        own = ids.text(row.st)
+        uidl = known.get(row.base) or own
+        if uidl == own and f".{own}." not in row.base:
+            made = names.st_of(row.base)
+            uidl = ids.text(made) if made else own
         if uidl in seen:
-            uidl = ids.text(message.st)
+            uidl = own
         seen.add(uidl)
         yield uidl

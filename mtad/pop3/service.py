@@ -64,5 +64,3 @@ class Service:
     """The boxes that a session has for itself (RFC 1939 4)."""
     entered: dict[str, float] = field(default_factory=dict)
     """When each box was last logged into, in the loop's time; while LOGIN-DELAY is on."""
-    wire_sizes: dict[int, int] = field(default_factory=dict)
-    """By stored copy: octets with CRLF line ends, where no file name tells them."""

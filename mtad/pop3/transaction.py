@@ -94,9 +94,9 @@ async def leave(session: Session, command: Command) -> None:
         await _delete(session, sorted(drop.deleted))
     if limits.mark_seen:
         unread = [
-            drop.messages[n - 1].uid
+            drop.rows[n - 1].uid
             for n in sorted(session.fetched - drop.deleted)
-            if "S" not in drop.messages[n - 1].flags
+            if "S" not in drop.rows[n - 1].flags
         ]
         for part in chunks(unread):
             await session.box.flags(
@@ -109,7 +109,7 @@ async def _delete(session: Session, gone: list[int]) -> None:
     """Delete messages, or note that they are to be kept for a while and shown no more."""
     drop, days = session.maildrop, session.service.limits.keep_fetched_days
     if not days:
-        uids = [drop.messages[n - 1].uid for n in gone]
+        uids = [drop.rows[n - 1].uid for n in gone]
         await session.box.expunge(names.INBOX, uids, actor=session.actor, client=session.client)
         session.deleted = len(uids)
         return
@@ -154,7 +154,10 @@ async def _send(session: Session, wanted: int, cut: Cut | None) -> None:
     """Send a message as a multi-line response. Raises Negative when it is gone, Gone."""
     drop = session.maildrop
     try:
-        data, descriptor = await asyncio.to_thread(drop.read, wanted)
+        if wanted in drop.ahead:
+            data, descriptor = drop.ahead.pop(wanted), -1
+        else:
+            data, descriptor = await asyncio.to_thread(drop.read, wanted)
     except FileNotFoundError:
         raise Negative("the message was deleted by another program meanwhile") from None
     stuffer = Stuffer()

@@ -129,7 +129,7 @@ class Box:
             return await self._read(partial(private.status, self.owner, reader, mailbox))
         return await self._read(partial(self.owner.status, mailbox))
 
-    async def rows(self, mailbox: str, uids: Sequence[int]) -> list[Row]:
+    async def rows(self, mailbox: str, uids: Sequence[int] | None = None) -> list[Row]:
         """What is kept of messages; those that are gone are left out. Raises NothingFound."""
         return await self._read(partial(self.owner.rows, mailbox, uids))
 

@@ -106,8 +106,8 @@ class Owner(Shaping):
             box.objectid,
         )
 
-    def rows(self, mailbox: str, uids: Sequence[int]) -> list[Row]:
-        """Messages by UID, those that are there, ascending; waits for no act."""
+    def rows(self, mailbox: str, uids: Sequence[int] | None = None) -> list[Row]:
+        """Messages by UID, those that are there, or all; ascending; waits for no act."""
         return self.index.beside.messages(self.mailbox(mailbox).id, uids)
 
     def open_message(self, mailbox: str, uid: int) -> int:
