@@ -12,8 +12,8 @@ import click
 from mtad import where
 from mtad.cli_options import config_option, config_path, json_option
 from mtad.errors import NothingFound, UsageError
+from tracing import keeping, misses, render, verdict
 from tracing import proof as sheets
-from tracing import render, verdict
 from tracing.asking import ask
 from tracing.words import book, language, language_option
 
@@ -40,11 +40,14 @@ def why(context: click.Context, query: tuple[str, ...], lang: str | None, as_jso
     """Say in one sentence for each recipient what became of a message, with the evidence.
 
     QUERY is as for 'mtad trace': an id, a <Message-ID>, or terms such as from:alice since:2d.
+    Where nothing is found, what nearly is what was asked for is named.
     """
     places = where.places(config_path(context))
     text = " ".join(query)
     words = book(language(lang))
     found, left = timelines(places, text, MAX_MESSAGES)
+    keeping.add(places.log, found)
+    near = [] if found else misses.of(places.log, text)
     judged = [(document, verdict.judge(document, words)) for document in found]
     if as_json:
         shown = {
@@ -55,10 +58,12 @@ def why(context: click.Context, query: tuple[str, ...], lang: str | None, as_jso
                 for document, verdicts in judged
             ],
             "left_out": left,
+            "near": [misses.as_document(one, words.language) for one in near],
         }
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     else:
-        click.echo("\n".join(_lines(judged)), nl=bool(judged))
+        lines = [*_lines(judged), *(misses.sentence(one, words.language) for one in near)]
+        click.echo("\n".join(lines), nl=bool(lines))
     if not judged:
         raise NothingFound(words.verdicts["NEVER_SEEN"][words.language])
     if left and not as_json:

@@ -313,19 +313,31 @@ class Log:
                 yield from (one.event for one in found if isinstance(one.event, kind))
 
     def latest(
-        self, kinds: Sequence[str], since: int, wanted: Callable[[Event], bool]
+        self,
+        kinds: Sequence[str],
+        since: int,
+        wanted: Callable[[Event], bool],
+        before: tuple[str, int] | None = None,
+        step: int = OF_KIND_STEP,
     ) -> Iterator[Stored]:
-        """Events of some kinds from ``since`` on, microseconds, the latest first, if ``wanted``."""
+        """Events of some kinds from ``since`` on, microseconds, the latest first, if ``wanted``.
+
+        Those ``before`` a month and seq only, where it is given; ``step`` are read at once.
+        """
         marks = ",".join("?" * len(kinds))
         where = (
             f"WHERE kind IN (SELECT id FROM str WHERE s IN ({marks})) AND ts>=? AND seq<? "
             "ORDER BY seq DESC LIMIT ?"
         )
         for month in months.listing(self._directory):
+            if months.times(month)[1] <= since or (before is not None and month > before[0]):
+                continue
             link = self._link(month)
             seq = self._last_seq(month) + 1
+            if before is not None and month == before[0]:
+                seq = before[1]
             while link is not None:
-                found = _events(month, link, where, (*kinds, since, seq, OF_KIND_STEP))
+                found = _events(month, link, where, (*kinds, since, seq, step))
                 if not found:
                     break
                 seq = min(one.seq for one in found)

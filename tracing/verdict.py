@@ -7,6 +7,7 @@ exactly one cause: the first of the file that fits.
 """
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -38,7 +39,9 @@ _SIMPLE = {
     State.TEMPFAILED: "TRY_LATER",
     State.ABORTED: "ABORTED",
 }
-_NEEDS_CAUSE = frozenset({"BOUNCED", "EXPIRED", "WAITING", "REJECTED", "TRY_LATER", "REMOTE_LOST"})
+_NEEDS_CAUSE = frozenset(
+    {"BOUNCED", "EXPIRED", "FORWARD_FAILED", "WAITING", "REJECTED", "TRY_LATER", "REMOTE_LOST"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +178,26 @@ class _Case:
             "who": "",
             "why": one["reply"] or "-",
             "stage": "",
+            "original": one["original"] or "-",
+            "restore": "",
         }
         name = self._name(BY_WORD[one["state"]])
         cause = self._cause(name) if name in _NEEDS_CAUSE else None
         if cause is not None:
             self.facts["cause"] = self._fill(cause.words[self.words.language])
-        actions = [
-            *self._does(cause.words if cause else {}),
-            *self._does(self.words.verdicts[name]),
-        ]
+        language, verdicts = self.words.language, self.words.verdicts
+        told = [self._fill(verdicts[name][language]), *self._on_the_way()]
+        advice = verdicts[name]
+        if name in ("DELETED", "VANISHED") and not self.facts["restore"]:
+            advice = verdicts["NOT_KEPT"]
+            told.append(self._fill(advice[language]))
+        actions = [*self._does(cause.words if cause else {}), *self._does(advice)]
         return Verdict(
             one["n"],
             one["address"],
             name,
             cause.name if cause else "",
-            self._fill(self.words.verdicts[name][self.words.language]),
+            " ".join(told),
             tuple(self._evidence()),
             tuple(dict.fromkeys(actions)),
         )
@@ -209,6 +217,8 @@ class _Case:
             if admin is not None:
                 self._take(admin)
                 return "RETURNED"
+        if state in (State.BOUNCED, State.EXPIRED) and self._last("route.forward"):
+            return "FORWARD_FAILED"
         if state in (State.HELD, State.CANCELLED):
             self._take(self._last("queue.hold", "queue.drop"))
         if state is State.ABORTED:
@@ -224,16 +234,41 @@ class _Case:
             self.facts["when"] = self._when(first["at"])
         last = None
         for event in self.events:
-            if event["kind"] in ("box.move", "box.expunge", "box.vanished") and st in _sts(event):
-                last = event
+            if event["kind"] == "restore.message" and (restored := _restored(event, st)):
+                st, last = restored, event
+            elif event["kind"] in ("box.move", "box.expunge", "box.vanished"):
+                last = event if st in _sts(event) else last
         if last is None:
             return "STORED"
         self._take(last)
         self.facts["then"] = self._when(last["at"])
         if last["kind"] == "box.move":
             return "MOVED"
+        if last["kind"] == "restore.message":
+            self.facts["snapshot"] = last["fields"].get("snapshot", "-")
+            return "RESTORED"
         self.facts["mailbox"] = last["fields"].get("mailbox", "-")
+        self.facts["restore"] = self._restore(last)
         return "DELETED" if last["kind"] == "box.expunge" else "VANISHED"
+
+    def _restore(self, gone: Document) -> str:
+        """The command that puts it back, of the snapshot that has it; "" where none has."""
+        words = ["mtad", "restore", "--box", self.recipient["address"]]
+        if "kept" in self.document:
+            snapshot = self.document["kept"].get(f"{gone['month']}/{gone['seq']}", "")
+            if not snapshot:
+                return ""
+            words += ["--snapshot", snapshot]
+        return shlex.join([*words, self.facts["id"]])
+
+    def _on_the_way(self) -> Iterator[str]:
+        """Further sentences: what someone did to it in the queue before."""
+        for kind, name in (("queue.release", "RELEASED"), ("queue.redirect", "REDIRECTED")):
+            event = self._last(kind)
+            if event is not None:
+                self.facts["was"] = str(event["fields"].get("was", "-"))
+                self._take(event)
+                yield self._fill(self.words.verdicts[name][self.words.language])
 
     def _cause(self, name: str) -> Cause | None:
         fields: Document = {}
@@ -341,6 +376,12 @@ def _sts(event: Document) -> set[str]:
     return named | ({fields["st"]} if "st" in fields else set())
 
 
+def _restored(event: Document, st: str) -> str:
+    """The copy that a restore made of a stored copy; "" where it made none of it."""
+    pairs = zip(event["fields"].get("was", ()), event["fields"].get("items", ()), strict=False)
+    return next((ids.text(item[0]) for was, item in pairs if ids.text(was) == st), "")
+
+
 def _line(event: Document) -> str:
     reply = event["fields"].get("reply", "")
     text = str(event["text"])
@@ -350,11 +391,14 @@ def _line(event: Document) -> str:
 def _who(fields: Document, language: str) -> str:
     actor, _, name = str(fields.get("actor", "system")).partition(":")
     said = _ACTORS[language].get(actor, actor)
-    where = f" ({fields['ip']})" if fields.get("ip") and actor == "user" else ""
-    client = f", {fields['client']}" if fields.get("client") else ""
-    return f"{said} {name}".strip() + where + client
+    used = str(fields.get("client", ""))
+    software, _, client = used.rpartition(" from ")
+    ip = client if software else fields.get("ip", "") if actor == "user" else ""
+    used = ", ".join(filter(None, (software or used, ip and _FROM[language].format(ip))))
+    return f"{said} {name}".strip() + (f" ({used})" if used else "")
 
 
+_FROM = {"en": "from {}", "ru": "с адреса {}"}
 _ACTORS: dict[str, dict[str, str]] = {
     "en": {
         "user": "user",
