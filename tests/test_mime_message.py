@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mtad.mime import bodystructure, section, text
 from mtad.mime.envelope import envelope
 from mtad.mime.message import MAX_DEPTH, MAX_PARTS, Part, parse, wire
+from mtad.mime.sorting import keys
 from tests.corpus import Mail
 
 HEAD = b"MIME-Version: 1.0\r\n"
@@ -214,6 +215,26 @@ def whole(data: bytes) -> None:
     assert header is not None
     assert content is not None
     assert header + content == section.find(sent, root, ()) == sent.replace(b"\0", b"\x80")
+
+
+@pytest.mark.parametrize(
+    ("field", "piece"),
+    [
+        (b"no colon", b" "),
+        (b"From: ", b"\n "),
+        (b"From: ", b"\r"),
+        (b"From: Ann <", b"("),
+        (b"Subject: ", b"[a]"),
+        (b"Subject: ", b"[fwd:"),
+        (b"Content-Type: text/plain", b';a="'),
+        (b"Content-Type: multipart/mixed; boundary=x\r\n\r\n", b"\n--x"),
+    ],
+)
+def test_headers_take_time_in_proportion(field: bytes, piece: bytes) -> None:
+    """With a regular expression that looks back, each of these takes minutes."""
+    data = field + piece * (200_000 // len(piece)) + b"x"
+    whole(data)
+    keys(parse(data))
 
 
 PIECES = (

@@ -32,17 +32,18 @@ class Address(NamedTuple):
 
 GROUP_END = Address(None, None, None, None)
 
-_WS = rb"[ \t\r\n]*"
-_PLAIN = rb"[^\x00-\x20()<>@,;:\\\"\[\]]+"
+# Nothing here is tried again in another way (``*+``), so all takes linear time.
+_WS = rb"[ \t\r\n]*+"
+_PLAIN = rb"[^\x00-\x20()<>@,;:\\\"\[\]]++"
 _SIMPLE = re.compile(
     _WS
-    + rb"(?:(?:\"([^\"\\\r\n\x00]*)\"|(" + _PLAIN + rb"(?:[ \t]+" + _PLAIN + rb")*))?" + _WS
+    + rb"(?:(?:\"([^\"\\\r\n\x00]*)\"|(" + _PLAIN + rb"(?:[ \t]++" + _PLAIN + rb")*+))?" + _WS
     + rb"<(" + _PLAIN + rb")@(" + _PLAIN + rb")>|(" + _PLAIN + rb")@(" + _PLAIN + rb"))"
     + _WS + rb"(?:,|\Z)"
 )  # fmt: skip
 _TOKEN = re.compile(
-    rb"[ \t\r\n]+|(\()|\"((?:[^\"\\]|\\.)*)\"|(\[(?:[^\]\\]|\\.)*\]?)"
-    rb"|([<>@,;:])|([^ \t\r\n()<>@,;:\"\[]+|.)",
+    rb"[ \t\r\n]++|(\()|\"((?:[^\"\\]++|\\.)*+)\"|(\[(?:[^\]\\]++|\\.)*+\]?)"
+    rb"|([<>@,;:])|([^ \t\r\n()<>@,;:\"\[]++|.)",
     re.S,
 )  # fmt: skip
 _COMMENT = re.compile(rb"[^()\\]+|\\.|[()]|\\", re.S)

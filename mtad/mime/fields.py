@@ -11,14 +11,14 @@ MAX_HEADER = 256 * 1024
 Fields = dict[bytes, list[bytes]]
 """Values by name in lower case, each as it stands there, still folded, in order."""
 
-_FIELD = re.compile(rb"^([^:\s][^:\n]*?)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.M)
+_FIELD = re.compile(rb"^([^:\s][^:\n]*+):[ \t]*+(.*+(?:\n[ \t].*+)*+)", re.M)
 
 
 def read(data: bytes, start: int, end: int) -> Fields:
     """The fields of the header that lies from ``start`` to ``end``."""
     found: Fields = {}
     for name, value in _FIELD.findall(data[start : min(end, start + MAX_HEADER)]):
-        name = name.lower()
+        name = name.rstrip(b" \t").lower()
         if name in found:
             found[name].append(value)
         else:

@@ -12,15 +12,15 @@ MAX_PARAMETERS = 1000
 Parameters = tuple[tuple[bytes, bytes], ...]
 """Names as they were written and values, in order."""
 
-_WS = rb"[ \t\r\n]*"
+_WS = rb"[ \t\r\n]*+"
 _TYPE = re.compile(
-    _WS + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]+)" + _WS + rb"/" + _WS
-    + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]+)"
+    _WS + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)" + _WS + rb"/" + _WS
+    + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)"
 )  # fmt: skip
-_TOKEN = re.compile(_WS + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]+)")
+_TOKEN = re.compile(_WS + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)")
 _PARAMETER = re.compile(
-    rb";" + _WS + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]+)" + _WS + rb"=" + _WS
-    + rb"(?:\"((?:[^\"\\]|\\.)*)\"|\"?([^;\x00-\x20]*))",
+    rb";" + _WS + rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)" + _WS + rb"=" + _WS
+    + rb"(?:\"((?:[^\"\\]++|\\.)*+)\"|\"?([^;\x00-\x20]*+))",
     re.S,
 )  # fmt: skip
 _ESCAPED = re.compile(rb"\\(.)", re.S)

@@ -4,6 +4,9 @@ import re
 
 from mtad.mime import words
 
+MAX_SUBJECT = 4096
+"""Characters of a subject that count."""
+
 _BLOB = r"\[[^\[\]]*\][ \t]*"
 _LEADER = re.compile(r"(?:re|fwd?)[ \t]*(?:" + _BLOB + r")?:[ \t]*", re.I)
 _LEADING_BLOB = re.compile(_BLOB)
@@ -18,7 +21,7 @@ def base(subject: bytes) -> tuple[str, bool]:
 
 def base_of(text: str) -> tuple[str, bool]:
     """The same of a subject that is decoded."""
-    text = " ".join(text.split())
+    text = " ".join(text[:MAX_SUBJECT].split())
     is_reply = False
     while True:
         while text[-len(_TRAILER) :].lower() == _TRAILER:
@@ -38,15 +41,11 @@ def _without_leaders(text: str) -> tuple[int, bool]:
     """Where the subject begins behind what RFC 5256 calls subj-leader and subj-blob."""
     at, is_reply = 0, False
     while True:
-        blobs = at
-        # *subj-blob subj-refwd: blobs go with a leader that follows them
-        while found := _LEADING_BLOB.match(text, blobs):
-            blobs = found.end()
-        if leader := _LEADER.match(text, blobs):
-            at, is_reply = leader.end(), True
-            continue
-        # a blob alone goes if something is left
-        found = _LEADING_BLOB.match(text, at)
-        if found is None or found.end() >= len(text):
-            return at, is_reply
-        at = found.end()
+        before, end = at, at
+        while found := _LEADING_BLOB.match(text, end):
+            before, end = end, found.end()
+        # blobs go with a leader behind them, and alone as long as something is left
+        leader = _LEADER.match(text, end)
+        if leader is None:
+            return (end if end < len(text) else before), is_reply
+        at, is_reply = leader.end(), True
