@@ -16,7 +16,7 @@ COMMANDS = {
     "status": ("mtad.setup.cli:status", "is it running, and how is it"),
     "config": ("mtad.setup.cli:config", "check or show the settings"),
     "domain": ("mtad.directory.cli:domain", "the domains mail is taken for"),
-    "box": ("mtad.directory.cli_box:box", "the accounts that receive mail"),
+    "box": ("mtad.boxes:box", "the accounts that receive mail"),
     "alias": ("mtad.directory.cli:alias", "addresses that lead to other addresses"),
     "transport": ("mtad.directory.cli_transport:transport", "how mail for some domains leaves"),
     "auth": ("mtad.access.cli:auth", "who logs in, from where, and ending a session"),

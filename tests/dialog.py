@@ -41,6 +41,7 @@ class Book:
         self.refreshed = 0
         self.trouble: Exception | None = None
         self.languages: dict[str, Lang] = {}
+        self.quotas: dict[str, tuple[int, int]] = {}
 
     def is_local(self, domain: str) -> bool:
         return domain in self.domains
@@ -49,6 +50,9 @@ class Book:
         given = str(address)
         boxes = self.entries.get(given, ())
         return tuple(Target(box, given, box != given) for box in boxes)
+
+    def quota(self, box: str) -> tuple[int, int]:
+        return self.quotas.get(box, (0, 0))
 
     def is_open(self, box: str) -> bool:
         return box in self.entries
@@ -154,6 +158,11 @@ def unhurried(**changes: Any) -> Smtp:
     return Smtp().model_copy(update={**none, "never_limit": (), "tarpit_max_seconds": 0, **changes})
 
 
+async def empty(_: str) -> tuple[int, int]:
+    """What every box holds."""
+    return 0, 0
+
+
 @contextlib.asynccontextmanager
 async def server(
     tmp_path: Path,
@@ -172,6 +181,7 @@ async def server(
         directory=directory,
         delivery=Delivery(journal, Places(tmp_path), HOST),
         policy=INBOUND,
+        holds=empty,
     )
     for part, value in changes.items():
         setattr(service, part, value)

@@ -30,7 +30,7 @@ from mtad.smtp.submission import Submission
 from mtad.smtp.usage import Usage
 from mtad.tls import server_context
 from mtad.where import Places
-from tests.dialog import HOST, Client, Memory, connect, unhurried, until
+from tests.dialog import HOST, Client, Memory, connect, empty, unhurried, until
 from tests.sasl_client import ScramClient
 from tests.test_smtp_tls import trusting
 
@@ -119,6 +119,7 @@ async def submitting(
         directory=directory,
         delivery=Delivery(journal, places, HOST),
         policy=INBOUND,
+        holds=empty,
         tls=server_context(*files) if files else None,
     )
     service.submission = Submission(

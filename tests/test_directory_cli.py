@@ -271,6 +271,21 @@ def test_languages_of_reports(terminal: Terminal) -> None:
     terminal.run("box", "language", "example.org", "ru", code=Exit.USAGE)
 
 
+def test_how_much_a_box_may_hold(terminal: Terminal) -> None:
+    shown = terminal.json("box", "quota", "You@example.org", "--size", "5G")
+    assert (shown["max_size"], shown["max_messages"]) == (5_000_000_000, 0)
+    said = terminal.run("box", "quota", "you@example.org", "--messages", "1000")
+    assert "holds     0 messages, 0 B" in said
+    assert "may hold  1,000 messages, 5.0 GB" in said
+    terminal.run("box", "quota", "you@example.org", "--size", "0")
+    assert "may hold  1,000 messages, any size" in terminal.run("box", "quota", "you@example.org")
+    assert "no size" in terminal.run(
+        "box", "quota", "you@example.org", "--size", "5 apples", code=Exit.USAGE
+    )
+    terminal.run("box", "quota", "x@example.org", code=Exit.NOTHING_FOUND)
+    terminal.run("box", "quota", "x@example.org", "--size", "1G", code=Exit.NOTHING_FOUND)
+
+
 def test_a_hostile_address_cannot_reach_the_terminal(terminal: Terminal) -> None:
     said = terminal.run("box", "add", "a\x1b[2Jb@example.org", code=Exit.USAGE)
     assert "\x1b" not in said

@@ -336,3 +336,14 @@ def test_languages(state_db: Path) -> None:
         "no address": None,
     }.items():
         assert directory.language(address) == language, address
+
+
+def test_quotas(state_db: Path) -> None:
+    fill(state_db)
+    directory = Directory(state_db)
+    assert directory.quota("you@example.org") == (0, 0)
+    with database.writing(state_db) as connection:
+        connection.execute(tables.box.update().values(quota_messages=7))
+    directory.refresh()
+    assert directory.quota("you@example.org") == (0, 7)
+    assert directory.quota("nobody@example.org") == (0, 0)

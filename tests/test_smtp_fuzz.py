@@ -21,7 +21,7 @@ from mtad.smtp.policy import Transaction
 from mtad.smtp.receiver import Receiver
 from mtad.smtp.service import Service
 from mtad.where import Places
-from tests.dialog import HOST, Memory, book, unhurried, until
+from tests.dialog import HOST, Memory, book, empty, unhurried, until
 
 REPLY = re.compile(r"[2345][0-9]{2}[ -][\x20-\x7e]*")
 
@@ -70,6 +70,7 @@ def plugged(folder: Path) -> tuple[Service, Memory]:
         book(),
         Delivery(journal, Places(folder), HOST),
         INBOUND,
+        empty,
     )
     return service, journal
 

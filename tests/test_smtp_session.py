@@ -11,7 +11,7 @@ from mtad.errors import MtadError
 from mtad.journal.writer import JournalBroken, JournalFull
 from mtad.smtp import session
 from mtad.smtp.received import date
-from tests.dialog import HOST, Memory, connect, server, until, wire
+from tests.dialog import HOST, Memory, book, connect, server, until, wire
 from tracing import ids
 
 MESSAGE = b"Message-ID: <1@x.test>\nSubject: Hello\nFrom: Ann <a@x.test>\n\nHi\n.dot\n"
@@ -416,6 +416,41 @@ async def test_limits_of_size_and_recipients(tmp_path: Path) -> None:
         assert (late.stage, late.check, late.n) == ("rcpt", "too_many_recipients", 3)
         assert (late.addr, late.argument) == ("al@local.test", "RCPT TO:<al@local.test>")
         assert not journal.frames
+
+
+async def test_a_box_that_is_full_takes_no_mail(tmp_path: Path) -> None:
+    held = {"alice@local.test": (900, 3), "bob@local.test": (100, 10)}
+
+    async def holds(box: str) -> tuple[int, int]:
+        return held[box]
+
+    directory = book()
+    directory.quotas = {"alice@local.test": (1000, 0), "bob@local.test": (0, 10)}
+    async with (
+        server(tmp_path, holds=holds, directory=directory) as running,
+        connect(running.port) as client,
+    ):
+        await client.talk(READY)
+        for size, box, reply in (
+            (100, "alice", "250"),
+            (101, "alice", "452 4\\.2\\.2"),
+            (1001, "alice", "552 5\\.2\\.2"),
+            (50, "bob", "452 4\\.2\\.2"),
+            (50, "all", "250"),
+            (200, "all", "452 4\\.2\\.2"),
+        ):
+            await client.talk(
+                f"""
+                C: MAIL FROM:<a@x.test> SIZE={size}
+                S: 250 .*
+                C: RCPT TO:<{box}@local.test>
+                S: {reply} .*
+                C: RSET
+                S: 250 .*
+                """
+            )
+        refused = running.journal.all("smtp.reject") + running.journal.all("smtp.tempfail")
+        assert [event.check for event in refused] == ["over_quota"] * 4
 
 
 async def test_a_full_or_broken_journal_is_no_loss(tmp_path: Path) -> None:

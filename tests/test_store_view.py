@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from mtad.errors import NothingFound, UsageError
-from mtad.store.box import Box, Change, Placed, Prepared, View
+from mtad.store.box import Box, Change, Placed, Prepared, Quota, View
+from mtad.store.quota import Limits, OverQuota, held
 from mtad.store.reading import read_box
 from tests.test_store_box import MAIL, Place, of_kind
 from tracing.events import BoxCopy, BoxMailbox
@@ -319,4 +320,31 @@ async def test_an_index_of_the_former_format_is_taken_over(place: Place) -> None
     box = place.box()
     assert pictured(await box.select("INBOX")) == before
     assert await box.quota() == quota
+    box.close()
+
+
+async def test_a_full_box_takes_nothing_but_what_was_its_own(place: Place) -> None:
+    place.deliver(2)
+    box = place.box()
+    await box.sync()
+    await box.create("Sub", **WHO)
+    size = len(MAIL % 0)
+    box.owner.limits = lambda: Limits(3 * size, 0)
+    assert await box.quota() == Quota(2 * size, 3 * size, 2, 0)
+    with pytest.raises(OverQuota):
+        await box.copy("INBOX", [1, 2], "Sub", **WHO)
+    assert (await box.copy("INBOX", [1], "Sub", **WHO)).targets == (1,)
+    with pytest.raises(OverQuota):
+        await box.put("INBOX", [drafted(box, MAIL % 1)], **WHO)
+    box.owner.limits = lambda: Limits(0, 3)
+    with pytest.raises(OverQuota):
+        await box.put("INBOX", [drafted(box, MAIL % 1)], **WHO)
+    await box.move("INBOX", [1], "Sub", **WHO)
+    await box.put("INBOX", [drafted(box, MAIL % 1)], **WHO, snapshot="s")
+    place.deliver(1)
+    await box.sync()
+    assert (await box.quota()).messages == 5
+    assert held(place.folder) == (5 * size, 5)
+    await box.delete("Sub", **WHO)
+    assert (await box.quota()).messages == 3
     box.close()

@@ -5,6 +5,7 @@ import logging
 import resource
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from mtad import tls
@@ -16,10 +17,11 @@ from mtad.control import Answer, Verb
 from mtad.directory.certificate import certificate, renewed
 from mtad.directory.logins import Logins
 from mtad.directory.lookup import Directory
-from mtad.errors import ConfigError
+from mtad.errors import ConfigError, Unreachable
 from mtad.imap.service import Service as Imap
 from mtad.journal.writer import Journal
 from mtad.pop3.service import Service as Pop3
+from mtad.store.quota import Limits
 from mtad.store.shelf import Shelf
 
 log = logging.getLogger("mtad.access")
@@ -34,6 +36,13 @@ class Reading:
         tls.bound_memory()
         context, end_point = certificate(loaded)
         directory = Directory(places.state_db)
+
+        def limits(box: str) -> Limits:
+            with suppress(Unreachable):  # then what was known last goes on
+                directory.refresh()
+            return Limits(*directory.quota(box))
+
+        shelf.limits = limits
         self._logins = Logins(places, config.auth, config.hostname, directory, journal.note)
         self._guests = Guests(in_force(config.access, open_files()))
         open_box = partial(shelf.use, make=True)

@@ -205,6 +205,32 @@ class Changes:
             connection.execute(table.update().where(key == of).values(language=language or ""))
         return of
 
+    def set_quota(self, given: str, octets: int | None, messages: int | None) -> str:
+        """Say how much a box may hold; 0 for no limit, None to leave one as it is.
+
+        Returns the box's normal form.
+        """
+        of = str(parse_address(given))
+        with self._change("quota", of, ABSENT, "") as change:
+            connection = change.connection
+            columns = box.c
+            row = connection.execute(
+                sa.select(columns.quota_octets, columns.quota_messages).where(columns.address == of)
+            ).one_or_none()
+            if row is None:
+                raise NothingFound(f"there is no box {of}")
+            after = (
+                row.quota_octets if octets is None else octets,
+                row.quota_messages if messages is None else messages,
+            )
+            change.before, change.after = _quota(*row), _quota(*after)
+            connection.execute(
+                box.update()
+                .where(columns.address == of)
+                .values(quota_octets=after[0], quota_messages=after[1])
+            )
+        return of
+
     def set_postmaster(self, given: str) -> None:
         """Say where mail for ``<Postmaster>`` without a domain goes (RFC 5321 4.1.1.3)."""
         to = str(parse_address(given))
@@ -220,7 +246,7 @@ class Changes:
     def _change(self, what: str, name: str, before: str, after: str) -> Iterator["_Change"]:
         """A transaction that is committed once its event is durable in the journal."""
         with database.writing(self._state_db) as connection:
-            change = _Change(connection, before)
+            change = _Change(connection, before, after)
             yield change
             event = AdminChange(
                 at=clock.now_us(),
@@ -229,17 +255,18 @@ class Changes:
                 what=what,
                 name=name,
                 before=change.before,
-                after=after,
+                after=change.after,
             )
             self._journal.commit_now(Meta(events=(raw(event),)))
 
 
 @dataclass(slots=True)
 class _Change:
-    """A change under way: its transaction, and what was there before it."""
+    """A change under way: its transaction, what was there before it and what is after it."""
 
     connection: sa.Connection
     before: str
+    after: str
 
 
 def parse_address(given: str) -> Address:
@@ -256,6 +283,12 @@ def parse_domain(given: str) -> str:
         return address.domain(given)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _quota(octets: int, messages: int) -> str:
+    """What a box may hold, in words."""
+    limits = [f"{octets} octets"] if octets else []
+    return ", ".join(limits + ([f"{messages} messages"] if messages else [])) or "no limit"
 
 
 def targets_of(connection: sa.Connection, of: str) -> Sequence[str]:

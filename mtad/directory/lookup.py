@@ -82,6 +82,8 @@ class View:
     locked: frozenset[str]
     """Boxes that may not log in."""
     rules: Rules
+    quotas: Mapping[str, tuple[int, int]]
+    """Octets and messages that boxes may hold, where there is a limit; 0 is none."""
     languages: Mapping[str, Lang]
     """What boxes and domains want reports in, where they want one."""
 
@@ -96,7 +98,7 @@ class Directory:
         """How often the database was read."""
         self._signature: _Signature | None = None
         self._view = View(
-            frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset(), {}, {}
+            frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset(), {}, {}, {}
         )
         self.refresh()
 
@@ -164,6 +166,10 @@ class Directory:
     def is_open(self, box: str) -> bool:
         """Whether a box is there and may log in."""
         return box in self._view.boxes and box not in self._view.locked
+
+    def quota(self, box: str) -> tuple[int, int]:
+        """Octets and messages that a box may hold, each 0 for no limit."""
+        return self._view.quotas.get(box, (0, 0))
 
     def rule_against(self, box: str, listener: str, ip: str) -> str:
         """The network rule that keeps a client out, in words; empty where it may come in."""
@@ -275,6 +281,7 @@ def read(connection: sa.Connection) -> View:
         or False,
         locked=frozenset(connection.scalars(sa.select(credential.box).where(~credential.enabled))),
         rules=network_rules(connection),
+        quotas=dict(_quotas(connection)),
         languages=dict(_languages(connection)),
     )
 
@@ -288,6 +295,14 @@ def network_rules(connection: sa.Connection) -> dict[tuple[str, str], Rule]:
         allowed = (*before.allowed, row.network)
         rules[row.owner, row.service] = Rule(row.owner, row.service, allowed)
     return rules
+
+
+def _quotas(connection: sa.Connection) -> Iterator[tuple[str, tuple[int, int]]]:
+    columns = tables.box.c
+    octets, messages = columns.quota_octets, columns.quota_messages
+    limited = sa.or_(octets > 0, messages > 0)
+    for row in connection.execute(sa.select(columns.address, octets, messages).where(limited)):
+        yield row[0], (row[1], row[2])
 
 
 def _languages(connection: sa.Connection) -> Iterator[tuple[str, Lang]]:

@@ -62,6 +62,20 @@ box = sa.Table(
         server_default="",
         comment="of reports to it: en, ru or both; empty for what its domain has",
     ),
+    sa.Column(
+        "quota_octets",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="how much it may hold; 0 for no limit",
+    ),
+    sa.Column(
+        "quota_messages",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="how many messages it may hold; 0 for no limit",
+    ),
     comment="accounts: each has a folder of mailboxes and passwords",
 )
 

@@ -20,6 +20,7 @@ from mtad.imap.handlers.table import TABLE, Entry
 from mtad.imap.service import Service
 from mtad.imap.session import Session, State
 from mtad.journal.errors import JournalBroken, JournalFull
+from mtad.store.quota import OverQuota
 from mtad.stream import Gone, Stream
 from tracing import ids
 from tracing.access import AuthLogout
@@ -247,6 +248,8 @@ def trouble(error: Exception) -> No:
         return No("There is no such mailbox or message", b"NONEXISTENT")
     if isinstance(error, UsageError):
         return No(str(error), b"CANNOT")
+    if isinstance(error, OverQuota):
+        return No("The box is full", b"OVERQUOTA")
     if isinstance(error, Locked):
         return No("Another program uses the box, try again soon", b"INUSE")
     log.error("a command failed: %s", error)

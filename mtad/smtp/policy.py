@@ -58,6 +58,9 @@ class Directory(Protocol):
     def postmaster(self) -> Address:
         """Where mail for ``<Postmaster>`` goes."""
 
+    def quota(self, box: str) -> tuple[int, int]:
+        """Octets and messages that a box may hold, each 0 for no limit."""
+
     def refresh(self) -> None:
         """Take over changes made by other processes."""
 
@@ -129,6 +132,8 @@ class Facts:
     """Raises mtad.journal.writer.JournalFull or JournalBroken."""
     max_message_bytes: int
     max_recipients: int
+    holds: Callable[[str], Awaitable[tuple[int, int]]]
+    """Octets and messages that a box holds."""
     candidate: Recipient | None = None
     """The recipient in question, at the stage ``destination``."""
     share: Share | None = None

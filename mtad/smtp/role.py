@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from mtad import control, tls
+from mtad.address import box_folder
 from mtad.clock import now_us
 from mtad.config import Loaded
 from mtad.delivery.local import Delivery
@@ -29,6 +30,7 @@ from mtad.smtp.listener import Listener
 from mtad.smtp.service import Service
 from mtad.smtp.submission import Submission
 from mtad.smtp.usage import Usage
+from mtad.store.quota import held
 from mtad.submit import drop
 from mtad.submit.pickup import Pickup, asking
 from tracing.events import SysStart, SysStop
@@ -68,6 +70,7 @@ async def serve(
             directory=directory,
             delivery=Delivery(journal, places, config.hostname),
             policy=INBOUND,
+            holds=lambda box: asyncio.to_thread(held, places.boxes / box_folder(box)),
             lmtp=config.lmtp,
             tls=context,
         )

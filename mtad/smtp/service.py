@@ -40,6 +40,8 @@ class Service:
     directory: Directory
     delivery: Delivery
     policy: Policy
+    holds: Callable[[str], Awaitable[tuple[int, int]]]
+    """Octets and messages that a box holds."""
     tls: ssl.SSLContext | None = None
     lmtp: Lmtp = field(default_factory=Lmtp)
     lmtp_policy: Policy = LOCAL
@@ -68,6 +70,7 @@ class Service:
             self.journal.check_room,
             self.limits.max_message_bytes,
             self.limits.max_recipients,
+            self.holds,
         )
 
     def why_full(self) -> str:

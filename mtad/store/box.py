@@ -191,7 +191,7 @@ class Box:
 
     async def quota(self) -> Quota:
         """What the box holds and may hold."""
-        return self.owner.quota()
+        return await self._read(self.owner.quota)
 
     def draft(self) -> Path:
         """A path in ``Maildir/tmp`` that nobody has: write the file there, then ``put`` it."""
@@ -302,7 +302,10 @@ class Box:
         client: str = "",
         by: object = None,
     ) -> Copied:
-        """Copy messages, all or none; UIDs that are gone are passed over. Raises NothingFound."""
+        """Copy messages, all or none; UIDs that are gone are passed over.
+
+        Raises NothingFound and OverQuota.
+        """
         copy = partial(private.copy, self.owner, reader) if reader else self.owner.copy
         work = partial(copy, mailbox, uids, target, actor=actor, client=client)
         return await self._run(work, by)
@@ -334,7 +337,8 @@ class Box:
     ) -> Placed:
         """Take prepared files in as messages; up to 1,000 are one act.
 
-        Raises NothingFound where there is no mailbox and ``make`` is False, as for a ``reader``.
+        Raises OverQuota, and NothingFound where there is no mailbox and ``make`` is False, as
+        for a ``reader``.
         """
         if reader:
             put = partial(private.put, self.owner, reader, mailbox, items)

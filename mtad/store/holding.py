@@ -7,7 +7,7 @@ of work first finishes what a failure left behind; closing makes all of it durab
 import fcntl
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -24,6 +24,7 @@ from mtad.store.index import Index
 from mtad.store.ledger import Ledger
 from mtad.store.mending import measure, mend, sweep
 from mtad.store.noticing import Notice
+from mtad.store.quota import Limits, OverQuota, is_over
 from mtad.store.replay import Promised, Replay
 from mtad.store.rows import Row
 from mtad.where import Places
@@ -48,6 +49,8 @@ class Holding:
         self._desk = desk
         self._replay = replay
         self._turn = threading.RLock()
+        self.limits: Callable[[], Limits] = Limits
+        """What the box may hold, asked before each act that puts something into it."""
         self.by: object = None
         """The session for which work is done, None where it is nobody's."""
         self._unfinished: list[tuple[Promised, int]] = []
@@ -205,6 +208,13 @@ class Holding:
             self.by = by
         self.index.is_new = False
         return count
+
+    def check_quota(self, octets: int, messages: int) -> None:
+        """Raises OverQuota where the box has no room for so much more."""
+        limits = self.limits()
+        index = self.index
+        if is_over(limits, index.octets + octets, index.messages + messages):
+            raise OverQuota(f"{self.address} is full: delete mail, or have its quota raised")
 
     def promise(self, meta: Meta) -> int:
         """Make a frame durable; returns its number. Raises MtadError when it is not."""

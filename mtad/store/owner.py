@@ -135,8 +135,9 @@ class Owner(Shaping):
         return self.index.beside.vanished(self.mailbox(mailbox).id, modseq)
 
     def quota(self) -> Quota:
-        """What the box holds and may hold."""
-        return Quota(self.index.octets, 0, self.index.messages, 0)
+        """What the box holds and may hold; waits for no act."""
+        limits = self.limits()
+        return Quota(self.index.octets, limits.octets, self.index.messages, limits.messages)
 
     # --------------------------------------------------------------------- acts
 
@@ -269,15 +270,17 @@ class Owner(Shaping):
         """Copy messages to a mailbox, which may be the same; UIDs that are gone are passed over.
 
         All or none: where it fails, what was copied is deleted again. Raises NothingFound,
-        MtadError and OSError.
+        OverQuota, MtadError and OSError.
         """
         with self.working():
             self.look()
             source, goal = self.mailbox(mailbox), self.mailbox(target)
+            rows = self._rows(source, uids)
+            self.check_quota(sum(row.size for row in rows), len(rows))
             before = goal.uidnext
             copying = Copying(self.ground, self.desk, self.hostname, source, goal)
             try:
-                done = copying.run(self._rows(source, uids), self.do, actor=actor, client=client)
+                done = copying.run(rows, self.do, actor=actor, client=client)
             except (MtadError, OSError):
                 with suppress(MtadError, OSError):
                     made = range(before, goal.uidnext)
@@ -341,10 +344,13 @@ class Owner(Shaping):
 
         A file whose base name and content the mailbox has already is dropped, and its UID is
         that of the message that is there: an interrupted restore can simply be run again.
-        Up to ``CHUNK`` files are one act. Raises NothingFound, UsageError and MtadError.
+        Up to ``CHUNK`` files are one act. What comes from a ``snapshot`` may go above the quota.
+        Raises NothingFound, UsageError, OverQuota and MtadError.
         """
         with self.working():
             self.look()
+            if snapshot is None:
+                self.check_quota(sum(item.size for item in items), len(items))
             box = self.make(mailbox, actor, client) if make else self.mailbox(mailbox)
             putting = Putting(self.ground, self.desk, self.hostname, box)
             uids = putting.run(items, self.do, actor=actor, client=client, snapshot=snapshot)

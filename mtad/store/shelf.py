@@ -7,7 +7,7 @@ used for longest goes first, and never one in use.
 import asyncio
 import resource
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -16,6 +16,7 @@ from mtad.errors import MtadError, NothingFound
 from mtad.journal.writer import Journal
 from mtad.store.box import Box
 from mtad.store.holding import MAILDIR
+from mtad.store.quota import Limits
 from mtad.store.replay import Replay
 from mtad.store.shares import Shares
 from mtad.where import Places
@@ -42,6 +43,8 @@ class Shelf:
         self._journal = journal
         self.hostname = hostname
         """Stands in the file names of boxes that are opened from here on."""
+        self.limits: Callable[[str], Limits] = lambda _: Limits()
+        """What a box may hold; asked in threads."""
         self._replay = replay
         self.shares = Shares(places)
         """What the boxes, open or not, share with others."""
@@ -100,6 +103,7 @@ class Shelf:
         self._replay.scan()
         box = Box.hold(folder, box_address, self._journal, self.hostname, replay=self._replay)
         box.on_shape = partial(self.shares.changed, box_address)
+        box.owner.limits = lambda: self.limits(box_address)
         return box
 
     async def _shrink(self) -> None:

@@ -62,6 +62,29 @@ async def only_bounces(transaction: Transaction, facts: Facts) -> Refusal | None
     return None
 
 
+async def over_quota(transaction: Transaction, facts: Facts) -> Refusal | None:
+    """A box that is full takes no more mail until its owner has made room (RFC 3463 3.3, X.2.2).
+
+    An address that leads to several boxes takes it while one of them has room.
+    """
+    candidate = _candidate(facts)
+    never = True
+    for target in candidate.targets:
+        octets, messages = (0, 0) if target.remote else facts.directory.quota(target.box)
+        if not octets and not messages:
+            return None
+        held, count = await facts.holds(target.box)
+        size = transaction.declared_size
+        if (not octets or held + size <= octets) and (not messages or count < messages):
+            return None
+        never = never and bool(octets) and size > octets
+    if not candidate.targets:
+        return None
+    if never:
+        return Refusal(552, "5.2.2", f"{named(candidate)} may not hold so large a message")
+    return Refusal(452, "4.2.2", f"the box {named(candidate)} is full")
+
+
 async def unknown_box(transaction: Transaction, facts: Facts) -> Refusal | None:
     """Refuse what could only bounce later."""
     candidate = _candidate(facts)

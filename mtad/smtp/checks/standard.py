@@ -3,6 +3,7 @@
 from mtad.smtp.checks.content import forward_loop, mail_loop
 from mtad.smtp.checks.destination import (
     only_bounces,
+    over_quota,
     relay_denied,
     too_many_recipients,
     unknown_box,
@@ -23,7 +24,14 @@ from mtad.smtp.policy import Policy
 
 INBOUND = Policy(
     source=(journal_room, too_large, message_rate),
-    destination=(relay_denied, too_many_recipients, recipient_rate, unknown_box, only_bounces),
+    destination=(
+        relay_denied,
+        too_many_recipients,
+        recipient_rate,
+        unknown_box,
+        only_bounces,
+        over_quota,
+    ),
     content=(mail_loop,),
     recipient=(forward_loop,),
 )
@@ -31,7 +39,7 @@ INBOUND = Policy(
 
 LOCAL = Policy(
     source=(journal_room, too_large),
-    destination=(relay_denied, too_many_recipients, unknown_box, only_bounces),
+    destination=(relay_denied, too_many_recipients, unknown_box, only_bounces, over_quota),
     content=(mail_loop,),
     recipient=(forward_loop,),
 )
@@ -51,6 +59,7 @@ SUBMISSION = Policy(
         no_such_domain,
         unknown_box,
         only_bounces,
+        over_quota,
         too_many_recipients_an_hour,
     ),
     content=(mail_loop, header_too_long, not_own_author),
