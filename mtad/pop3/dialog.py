@@ -83,7 +83,7 @@ class Dialog:
             session.put(ok(f"{service.hostname} is ready"))
             while session.state is not State.UPDATE:
                 await self._one()
-            why = why or self._leaving or "quit"
+            why = "quit"
         except Gone as gone:
             why = gone.why
             if why in FAREWELLS:
