@@ -10,6 +10,7 @@ what comes next.
 import asyncio
 import contextlib
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ from backup import runs
 from backup.catalog import Catalog
 from backup.keys import CONFIG
 from backup.snapshot import Progress, Taken
-from mtad import clock, control
+from mtad import clock, control, ledger
 from mtad.config import Loaded
 from mtad.errors import Exit, MtadError, Unreachable
 from mtad.journal.errors import JournalBroken, JournalFull
@@ -49,6 +50,13 @@ CATCH_UP_AFTER = timedelta(minutes=1)
 PURGE_EVERY = timedelta(hours=1)
 PURGE_AFTER = timedelta(minutes=10)
 """How long after the start the first purge is, so that a server restarted often purges too."""
+AUDIT_EVERY = timedelta(hours=1)
+AUDIT_AFTER = timedelta(minutes=15)
+"""How long after the start the first audit is."""
+AUDIT_SPAN = "25h"
+"""What an hourly audit looks at: a day, and the hour since the last one."""
+WHOLE_AUDIT_EVERY = 24 * 3600 * 1_000_000
+"""Microseconds after which everything is looked at again."""
 MIN_KEEP_SECONDS = 3600
 """A content file younger than this is never removed: its links may be in the making."""
 PROGRESS_SECONDS = 0.2
@@ -96,6 +104,7 @@ class Jobs:
         self._one = asyncio.Lock()
         self._asked: set[asyncio.Task[Taken]] = set()
         self._stopping = False
+        self._auditing: asyncio.subprocess.Process | None = None
         self._running: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
         self.scheduler = AsyncIOScheduler(event_loop=self._loop)
@@ -133,6 +142,14 @@ class Jobs:
             next_run_time=clock.now() + PURGE_AFTER,
             **once,
         )
+        self.scheduler.add_job(
+            self.audit,
+            IntervalTrigger(seconds=int(AUDIT_EVERY.total_seconds())),
+            id="audit",
+            misfire_grace_time=600,
+            next_run_time=clock.now() + AUDIT_AFTER,
+            **once,
+        )
         self.scheduler.add_job(self.catch_up, DateTrigger(clock.now() + CATCH_UP_AFTER), id=MISSED)
         self.scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
         self.scheduler.start()
@@ -140,6 +157,8 @@ class Jobs:
     def stop(self) -> None:
         """Begin nothing more; what runs ends at its next step."""
         self._stopping = True
+        if self._auditing is not None:
+            self._auditing.terminate()
         self.scheduler.shutdown(wait=False)
 
     async def idle(self) -> None:
@@ -220,6 +239,32 @@ class Jobs:
         if not self._loaded.config.outbound.tls_reports:
             return 0
         return await tls_reports.send_daily(self._loaded, self._journal.mint.new, clock.now())
+
+    # -------------------------------------------------------------------- audit
+
+    async def audit(self) -> bool:
+        """Whether the books balance: of the last day, or of always once a day.
+
+        In a process of its own, at low priority: it reads much, and nothing here waits for it.
+        Raises MtadError for one that cannot be made.
+        """
+        whole = ledger.read(self._loaded.places).whole
+        words = ["audit", "--config", str(self._loaded.path)]
+        if whole is not None and clock.now_us() - whole.at < WHOLE_AUDIT_EVERY:
+            words += ["--since", AUDIT_SPAN]
+        nice = ["nice", "-n", "10", sys.executable, "-m", "mtad", *words]
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(*nice, stdin=quiet, stdout=quiet, stderr=-1)
+        self._auditing = process
+        try:
+            _, said = await process.communicate()
+        finally:
+            self._auditing = None
+            if process.returncode is None:
+                process.kill()
+        if process.returncode not in (Exit.OK, Exit.PROBLEMS) and not self._stopping:
+            raise MtadError(said.decode("utf-8", "replace").strip()[:500])
+        return process.returncode == Exit.OK
 
     # -------------------------------------------------------------------- purge
 

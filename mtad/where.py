@@ -74,6 +74,11 @@ class Places:
         return self.cache / "attempts.db"
 
     @property
+    def audit(self) -> Path:
+        """What the last audits found; losing it costs nothing."""
+        return self.cache / "audit.json"
+
+    @property
     def run(self) -> Path:
         """Sockets and pid files."""
         return self.data / "run"

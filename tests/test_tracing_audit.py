@@ -23,7 +23,7 @@ from tracing.audit import (
     Indexed,
     Message,
 )
-from tracing.facts import LogFacts
+from tracing.facts import LogFacts, Period
 from tracing.log import Applied, Recorder
 from tracing.states import State
 
@@ -103,6 +103,8 @@ def box(**changed: Any) -> dict[str, Any]:
         (fate(copy=replace(COPY, box="b@x.org")), "in b@x.org"),
         ({"applied": {"mta-0": 3}}, "frame 4 of the journal mta-0 is not applied"),
         ({"frames": [replace(FRAME, links=[ST, 77])]}, "but not in the log"),
+        ({"untold": [COPY]}, "is in a@x.org, but no event says how it came"),
+        ({"untold": [GONE]}, "went from a@x.org, but no event says how it came"),
         ({"breaks": [Break("2026-11", 3, 9)]}, "the log of 2026-11 is not as it was written"),
         (box(files=[], index=[]), "has no file in a@x.org/INBOX"),
         (box(files=[FILE, replace(FILE, mailbox="Old")]), "2 times: INBOX, Old"),
@@ -187,7 +189,11 @@ def boxes(facts: LogFacts) -> Iterator[Box]:
 
 def audited(facts: LogFacts) -> list[str]:
     whole = Facts(
-        messages=facts.messages(), boxes=boxes(facts), breaks=facts.breaks(), known=facts.known
+        messages=facts.messages(),
+        boxes=boxes(facts),
+        breaks=facts.breaks(),
+        known=facts.known,
+        untold=facts.untold(),
     )
     return [str(one) for one in audit.violations(whole)]
 
@@ -238,6 +244,65 @@ def test_a_lost_row_is_noticed(log: Any) -> None:
     (told,) = audited(read())
     assert ids.text(mails[-1].m) in told
     assert "no stored copy is recorded" in told
+
+
+@pytest.mark.parametrize("gone", ["NULL", str(AT)])
+@pytest.mark.parametrize("n", [1, 0])
+def test_a_copy_that_came_from_nowhere_is_noticed(log: Any, n: int, gone: str) -> None:
+    directory, mails, read = log
+    st = mails[0].sts[0] + 5000
+    with sqlite3.connect(directory / "2026-11.db") as link:
+        link.execute(
+            f"INSERT INTO st SELECT ?, msg, {n}, box, mailbox, 'b', 5, {gone} FROM st WHERE id=?",
+            (st, mails[0].sts[0]),
+        )
+    link.close()
+    told = [one for one in audited(read()) if "no event says how it came" in one]
+    assert len(told) == 1
+    assert ids.text(st) in told[0]
+
+
+def test_copies_that_came_otherwise_are_told_of(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    mail = Mail(mint())
+    told = mail.whole()
+    act: dict[str, Any] = {"at": AT, "trace": mail.m, "addr": "alice@example.org"}
+    sts = [mail.mint.new() for _ in range(4)]
+    items = [(events.Item(st, mail.m, 2, f"b{st}"),) for st in sts]
+    told += [
+        events.BoxAppend(**act, mailbox="Sent", items=items[0]),
+        events.BoxForeign(**act, mailbox="INBOX", items=items[1]),
+        events.BoxCopy(**act, mailbox="INBOX", target="Old", items=items[2], was=(mail.sts[0],)),
+        events.RestoreMessage(**act, mailbox="INBOX", items=items[3], snapshot="s", was=(5,)),
+        events.BoxExpunge(**act, mailbox="INBOX", items=(mail.item(), *items[3])),
+    ]
+    recorder.apply([Applied("mta-0", 1, 0, told)])
+    odd = events.BoxExpunge(**act, mailbox="INBOX", items=(events.Item(sts[-1] + 1, mail.m, 9),))
+    with closing(LogFacts(tmp_path)) as facts:
+        assert list(facts.untold()) == []
+    recorder.apply([Applied("mta-0", 2, 0, [odd])])
+    recorder.close()
+    with closing(LogFacts(tmp_path)) as facts:
+        (copy,) = facts.untold()
+        assert (copy.st, copy.gone) == (sts[-1] + 1, True)
+
+
+def test_only_a_period_is_looked_at(log: Any) -> None:
+    directory, mails, _ = log
+    with sqlite3.connect(directory / "2026-11.db") as link:
+        link.execute("UPDATE ev SET ts=ts+1 WHERE seq=3")
+        link.execute("UPDATE rcpt SET st=NULL WHERE msg=?", (mails[0].m,))
+    link.close()
+    with closing(LogFacts(directory)) as facts:
+        assert len(audited(facts)) == 3
+    with closing(LogFacts(directory, Period(DECEMBER - 5000, DECEMBER + 5000))) as facts:
+        assert [one.m for one in facts.messages()] == [mails[-1].m]
+        assert facts.boxes() == ["alice@example.org"]
+        assert [one.st for one in facts.copies("alice@example.org")] == mails[-1].sts
+        assert audited(facts) == []
+    with closing(LogFacts(directory, Period(AT - 5000, AT + 5000))) as facts:
+        assert len(audited(facts)) == 3
+        assert ids.text(mails[-1].m) not in str(audited(facts))
 
 
 def test_the_log_tells_of_recipients_elsewhere(tmp_path: Path) -> None:

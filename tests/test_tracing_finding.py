@@ -74,6 +74,8 @@ class Fact:
                 return bool({row.state, *(one.state for one in self.recipients)} & {*states})
             case search.Anywhere(terms):
                 return any(map(self._fits, terms))
+            case _:
+                raise AssertionError(f"{matcher} is asked of nothing here")
 
 
 def means(matcher: search.Address, address: str) -> bool:

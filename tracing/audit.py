@@ -132,6 +132,8 @@ class Facts:
     handed: Iterable[Handed] = ()
     has_content: Callable[[int], bool] = lambda m: False
     overdue: int = 0
+    untold: Iterable[Copy] = ()
+    """Copies, gone ones too, of which no event says how they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,10 @@ def violations(facts: Facts) -> list[Violation]:
     for box in facts.boxes:
         found += _of_box(box, facts)
     found += [violation for one in facts.handed for violation in _of_handed(one)]
+    for copy in facts.untold:
+        end = "went from" if copy.gone else "is in"
+        what = f"copy {ids.text(copy.st)} of message {ids.text(copy.m)} {end} {copy.box}"
+        found.append(Violation(f"{what}, but no event says how it came", copy.m))
     for one in facts.breaks:
         which = f"events {one.first} to {one.last}"
         found.append(Violation(f"the log of {one.month} is not as it was written: {which}"))

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -21,14 +22,42 @@ _COPY = (
 _Row = tuple[int, int, str, str, int, int | None, int, int | None, int | None]
 
 
-class LogFacts:
-    """Reads facts for ``tracing.audit`` from the log in a directory; one thread at a time."""
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From when until when the books are looked at, in microseconds; by itself always."""
 
-    def __init__(self, directory: Path) -> None:
+    since: int = 0
+    until: int = (1 << 63) - 1
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """Bounds [low, high) of the ids made then."""
+        return ids.lowest(self.since), min(ids.lowest(self.until), (1 << 63) - 1)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Period()
+
+    def has(self, number: int) -> bool:
+        """Whether an id was made then."""
+        low, high = self.ids
+        return low <= number < high
+
+
+class LogFacts:
+    """Reads facts for ``tracing.audit`` from the log in a directory; one thread at a time.
+
+    Messages and copies are those of the ``period``, events those that were recorded then.
+    """
+
+    def __init__(self, directory: Path, period: Period = Period()) -> None:
         self._links = {
             month: months.open_reading(months.path(directory, month))
             for month in reversed(months.listing(directory))
         }
+        self._period = period
+        self._low, self._high = period.ids
 
     def close(self) -> None:
         """Close the files."""
@@ -42,15 +71,17 @@ class LogFacts:
             promised = dict(
                 link.execute(
                     "SELECT trace, json_extract(detail, '$.count') FROM ev "
-                    "WHERE kind IN (SELECT id FROM str WHERE s IN ('smtp.accept', 'mail.made'))"
+                    "WHERE kind IN (SELECT id FROM str WHERE s IN ('smtp.accept', 'mail.made')) "
+                    "AND trace>=? AND trace<?",
+                    (self._low, self._high),
                 )
             )
             rows = link.execute(
                 "SELECT msg, n, local, rname, status, st, params IS NOT NULL, rcpt.ts, next_try "
                 "FROM rcpt JOIN addr ON addr.id=addr JOIN dom ON dom.id=addr.dom "
                 "WHERE n<? AND (status<? OR msg IN (SELECT id FROM msg WHERE sha256 IS NOT NULL)) "
-                "ORDER BY msg, n",
-                (ASIDE, int(State.REFUSED)),
+                "AND msg>=? AND msg<? ORDER BY msg, n",
+                (ASIDE, int(State.REFUSED), self._low, self._high),
             )
             part: list[tuple[int, list[_Row]]] = []
             for m, group in groupby(rows, key=lambda row: row[0]):
@@ -88,39 +119,87 @@ class LogFacts:
         for link in self._links.values():
             rows = link.execute(
                 "WITH told AS (SELECT trace, n, count(*) AS times FROM ev WHERE kind=(SELECT id "
-                "FROM str WHERE s='out.delivered') GROUP BY trace, n) "
+                "FROM str WHERE s='out.delivered') AND trace>=? AND trace<? GROUP BY trace, n) "
                 "SELECT msg, rcpt.n, status, coalesce(times, 0) FROM rcpt LEFT JOIN told "
                 "ON trace=msg AND told.n=rcpt.n "
-                "WHERE times IS NOT NULL OR (status=? AND params IS NOT NULL)",
-                (int(State.RELAYED),),
+                "WHERE (times IS NOT NULL OR (status=? AND params IS NOT NULL)) "
+                "AND msg>=? AND msg<?",
+                (self._low, self._high, int(State.RELAYED), self._low, self._high),
             )
             for m, n, status, times in rows:
                 yield Handed(m, n, State(status), times)
 
     def boxes(self) -> list[str]:
-        """Every box that has living copies."""
+        """Every box that has living copies, or where something came or went in the period."""
         found: set[str] = set()
         for link in self._links.values():
             found.update(
                 _address(local, rname)
                 for local, rname in link.execute(
                     "SELECT local, rname FROM addr JOIN dom ON dom.id=dom WHERE addr.id IN "
-                    "(SELECT DISTINCT box FROM st WHERE gone IS NULL)"
+                    "(SELECT DISTINCT box FROM st WHERE gone IS NULL AND id>=? AND id<? "
+                    "OR gone>=? AND gone<?)",
+                    (self._low, self._high, self._period.since, self._period.until),
                 )
             )
         return sorted(found)
 
     def copies(self, box: str) -> list[Copy]:
-        """The living copies of a box."""
+        """The living copies of a box that came in the period."""
         local, host = addresses.split(box)
         where = "WHERE box=(SELECT id FROM addr WHERE local=? AND dom="
-        where += "(SELECT id FROM dom WHERE rname=?)) AND gone IS NULL"
-        values = (local, addresses.reverse(host))
+        where += "(SELECT id FROM dom WHERE rname=?)) AND gone IS NULL AND st.id>=? AND st.id<?"
+        values = (local, addresses.reverse(host), self._low, self._high)
         return [
             _copy(row)
             for link in self._links.values()
             for row in link.execute(_COPY + where, values)
         ]
+
+    def untold(self) -> Iterator[Copy]:
+        """Copies of the period, those that went in it too, of which no event says how they came."""
+        others: dict[int, Copy] = {}
+        for link in self._links.values():
+            where = "WHERE st.id>=? AND st.id<? OR gone>=? AND gone<?"
+            values = (self._low, self._high, self._period.since, self._period.until)
+            rows = link.execute(_COPY.replace("SELECT ", "SELECT st.n, ", 1) + where, values)
+            while part := rows.fetchmany(_CHUNK):
+                others |= {row[1]: _copy(row[1:]) for row in part if not row[0]}
+                delivered = {row[1]: _copy(row[1:]) for row in part if row[0]}
+                for st in delivered.keys() - self._delivered(delivered.values()):
+                    yield delivered[st]
+        came = self._came(min(others)) if others else set()
+        yield from (copy for st, copy in others.items() if st not in came)
+
+    def _delivered(self, copies: Iterable[Copy]) -> set[int]:
+        """Copies that deliveries of their messages told of."""
+        by_month: dict[str, set[int]] = {}
+        for copy in copies:
+            by_month.setdefault(ids.month(copy.m), set()).add(copy.m)
+        found: set[int] = set()
+        for month, traces in by_month.items():
+            link = self._links.get(month)
+            if link is not None:
+                rows = link.execute(
+                    "SELECT json_extract(detail, '$.st') FROM ev WHERE trace IN (SELECT value "
+                    "FROM json_each(?)) AND kind=(SELECT id FROM str WHERE s='store.delivered')",
+                    (json.dumps(sorted(traces)),),
+                )
+                found.update(row[0] for row in rows)
+        return found
+
+    def _came(self, oldest: int) -> set[int]:
+        """Copies that came otherwise, by the events of all months since the oldest came."""
+        found: set[int] = set()
+        for month, link in self._links.items():
+            if month >= ids.month(oldest):
+                rows = link.execute(
+                    "SELECT json_extract(item.value, '$[0]') FROM ev, json_each(detail, '$.items') "
+                    "AS item WHERE kind IN (SELECT id FROM str WHERE s IN "
+                    "('box.append', 'box.copy', 'box.foreign', 'restore.message'))"
+                )
+                found.update(row[0] for row in rows)
+        return found
 
     def known(self, sts: Iterable[int]) -> dict[int, Copy]:
         """Stored copies by their ids, gone ones too."""
@@ -137,15 +216,21 @@ class LogFacts:
         return found
 
     def breaks(self) -> Iterator[Break]:
-        """Batches of events that are not as they were recorded; reads all events."""
+        """Batches of events that are not as they were recorded; reads their events."""
         for month, link in self._links.items():
-            yield from _breaks(month, link)
+            yield from _breaks(month, link, self._period)
 
 
-def _breaks(month: str, link: sqlite3.Connection) -> Iterator[Break]:
-    head, last = b"", 0
-    events = link.execute("SELECT * FROM ev ORDER BY seq")
-    for hi, recorded in link.execute("SELECT hi, head FROM chain ORDER BY hi"):
+def _breaks(month: str, link: sqlite3.Connection, period: Period) -> Iterator[Break]:
+    first, end = (_seq_at(link, at) for at in (period.since, period.until))
+    row = link.execute(
+        "SELECT hi, head FROM chain WHERE hi<? ORDER BY hi DESC LIMIT 1", (first,)
+    ).fetchone()
+    last, head = row or (0, b"")
+    events = link.execute("SELECT * FROM ev WHERE seq>? ORDER BY seq", (last,))
+    for hi, recorded in link.execute("SELECT hi, head FROM chain WHERE hi>? ORDER BY hi", (last,)):
+        if last >= end:
+            return
         rows = events.fetchmany(hi - last)
         whole = bool(rows) and rows[0][0] == last + 1 and rows[-1][0] == hi
         if not whole or chain.link(head, rows) != recorded:
@@ -156,6 +241,20 @@ def _breaks(month: str, link: sqlite3.Connection) -> Iterator[Break]:
     extra = events.fetchall()
     if extra:
         yield Break(month, extra[0][0], extra[-1][0])
+
+
+def _seq_at(link: sqlite3.Connection, at: int) -> int:
+    """About where the events of a time begin: they are recorded nearly in order of time."""
+    high = link.execute("SELECT coalesce(max(seq), 0) + 1 FROM ev").fetchone()[0]
+    low = 0
+    while low < high:
+        middle = (low + high) // 2
+        row = link.execute("SELECT ts FROM ev WHERE seq>=? LIMIT 1", (middle,)).fetchone()
+        if row is not None and row[0] < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _copy(row: tuple[int, int, str, str, str, str, int, int | None]) -> Copy:

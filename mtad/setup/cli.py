@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from mtad import where
+from mtad import ledger, where
 from mtad.cli_options import config_option, config_path, json_option, settings
 from mtad.config import Listen
 from mtad.errors import Exit
 from mtad.setup import annotated, demonstration, ports
 from mtad.setup import quickstart as making
 from mtad.setup import status as health
-from tracing.render import safe
+from tracing.render import rfc3339, safe
 
 SCHEMA = 1
 """Version of the JSON documents."""
@@ -119,20 +119,28 @@ def safe_lines(text: str) -> str:
 @json_option
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> int:
-    """Show which roles of the server run and what each says of itself.
+    """Show which roles of the server run, what each says of itself, and whether the books balance.
 
-    Exit status 0 when all run, 5 when some do not or when the settings could not be read again,
-    10 when none runs.
+    Exit status 0 when all is well, 5 when a role does not run, when the settings could not be
+    read again or when an audit found something, 10 when no role runs.
     """
     places = where.places(config_path(context))
     found = health.roles(places)
     settings_good, settings_line = health.settings(found) or (True, "")
+    accounts = ledger.read(places)
+    balanced, books_line = health.balance(accounts)
     if as_json:
         _print_json(
             {
                 "roles": {
                     role: {"up": said is not None} | (said or {}) for role, said in found.items()
-                }
+                },
+                "audit": {
+                    "at": rfc3339(accounts.last_at) if accounts.last_at else None,
+                    "balanced": balanced,
+                    "count": accounts.count,
+                    "violations": list(accounts.texts),
+                },
             }
         )
     else:
@@ -142,11 +150,14 @@ def status(context: click.Context, as_json: bool) -> int:
         if settings_line:
             mark = "●" if settings_good else "✕"
             click.echo(safe(f"{mark} settings {settings_line}"))
+        line = safe(f"{'●' if balanced else '✕'} books   {books_line}")
+        click.echo(line if balanced else click.style(line, fg="red"))
     up = [role for role, said in found.items() if said is not None]
     if not up:
         click.echo(f"mtad: no server runs on {places.data}; 'mtad serve' starts one", err=True)
         return Exit.UNREACHABLE
-    return Exit.OK if len(up) == len(found) and settings_good else Exit.PROBLEMS
+    is_well = len(up) == len(found) and settings_good and balanced
+    return Exit.OK if is_well else Exit.PROBLEMS
 
 
 # ------------------------------------------------------------------ config

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from mtad import control, db, tls
+from mtad import control, db, ledger, tls
 from mtad.config import Loaded
 from mtad.directory import database
 from mtad.directory.lookup import dkim_keys
@@ -16,6 +16,8 @@ from mtad.where import Places
 ROLES = ("mta", "log", "access", "jobs")
 """The processes of a running server, each with a control socket of its name."""
 ASK_SECONDS = 5
+SHOWN = 3
+"""Violations of the books that are told word by word."""
 
 
 def roles(places: Places) -> dict[str, dict[str, Any] | None]:
@@ -56,6 +58,18 @@ def settings(found: Mapping[str, Mapping[str, Any] | None]) -> tuple[bool, str] 
     if waiting:
         line += f"; a restart is needed for {', '.join(waiting)}"
     return failed is None, line
+
+
+def balance(accounts: ledger.Accounts) -> tuple[bool, str]:
+    """Whether the books balanced when they were looked at last, in words."""
+    if not accounts.last_at:
+        return True, "not audited yet"
+    at = datetime.fromtimestamp(accounts.last_at / 1_000_000, UTC).isoformat()
+    if not accounts.count:
+        return True, f"balanced, audited {_when(at)}"
+    found = f"{accounts.count} violation{'s' if accounts.count != 1 else ''}"
+    first = "; ".join(accounts.texts[:SHOWN])
+    return False, f"DO NOT BALANCE, {found}, audited {_when(at)}: {first}"
 
 
 def _when(moment: str) -> str:
