@@ -349,3 +349,20 @@ async def test_many_messages_in_batches(tmp_path: Path, monkeypatch: pytest.Monk
                 re.findall(r"FETCH \(UID (\d+) .*?number (\d+)", one, re.S)[0] for one in said
             ]
             assert numbers == [(f"{n}", f"{n - 1}") for n in range(1, 601)]
+
+
+async def test_who_read_what_is_written_down(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=3)
+        async with running.client("SELECT INBOX") as client:
+            await client.ok("FETCH 1:2 (FLAGS BODY.PEEK[HEADER] ENVELOPE)")
+            assert running.journal.all("box.read") == []
+            await client.ok("FETCH 1:2 BODY[]")
+            await client.ok("UID FETCH 3 BODY.PEEK[TEXT]")
+            running.service.log_reading = False
+            await client.ok("FETCH 1:3 RFC822")
+        first, second = running.journal.all("box.read")
+        assert [item.uid for item in first.items] == [1, 2]
+        assert [item.uid for item in second.items] == [3]
+        assert (first.addr, first.mailbox, first.ip) == ("alice@local.test", "INBOX", "127.0.0.1")
+        assert first.actor == "user:alice@local.test"

@@ -33,6 +33,7 @@ from tracing.stored import BoxForeign as BoxForeign
 from tracing.stored import BoxMailbox as BoxMailbox
 from tracing.stored import BoxMove as BoxMove
 from tracing.stored import BoxNumbered as BoxNumbered
+from tracing.stored import BoxRead as BoxRead
 from tracing.stored import BoxSeen as BoxSeen
 from tracing.stored import BoxVanished as BoxVanished
 from tracing.stored import Item as Item

@@ -120,6 +120,11 @@ class BoxSeen(BoxEvent, frozen=True, kw_only=True, tag="box.seen"):
     seen: bool
 
 
+@declare("read in {addr}/{mailbox} by {actor}")
+class BoxRead(BoxEvent, frozen=True, kw_only=True, tag="box.read"):
+    """Messages, or their texts, were sent to an IMAP client."""
+
+
 @declare("fetched from {addr}/{mailbox} by {actor}")
 class Pop3Retr(BoxEvent, frozen=True, kw_only=True, tag="pop3.retr"):
     """Messages were fetched by POP3, each whole; told at the session's end at the latest."""

@@ -55,6 +55,7 @@ class Reading:
             ImapGate(self._guests),
             context,
             end_point,
+            log_reading=config.access.log_reading,
         )
         pop3 = Pop3(
             config.hostname,
@@ -78,7 +79,7 @@ class Reading:
         imap, pop3 = services.imap, services.pop3
         imap.hostname = pop3.hostname = config.hostname
         imap.limits, pop3.limits = config.imap, config.pop3
-        pop3.log_reading = config.access.log_reading
+        pop3.log_reading = imap.log_reading = config.access.log_reading
         services.settings = self._guests.settings = in_force(config.access, open_files())
         self._logins.use(config.auth, config.hostname)
         try:

@@ -63,3 +63,5 @@ class Service:
     sessions: set[Any] = field(default_factory=set)
     """The open connections (``mtad.imap.connection.Connection``)."""
     is_stopping: bool = False
+    log_reading: bool = True
+    """Whether it is written down who read which message."""

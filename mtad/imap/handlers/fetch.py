@@ -12,7 +12,7 @@ from contextlib import aclosing
 from itertools import chain
 
 from mtad.errors import MtadError
-from mtad.imap import batches, bodies, items, results, write
+from mtad.imap import batches, bodies, items, readers, results, write
 from mtad.imap.answer import Bad, No, Ok
 from mtad.imap.batches import Batch, Found, Lines
 from mtad.imap.commands import Fetch, Item, NumberSet
@@ -48,14 +48,18 @@ async def fetch(session: Session, command: Fetch) -> Ok | None:
         asked = list(dict.fromkeys([*asked, FLAGS, *([MODSEQ] if session.condstore else [])]))
     plan = items.plan(asked)
     lines = Lines(session, plan.columns)
-    sent = 0
-    async with aclosing(_batches(session, selected, uids, plan)) as found:
-        async for batch in found:
-            sent += len(batch.uids)
-            await _send(session, lines.of(batch))
+    sent: list[int] = []
+    try:
+        async with aclosing(_batches(session, selected, uids, plan)) as found:
+            async for batch in found:
+                await _send(session, lines.of(batch))
+                sent += batch.uids
+    finally:
+        if readers.is_reading(asked):
+            await readers.tell(session, selected.name, sent)
     if plan.reading is not None and plan.reading.is_unknown:
         raise No("A part is in an encoding that is not known here", b"UNKNOWN-CTE")
-    if sent < len(uids) and not command.by_uid:
+    if len(sent) < len(uids) and not command.by_uid:
         raise expunged()
     return None
 
