@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracing_events import AT
-from tracing import events, render
+from tracing import events, render, sending
 
 EAST = timezone(timedelta(hours=3))
 ANY = st.text(alphabet=st.characters(exclude_categories=[]), max_size=60)
@@ -197,3 +197,52 @@ def test_a_timeline() -> None:
         "2026-11-18 14:06:40.012     +12 ms  ● store.delivered  delivered",
         "2026-11-18 15:08:20.000      +62 m  ● box.expunge      deleted",
     ]
+
+
+@pytest.mark.parametrize(
+    ("event", "wanted"),
+    [
+        (
+            sending.OutTls(at=1, trace=1, host="mx.test", cn=1, policy="none", verdict="not asked"),
+            "no TLS with mx.test: not asked",
+        ),
+        (
+            sending.OutTls(
+                at=1, trace=1, host="mx.test", cn=1, policy="dane", verdict="dane match",
+                version="TLSv1.3", cipher="X",
+            ),
+            "TLSv1.3 X with mx.test: dane match",
+        ),
+        (
+            sending.OutTry(at=1, trace=1, host="mx.test", ip="192.0.2.1", cn=1),
+            "connecting to mx.test [192.0.2.1]:25",
+        ),
+        (
+            sending.OutTry(at=1, trace=1, host="mx.test", ip="192.0.2.1", cn=1, reused=1),
+            "the connection to mx.test [192.0.2.1]:25 again, after 1 message",
+        ),
+        (
+            sending.DsnGot(
+                at=1, trace=1, addr="a@b.test", action="failed", report="x", by="token",
+                enh="5.1.1", reporter="mx.test",
+            ),
+            "mx.test says of a@b.test: failed 5.1.1",
+        ),
+        (
+            sending.DsnGot(at=1, trace=1, action="failed", report="x", by="token", diagnostic="no"),
+            "somebody says of a recipient: failed no",
+        ),
+        (
+            sending.QueueExpire(at=1, trace=1, hours=120, tries=1, reply="no"),
+            "given up after 120 hours and 1 try: no",
+        ),
+        (
+            events.BackupDone(
+                at=1, trace=1, snapshot="x", boxes=1, messages=2307, added=3
+            ),
+            "snapshot x done: 1 box, 2,307 messages, 3 new",
+        ),
+    ],
+)  # fmt: skip
+def test_texts_of_events(event: events.Event, wanted: str) -> None:
+    assert str(event) == wanted

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,6 +232,13 @@ def test_a_report_that_came_later_is_part_of_the_verdict() -> None:
     )
     one = judged(document(State.RELAYED, [delivered, got]))
     assert (one.verdict, one.cause) == ("REMOTE_LOST", "remote.no_such_user")
+    assert one.sentence.startswith("mx.example.net took it for anna@example.net on ")
+    assert "in which somebody says that it was not delivered: " in one.sentence
+    named = msgspec.structs.replace(got, reporter="relay.two.test", host="mx.evil.test")
+    case = document(State.RELAYED, [delivered, named])
+    assert "relay.two.test says that" in judged(case).sentence
+    assert "relay.two.test утверждает, что" in judged(case, "ru").sentence
+    assert judged(case).sentence.startswith("mx.example.net took it")
 
 
 @pytest.mark.parametrize("language", verdict.LANGUAGES)

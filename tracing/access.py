@@ -55,7 +55,7 @@ class AuthRefused(Event, frozen=True, kw_only=True, tag="auth.refused"):
     rule: str
 
 
-@declare("{addr} logged out: {why}, {commands} commands, {sent} octets in {seconds} s")
+@declare("{addr} logged out: {why}, {commands:command}, {sent:octet} in {seconds} s")
 class AuthLogout(Event, frozen=True, kw_only=True, tag="auth.logout"):
     """A session of somebody who had logged in is over; ``trace`` is the connection.
 

@@ -75,7 +75,21 @@ class _Fields(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         value = getattr(self._event, name, "")
+        if type(value) is int:
+            return _Number(value)
         return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+class _Number(int):
+    """A number that a text may give a noun: ``{boxes:box|boxes}``, ``{tries:try|tries}``."""
+
+    def __format__(self, nouns: str) -> str:
+        return counted(int(self), *nouns.split("|")) if nouns else str(self)
+
+
+def counted(value: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: ``1 box``, ``2,307 messages``; ``plural`` where s does not do."""
+    return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
 class Unknown(Event, frozen=True, kw_only=True, tag="unknown"):

@@ -61,7 +61,7 @@ class ConnRefused(Event, frozen=True, kw_only=True, tag="conn.refused"):
     why: str
 
 
-@declare("connection closed: {why}, {commands} commands, {messages} messages")
+@declare("connection closed: {why}, {commands:command}, {messages:message}")
 class ConnClose(Event, frozen=True, kw_only=True, tag="conn.close"):
     """The connection is over.
 
@@ -161,7 +161,7 @@ class Recipient(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True
     original: str
 
 
-@declare("accepted {size} octets for {count} recipients: {reply}", Outcome.OK)
+@declare("accepted {size:octet} for {count:recipient}: {reply}", Outcome.OK)
 class SmtpAccept(Event, frozen=True, kw_only=True, tag="smtp.accept"):
     """The message and this event are durable and 250 is about to be sent.
 
@@ -179,7 +179,7 @@ class SmtpAccept(Event, frozen=True, kw_only=True, tag="smtp.accept"):
     ms: float = 0.0
 
 
-@declare("message of ours for {count} recipients: {rel}", Outcome.OK)
+@declare("message of ours for {count:recipient}: {rel}", Outcome.OK)
 class MailMade(SmtpAccept, frozen=True, kw_only=True, tag="mail.made"):
     """A message made here is ours, durable like any other; fields as in ``smtp.accept``.
 
@@ -274,7 +274,7 @@ class BackupStart(Event, frozen=True, kw_only=True, tag="backup.start"):
     scope: str
 
 
-@declare("snapshot {snapshot} done: {boxes} boxes, {messages} messages, {added} new", Outcome.OK)
+@declare("snapshot {snapshot} done: {boxes:box|boxes}, {messages:message}, {added} new", Outcome.OK)
 class BackupDone(Event, frozen=True, kw_only=True, tag="backup.done"):
     """The snapshot's commit file is durable."""
 
@@ -293,7 +293,7 @@ class BackupFail(Event, frozen=True, kw_only=True, tag="backup.fail"):
     why: str
 
 
-@declare("repository verified: {objects} objects, {damaged} damaged")
+@declare("repository verified: {objects:object}, {damaged} damaged")
 class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
     """The repository was checked, with all data read when ``read_data``."""
 
@@ -356,7 +356,7 @@ class SysStop(Event, frozen=True, kw_only=True, tag="sys.stop"):
     why: str
 
 
-@declare("recovered after an unclean stop: {frames} frames replayed, {repaired} files repaired")
+@declare("recovered after an unclean stop: {frames:frame} replayed, {repaired:file} repaired")
 class SysRecovered(Event, frozen=True, kw_only=True, tag="sys.recovered"):
     """The journals were replayed at start."""
 
@@ -364,7 +364,7 @@ class SysRecovered(Event, frozen=True, kw_only=True, tag="sys.recovered"):
     repaired: int
 
 
-@declare("{count} events of kind {lost} were dropped under load", Outcome.FAIL)
+@declare("{count:event} of kind {lost} lost under load", Outcome.FAIL)
 class LogGap(Event, frozen=True, kw_only=True, tag="log.gap"):
     """Lagging events were dropped; never silently."""
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from tracing.event import Event, Outcome
+from tracing.event import counted as counted
 from tracing.states import BY_WORD, State
 
 Document = dict[str, Any]
@@ -106,11 +107,6 @@ def size(octets: int) -> str:
     while amount >= 999.5 and step < len(_UNITS) - 1:
         amount, step = amount / 1000, step + 1
     return f"{amount:.{1 if step and amount < 9.95 else 0}f} {_UNITS[step]}"
-
-
-def counted(value: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: ``1 box``, ``2,307 messages``; ``plural`` where s does not do."""
-    return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
 def state(word: str) -> str:

@@ -6,7 +6,7 @@ by ``attempt``, from 1; ``out.*`` events that concern the connection alone carry
 list the recipients' messages in ``also`` where there is more than one.
 """
 
-from tracing.event import Event, Outcome, declare
+from tracing.event import Event, Outcome, counted, declare
 
 # ------------------------------------------------------------------- the queue
 
@@ -84,7 +84,7 @@ class QueueRedirect(Event, frozen=True, kw_only=True, tag="queue.redirect"):
     next_try: int
 
 
-@declare("given up after {hours} hours and {tries} tries: {reply}", Outcome.FAIL)
+@declare("given up after {hours:hour} and {tries:try|tries}: {reply}", Outcome.FAIL)
 class QueueExpire(Event, frozen=True, kw_only=True, tag="queue.expire"):
     """The schedule's end; ``reply``, ``code``, ``enh`` and ``host`` are of the last attempt."""
 
@@ -122,6 +122,12 @@ class OutTry(Event, frozen=True, kw_only=True, tag="out.try"):
     reused: int = 0
     source: str = ""
 
+    def __str__(self) -> str:
+        if not self.reused:
+            return Event.__str__(self)
+        carried = counted(self.reused, "message")
+        return f"the connection to {self.host} [{self.ip}]:{self.port} again, after {carried}"
+
 
 @declare("{version} {cipher} with {host}: {verdict}")
 class OutTls(Event, frozen=True, kw_only=True, tag="out.tls"):
@@ -143,6 +149,11 @@ class OutTls(Event, frozen=True, kw_only=True, tag="out.tls"):
     source: str = ""
     failure: str = ""
     rules: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.version:
+            return Event.__str__(self)
+        return f"no TLS with {self.host}: {self.verdict}"
 
 
 @declare("{host} took it: {reply}", Outcome.OK)
@@ -240,6 +251,10 @@ class DsnGot(Event, frozen=True, kw_only=True, tag="dsn.got"):
     by: str
     reporter: str = ""
     diagnostic: str = ""
+
+    def __str__(self) -> str:
+        said = " ".join(filter(None, (self.action, self.enh, self.diagnostic)))
+        return f"{self.reporter or 'somebody'} says of {self.addr or 'a recipient'}: {said}"
 
 
 @declare("{what} report from {reporter}: {summary}")

@@ -210,6 +210,10 @@ class _Case:
             self._take(self._last("out.delivered"))
             later = self._last("dsn.got", only=lambda e: e["fields"].get("action") == "failed")
             if later is not None:
+                # The rest of its words, hosts and times are a stranger's claims.
+                self.facts |= {"taker": self.facts["host"], "taken": self.facts["when"]}
+                somebody = {"en": "somebody", "ru": "кто-то"}[self.words.language]
+                self.facts["reporter"] = later["fields"].get("reporter") or somebody
                 return "REMOTE_LOST"
             return "REMOTE_ACCEPTED"
         if state is State.BOUNCED:
