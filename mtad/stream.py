@@ -15,11 +15,13 @@ import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+from mtad import tls
+
 MAX_INPUT = 64 * 1024
 """Octets of input that may wait before reading pauses."""
 MAX_OUTPUT = 64 * 1024
 """Octets that the transport may hold before writing waits."""
-HANDSHAKE_SECONDS = 30.0
+HANDSHAKE_SECONDS = 30
 LINGER_SECONDS = 1.0
 """After the last word: time for the client to read it before the socket goes."""
 WRITE_SECONDS = 300.0
@@ -285,31 +287,21 @@ class Stream(asyncio.Protocol):
         assert self.link is not None
         self._flush()
         self._is_paused = False
-        self.link.pause_reading()
         taken = self.take()
-        starting = self.loop.create_task(
-            self.loop.start_tls(
+        try:
+            secure = await tls.start(
+                self.loop,
                 self.link,
                 self,
                 context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=LINGER_SECONDS,
+                taken=taken if first else b"",
+                handshake_seconds=HANDSHAKE_SECONDS,
+                shutdown_seconds=LINGER_SECONDS,
             )
-        )
-        try:
-            if first and taken:
-                await asyncio.sleep(0)
-                # It has put its protocol in our place and reads from the next turn on.
-                self.loop.call_soon(_hand_over, self.link.get_protocol(), taken)
-            secure = await starting
         except BaseException:
             self.is_lost = True
             self.link.abort()
             raise
-        if secure is None:
-            self.is_lost = True
-            raise ConnectionResetError("connection lost")
         self.link = secure
         self.link.set_write_buffer_limits(MAX_OUTPUT)
         self.is_tls = True
@@ -359,13 +351,3 @@ class Stream(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _hand_over(protocol: Any, octets: bytes) -> None:
-    """Let a buffered protocol have octets that arrived before it did."""
-    while octets:
-        room = protocol.get_buffer(len(octets))
-        count = min(len(room), len(octets))
-        room[:count] = octets[:count]
-        protocol.buffer_updated(count)
-        octets = octets[count:]

@@ -52,7 +52,7 @@ async def inside(running: Submitting, door: str) -> AsyncIterator[Client]:
 
 
 def on_both_loops(folder: Path, run: Callable[[Path], Coroutine[Any, Any, None]]) -> None:
-    """asyncio's and uvloop's TLS are different programs."""
+    """asyncio's and uvloop's transports are different programs below our TLS."""
     for number, factory in enumerate((asyncio.new_event_loop, uvloop.new_event_loop)):
         (folder / str(number)).mkdir()
         with asyncio.Runner(loop_factory=factory) as runner:

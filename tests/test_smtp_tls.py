@@ -203,7 +203,7 @@ async def test_hanging_up_within_tls(tmp_path: Path, context: ssl.SSLContext) ->
 
 
 def test_the_same_on_uvloop(tmp_path: Path, context: ssl.SSLContext) -> None:
-    """The daemon's loop has a TLS of its own."""
+    """TLS is asyncio's there too, above the transports of the daemon's loop."""
 
     async def run() -> None:
         await test_a_message_over_tls(tmp_path, context)
@@ -216,9 +216,48 @@ def test_the_same_on_uvloop(tmp_path: Path, context: ssl.SSLContext) -> None:
         runner.run(run())
 
 
-def test_memory_of_a_connection_is_one_record() -> None:
-    tls.bound_memory()
-    assert asyncio.sslproto.SSLProtocol.max_size == 16384
+def test_memory_of_a_connection_is_one_record(tmp_path: Path, context: ssl.SSLContext) -> None:
+    """Also on uvloop, and after much has come at once."""
+
+    async def run() -> None:
+        async with server(tmp_path, tls=context) as running, connect(running.port) as client:
+            await client.talk("S*\nC: EHLO c\nS*\nC: STARTTLS\nS: 220 .*")
+            await secure(client)
+            await client.talk("C: EHLO c\nS*")
+            await client.send(b"NOOP " + b"x" * 1_000_000 + b"\r\n")
+            await client.talk("S: 500 5\\.5\\.6 .*\nC: NOOP\nS: 250 2\\.0\\.0 ok")
+            (session,) = running.service.sessions
+            assert len(session.link._ssl_protocol.get_buffer(1_000_000)) == tls.RECORD
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+def test_connections_that_share_a_buffer_do_not_mix(
+    tmp_path: Path, context: ssl.SSLContext
+) -> None:
+    async def one(port: int, number: int) -> None:
+        async with connect(port) as client:
+            await client.talk("S*\nC: EHLO c\nS*\nC: STARTTLS\nS: 220 .*")
+            await secure(client)
+            await client.talk(
+                "C: EHLO c\nS*\nC: MAIL FROM:<>\nS: 250 .*\n"
+                "C: RCPT TO:<bob@local.test>\nS: 250 .*\nC: DATA\nS: 354 .*"
+            )
+            for _ in range(50):
+                await client.send(b"%d " % number * 500 + b"\r\n")
+                await asyncio.sleep(0)
+            await client.talk("C: .\nS: 250 .*\nC: QUIT\nS: 221 .*")
+
+    async def run() -> None:
+        async with server(tmp_path, tls=context) as running:
+            await asyncio.gather(*(one(running.port, number) for number in range(10, 30)))
+            bodies = [body.split(b"+0000\n", 1)[1] for _, body in running.journal.frames]
+        assert {len(set(body.split())) for body in bodies} == {1}
+        assert {int(body.split()[0]) for body in bodies} == set(range(10, 30))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 def test_unusable_files_are_named(tmp_path: Path, files: tuple[Path, Path]) -> None:

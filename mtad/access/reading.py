@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from mtad import tls
 from mtad.access.guests import Guests, ImapGate, PopGate, in_force
 from mtad.access.listener import Listener, Services
 from mtad.access.sessions import Sessions
@@ -33,7 +32,6 @@ class Reading:
     def __init__(self, loaded: Loaded, journal: Journal, shelf: Shelf) -> None:
         """Raises MtadError where the database or the certificate cannot be used."""
         config, places = loaded.config, loaded.places
-        tls.bound_memory()
         context, end_point = certificate(loaded)
         directory = Directory(places.state_db)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from mtad import control, tls
+from mtad import control
 from mtad.address import box_folder
 from mtad.clock import now_us
 from mtad.config import Loaded
@@ -50,7 +50,6 @@ async def serve(
     Raises MtadError when it cannot start: journal locked, database or certificate unusable.
     """
     config, places = loaded.config, loaded.places
-    tls.bound_memory()
     context, end_point = certificate(loaded)
     directory = Directory(places.state_db)
     passing = Passing(directory, [authkey.load(places.auth_key).return_paths], places.log)

@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
+from mtad import tls
 from mtad.config import Smtp
 from mtad.smtp.command import MAX_LINE
 
 MAX_INPUT = 128 * 1024
 """Octets of input that may wait before reading pauses."""
-HANDSHAKE_SECONDS = 30.0
+HANDSHAKE_SECONDS = 30
 LINGER_SECONDS = 1.0
 """After a refusal that closes: time for the client to read it before the socket goes."""
 GRACE_SECONDS = 60.0
@@ -300,31 +301,21 @@ class Wire:
         assert self.link is not None
         self._send()
         self._is_paused = False
-        self.link.pause_reading()
         taken = self._take_input()
-        starting = self.loop.create_task(
-            self.loop.start_tls(
+        try:
+            secure = await tls.start(
+                self.loop,
                 self.link,
                 cast(asyncio.Protocol, self),
                 context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=LINGER_SECONDS,
+                taken=taken if first else b"",
+                handshake_seconds=HANDSHAKE_SECONDS,
+                shutdown_seconds=LINGER_SECONDS,
             )
-        )
-        try:
-            if first and taken:
-                await asyncio.sleep(0)
-                # It has put its protocol in our place and reads from the next turn on.
-                self.loop.call_soon(_hand_over, self.link.get_protocol(), taken)
-            secure = await starting
         except BaseException:
             self.is_lost = True
             self.link.abort()
             raise
-        if secure is None:
-            self.is_lost = True
-            raise ConnectionResetError("connection lost")
         self.link = secure
 
     async def _close(self, *, linger: bool) -> None:
@@ -360,13 +351,3 @@ class Wire:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _hand_over(protocol: Any, octets: bytes) -> None:
-    """Let a buffered protocol have octets that arrived before it did."""
-    while octets:
-        room = protocol.get_buffer(len(octets))
-        count = min(len(room), len(octets))
-        room[:count] = octets[:count]
-        protocol.buffer_updated(count)
-        octets = octets[count:]
