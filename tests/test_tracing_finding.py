@@ -75,6 +75,8 @@ class Fact:
             case search.Anywhere(terms):
                 return any(map(self._fits, terms))
             case _:
+                raise AssertionError(f"no question here asks for {matcher}")
+            case _:
                 raise AssertionError(f"{matcher} is asked of nothing here")
 
 
