@@ -29,6 +29,7 @@ COMMANDS = {
     "tail": ("tracing.cli:tail", "follow events as they happen"),
     "queue": ("mtad.queue.cli:queue", "what waits to leave, and what to do about it"),
     "route": ("mtad.outbound.cli:route", "where mail to an address would go"),
+    "report": ("mtad.submit.daily:report", "a day of mail summed up, with causes"),
     "audit": ("mtad.books:audit", "prove that the books balance"),
     "send": ("mtad.submit.send:send", "send a test message and show every word"),
     "sendmail": ("mtad.submit.sendmail:sendmail", "take a message from a local program"),

@@ -10,11 +10,11 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from mtad import where
+from mtad import address, where
 from mtad.config_access import Access as Access
 from mtad.config_access import Imap as Imap
 from mtad.config_access import Pop3 as Pop3
@@ -30,6 +30,8 @@ from mtad.config_mail import Section as Section
 from mtad.config_mail import Smtp as Smtp
 from mtad.config_mail import Submission as Submission
 from mtad.errors import ConfigError
+
+_CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
 class Tls(Section):
@@ -74,9 +76,28 @@ class Backup(Section):
     )
     daily_at: str = Field(
         "03:00",
-        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        pattern=_CLOCK,
         description="Local time of the daily snapshot, HH:MM.",
     )
+
+
+class Report(Section):
+    """The daily summary of 'mtad report' by mail."""
+
+    mail_to: tuple[str, ...] = Field((), description="Who gets it; empty for nobody.")
+    daily_at: str = Field(
+        "06:30",
+        pattern=_CLOCK,
+        description="Local time at which the day before is summed up, HH:MM.",
+    )
+    language: Literal["en", "ru"] = Field("en", description="What it is written in.")
+
+    @field_validator("mail_to")
+    @classmethod
+    def _addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            address.parse(text)
+        return given
 
 
 class Config(Section):
@@ -103,6 +124,7 @@ class Config(Section):
     journal: Journal = Field(default_factory=Journal)
     store: Store = Field(default_factory=Store)
     backup: Backup = Field(default_factory=Backup)
+    report: Report = Field(default_factory=Report)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The jobs role: what is done by the clock and not by a message.
 
-A snapshot every day at the settings' hour, the TLS reports about the day before, and hourly the
-removal of deleted messages whose keep time is over, on the disk and in boxes (POP3). A snapshot
-that was missed because the machine was off is taken once it is on again. On ``run/jobs.sock``:
-``snapshot`` takes one now and streams its progress, ``status`` says what runs, what ran last and
-what comes next.
+A snapshot and a summary of the day before at the settings' hours, the TLS reports about the day
+before, hourly an audit of the books and the removal of deleted messages whose keep time is over,
+on the disk and in boxes (POP3). A snapshot that was missed because the machine was off is taken
+once it is on again. On ``run/jobs.sock``: ``snapshot`` takes one now and streams its progress,
+``status`` says what runs, what ran last and what comes next.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
 from mtad.reload import InForce
 from mtad.signals import Signals
-from mtad.submit import tls_reports
+from mtad.submit import daily, tls_reports
 from tracing import events, ids
 from tracing.queries import Log
 
@@ -63,6 +63,7 @@ PROGRESS_SECONDS = 0.2
 REPORTS_JITTER = 4 * 3600
 """Seconds within which the day's TLS reports go out, so that not all servers write at once."""
 DAILY = "daily snapshot"
+REPORT = "daily report"
 MISSED = "missed snapshot"
 
 
@@ -114,7 +115,7 @@ class Jobs:
         once = {"coalesce": True, "max_instances": 1}
         self.scheduler.add_job(
             self.daily,
-            _daily(self._loaded),
+            _at(self._loaded.config.backup.daily_at),
             id=DAILY,
             misfire_grace_time=int(GRACE.total_seconds()),
             **once,
@@ -143,6 +144,13 @@ class Jobs:
             **once,
         )
         self.scheduler.add_job(
+            self.report,
+            _at(self._loaded.config.report.daily_at),
+            id=REPORT,
+            misfire_grace_time=int(GRACE.total_seconds()),
+            **once,
+        )
+        self.scheduler.add_job(
             self.audit,
             IntervalTrigger(seconds=int(AUDIT_EVERY.total_seconds())),
             id="audit",
@@ -167,9 +175,10 @@ class Jobs:
             return
 
     def _use(self, loaded: Loaded) -> None:
-        """Go by these settings; the daily snapshot moves to its hour."""
+        """Go by these settings; the daily snapshot and report move to their hours."""
         self._loaded = loaded
-        self.scheduler.reschedule_job(DAILY, trigger=_daily(loaded))
+        self.scheduler.reschedule_job(DAILY, trigger=_at(loaded.config.backup.daily_at))
+        self.scheduler.reschedule_job(REPORT, trigger=_at(loaded.config.report.daily_at))
 
     def _failed(self, event: JobExecutionEvent) -> None:
         """A job raised: said in the log, never in a traceback."""
@@ -239,6 +248,10 @@ class Jobs:
         if not self._loaded.config.outbound.tls_reports:
             return 0
         return await tls_reports.send_daily(self._loaded, self._journal.mint.new, clock.now())
+
+    async def report(self) -> int:
+        """Send yesterday's summary to whom the settings name; to how many."""
+        return await daily.send_daily(self._loaded, clock.now())
 
     # -------------------------------------------------------------------- audit
 
@@ -346,10 +359,11 @@ class Jobs:
     async def verb_status(self, _: dict[str, Any]) -> dict[str, Any]:
         """What runs, what ran last, what comes next."""
         jobs = self.scheduler.get_jobs()
+        idle = {MISSED} if self._loaded.config.report.mail_to else {MISSED, REPORT}
         following = {
             job.id: job.next_run_time.isoformat()
             for job in jobs
-            if job.next_run_time is not None and job.id != MISSED
+            if job.next_run_time is not None and job.id not in idle
         }
         return {
             "running": self._running,
@@ -379,8 +393,8 @@ def missed(loaded: Loaded, now: datetime) -> bool:
     return max([made, *(at / 1_000_000 for at in last)]) < due.timestamp()
 
 
-def _daily(loaded: Loaded) -> CronTrigger:
-    hour, _, minute = loaded.config.backup.daily_at.partition(":")
+def _at(time_of_day: str) -> CronTrigger:
+    hour, _, minute = time_of_day.partition(":")
     return CronTrigger(hour=int(hour), minute=int(minute))
 
 

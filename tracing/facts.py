@@ -222,7 +222,7 @@ class LogFacts:
 
 
 def _breaks(month: str, link: sqlite3.Connection, period: Period) -> Iterator[Break]:
-    first, end = (_seq_at(link, at) for at in (period.since, period.until))
+    first, end = (seq_at(link, at) for at in (period.since, period.until))
     row = link.execute(
         "SELECT hi, head FROM chain WHERE hi<? ORDER BY hi DESC LIMIT 1", (first,)
     ).fetchone()
@@ -243,7 +243,7 @@ def _breaks(month: str, link: sqlite3.Connection, period: Period) -> Iterator[Br
         yield Break(month, extra[0][0], extra[-1][0])
 
 
-def _seq_at(link: sqlite3.Connection, at: int) -> int:
+def seq_at(link: sqlite3.Connection, at: int) -> int:
     """About where the events of a time begin: they are recorded nearly in order of time."""
     high = link.execute("SELECT coalesce(max(seq), 0) + 1 FROM ev").fetchone()[0]
     low = 0

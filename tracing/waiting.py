@@ -39,13 +39,14 @@ PART = 250
 MAX_REPLY = 4096
 """Characters of a remote's answer."""
 
-_OPEN = ",".join(str(int(state)) for state in State if state.is_open)
+OPEN_STATES = ",".join(str(int(state)) for state in State if state.is_open)
+"""The states in which something is still to be done, as SQL lists them."""
 _ENTRIES = (
     "SELECT msg, n, a.local, d.rname, status, tries, next_try, rcpt.ts, last, s, code, enh, "  # noqa: S608 - our own numbers
     f"substr(reply, 1, {MAX_REPLY}), o.local, e.rname, params FROM rcpt "
     "JOIN addr a ON a.id=addr JOIN dom d ON d.id=a.dom LEFT JOIN addr o ON o.id=orig "
     "LEFT JOIN dom e ON e.id=o.dom LEFT JOIN str ON str.id=host "
-    f"WHERE status IN ({_OPEN}) AND status!={int(State.STORED)} AND params IS NOT NULL "
+    f"WHERE status IN ({OPEN_STATES}) AND status!={int(State.STORED)} AND params IS NOT NULL "
 )
 _MESSAGES = (
     "SELECT msg.id, local, rname, size, rel, subject FROM msg LEFT JOIN addr ON addr.id=sender "
