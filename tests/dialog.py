@@ -38,6 +38,7 @@ class Book:
     def __init__(self, domains: set[str], entries: Mapping[str, tuple[str, ...]]) -> None:
         self.domains = domains
         self.entries = dict(entries)
+        self.passwords: dict[tuple[str, str], int] = {}
         self.refreshed = 0
         self.trouble: Exception | None = None
         self.languages: dict[str, Lang] = {}

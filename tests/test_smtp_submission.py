@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,25 @@ import pytest
 from mtad.clock import now_us
 from mtad.completion import fields
 from mtad.directory.credential_changes import CredentialChanges
+from mtad.directory.logins import Caller
 from mtad.journal.command import command_journal
 from mtad.mailauth import keys
 from mtad.mailauth.dkim_verify import Verdict
 from mtad.smtp import submitter
 from mtad.smtp.usage import HOUR, Usage, Used
 from tests.dialog import HOST, Client, connect, wire
+from tests.sasl_client import cram_md5
 from tests.submission import (
     ALICE,
+    BOB,
     LOGIN,
     SECRET,
     Submitting,
+    decoded,
+    encoded,
     make_keys,
     plain,
+    scram,
     secured,
     submitting,
 )
@@ -254,19 +261,77 @@ async def test_who_may_send_as_anyone(tmp_path: Path, files: Files) -> None:
         assert reply.startswith("250 ")
 
 
-@pytest.mark.parametrize("act", ["removed", "locked"])
-async def test_a_login_lasts_no_longer_than_it_may(act: str, tmp_path: Path, files: Files) -> None:
+def removed(changes: CredentialChanges) -> None:
+    changes.remove_alias("all@local.test")
+    changes.remove_box(BOB)
+
+
+ACTS: dict[str, Callable[[CredentialChanges], None]] = {
+    "locked": lambda changes: changes.lock(BOB, locked=True),
+    "removed": removed,
+    "another password": lambda changes: changes.set_password(BOB, "another one"),
+    "the same again": lambda changes: changes.set_password(BOB, SECRET + " 2"),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM"])
+async def test_a_login_lasts_no_longer_than_it_may(
+    act: str, mechanism: str, tmp_path: Path, files: Files
+) -> None:
     async with submitting(tmp_path, files) as running, secured(running) as client:
-        bob = "bob@local.test"
-        await client.talk(f"{plain(bob, SECRET + ' 2')}\nS: 235 .*")
+        if mechanism == "PLAIN":
+            await client.talk(f"{plain(BOB, SECRET + ' 2')}\nS: 235 .*")
+        else:
+            assert (await scram(client, BOB, SECRET + " 2")).startswith("235 ")
+        sending = MAIL.replace("alice@", "bob@") + "\nC: .\nS: 250 .*"
+        await client.talk(sending)
+        with command_journal(running.places) as journal:
+            ACTS[act](CredentialChanges(running.places.state_db, journal, "admin:test"))
+        await client.talk(f"C: MAIL FROM:<{BOB}>\nS: 530 5\\.7\\.0 log in again\nEOF")
+
+
+async def test_an_app_password_is_over_alone(tmp_path: Path, files: Files) -> None:
+    sending = "C: MAIL FROM:<alice@local.test>\n"
+    async with (
+        submitting(tmp_path, files) as running,
+        secured(running) as own,
+        secured(running) as phone,
+        secured(running) as cram,
+    ):
+        await own.talk(LOGIN)
+        await phone.talk(f"{plain(password=running.phone)}\nS: 235 .*")
+        await cram.talk("C: AUTH CRAM-MD5")
+        challenge = decoded(await cram.line())
+        answer = encoded(cram_md5(ALICE, running.cram.encode(), challenge))
+        await cram.talk(f"C: {answer}\nS: 235 .*")
         with command_journal(running.places) as journal:
             changes = CredentialChanges(running.places.state_db, journal, "admin:test")
-            if act == "locked":
-                changes.lock(bob, locked=True)
-            else:
-                changes.remove_alias("all@local.test")
-                changes.remove_box(bob)
-        await client.talk(f"C: MAIL FROM:<{bob}>\nS: 530 5\\.7\\.0 log in again\nEOF")
+            changes.remove_app_password(ALICE, "phone")
+            await phone.talk(f"{sending}S: 530 5\\.7\\.0 log in again\nEOF")
+            await own.talk(f"{sending}S: 250 .*\nC: RSET\nS: 250 .*")
+            changes.set_password(ALICE, "another one")
+            await own.talk(f"{sending}S: 530 5\\.7\\.0 log in again\nEOF")
+            await cram.talk(f"{sending}S: 250 .*\nC: RSET\nS: 250 .*")
+            changes.disable_cram(ALICE)
+            await cram.talk(f"{sending}S: 530 5\\.7\\.0 log in again\nEOF")
+
+
+async def test_a_password_that_changes_during_the_login(
+    tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with submitting(tmp_path, files) as running, secured(running) as client:
+        found = Caller.begin
+
+        async def slowly(*arguments: Any) -> Any:
+            answer = await found(*arguments)
+            with command_journal(running.places) as journal:
+                changes = CredentialChanges(running.places.state_db, journal, "admin:test")
+                changes.set_password(ALICE, "another one")
+            return answer
+
+        monkeypatch.setattr(Caller, "begin", slowly)
+        await client.talk(LOGIN + "C: MAIL FROM:<alice@local.test>\nS: 530 .* log in again\nEOF")
 
 
 # ---------------------------------------------------------------- what becomes of it

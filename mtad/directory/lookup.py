@@ -81,6 +81,8 @@ class View:
     has_cram: bool
     locked: frozenset[str]
     """Boxes that may not log in."""
+    passwords: Mapping[tuple[str, str], int]
+    """By box and name of a password since when it is what it is, in microseconds."""
     rules: Rules
     quotas: Mapping[str, tuple[int, int]]
     """Octets and messages that boxes may hold, where there is a limit; 0 is none."""
@@ -97,9 +99,8 @@ class Directory:
         self.generation = 0
         """How often the database was read."""
         self._signature: _Signature | None = None
-        self._view = View(
-            frozenset(), frozenset(), frozenset(), {}, {}, "", {}, False, frozenset(), {}, {}, {}
-        )
+        none: frozenset[str] = frozenset()
+        self._view = View(none, none, none, {}, {}, "", {}, False, none, {}, {}, {}, {})
         self.refresh()
 
     @property
@@ -166,6 +167,11 @@ class Directory:
     def is_open(self, box: str) -> bool:
         """Whether a box is there and may log in."""
         return box in self._view.boxes and box not in self._view.locked
+
+    @property
+    def passwords(self) -> Mapping[tuple[str, str], int]:
+        """By box and name of a password since when it is what it is; never changes itself."""
+        return self._view.passwords
 
     def quota(self, box: str) -> tuple[int, int]:
         """Octets and messages that a box may hold, each 0 for no limit."""
@@ -280,6 +286,14 @@ def read(connection: sa.Connection) -> View:
         )
         or False,
         locked=frozenset(connection.scalars(sa.select(credential.box).where(~credential.enabled))),
+        passwords={
+            (row.box, row.name): row.since
+            for row in connection.execute(
+                sa.select(
+                    credential.box, credential.name, sa.func.max(credential.added).label("since")
+                ).group_by(credential.box, credential.name)
+            )
+        },
         rules=network_rules(connection),
         quotas=dict(_quotas(connection)),
         languages=dict(_languages(connection)),

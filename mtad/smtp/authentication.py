@@ -2,6 +2,8 @@
 
 # ruff: noqa: N802 - a method's name is its verb, as SMTP writes it.
 
+from collections.abc import Mapping
+
 from mtad.directory.channel import bindings
 from mtad.directory.logins import Answer, Caller, Denied, Logins, Welcome
 from mtad.errors import Refusal
@@ -27,6 +29,10 @@ class Authentication(Session):
     """The box of who has logged in; empty for nobody yet."""
     _is_trusted: bool
     """Whether the client is in a network that may log in without TLS too."""
+    _password: tuple[str, str]
+    """The box and the name of the password that it logged in with."""
+    _since: int | None
+    """Since when that is what it is."""
     _caller: Caller | None = None
 
     @property
@@ -62,10 +68,15 @@ class Authentication(Session):
             response = lines.initial(rest.strip(b" "))
         except lines.Malformed as error:
             raise Refusal(501, "5.5.2", str(error)) from None
+        # As they are before one is compared: a change that comes between counts as one after.
+        passwords = self._passwords()
         answer = await self._caller.begin(mechanism, response, self._bindings)
         while isinstance(answer, Challenge):
             await self.push(f"334 {lines.challenge(answer.data)}")
             answer = await self._answer(self._caller)
+        if isinstance(answer, Welcome):
+            self._password = (answer.box, answer.name)
+            self._since = passwords.get(self._password)
         await self._conclude(answer)
 
     async def _answer(self, caller: Caller) -> Answer:
@@ -99,6 +110,10 @@ class Authentication(Session):
         assert self._caller is not None
         close = self._caller.failures >= MAX_FAILURES
         raise Refusal(535, "5.7.8", answer.told or "wrong login or password", close=close)
+
+    def _passwords(self) -> Mapping[tuple[str, str], int]:
+        """By box and name of a password since when it is what it is."""
+        raise NotImplementedError
 
     def _know(self) -> None:
         """The client has logged in."""

@@ -7,7 +7,7 @@ never change anything. The connection's own check, the limits on their number, i
 ``mtad.smtp.arrival`` before a session begins.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -58,6 +58,10 @@ class Directory(Protocol):
     def postmaster(self) -> Address:
         """Where mail for ``<Postmaster>`` goes."""
 
+    @property
+    def passwords(self) -> Mapping[tuple[str, str], int]:
+        """By box and name of a password since when it is what it is."""
+
     def quota(self, box: str) -> tuple[int, int]:
         """Octets and messages that a box may hold, each 0 for no limit."""
 
@@ -102,6 +106,8 @@ class Transaction:
     headers: Headers = field(default_factory=Headers)
     login: str = ""
     """The box of the user who submits it; empty for mail that comes from elsewhere."""
+    is_revoked: bool = False
+    """Whether the password that the user logged in with is gone, or another one."""
     is_secure: bool = False
     """Whether it comes over TLS."""
     is_trusted: bool = False

@@ -8,6 +8,7 @@ are taken out, and it is signed, before it goes the way of all mail.
 import asyncio
 import logging
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -63,6 +64,7 @@ class Submitter(Authentication, Receiver):
         self._logins = submission.logins
         self._end_point = b""
         self._login = ""
+        self._password, self._since = ("", ""), None
         self._is_trusted = False
 
     @property
@@ -93,6 +95,10 @@ class Submitter(Authentication, Receiver):
         auth = f"250-AUTH {' '.join(mechanisms)}\r\n" if mechanisms and not self._login else ""
         return super()._further() + auth
 
+    def _passwords(self) -> Mapping[tuple[str, str], int]:
+        self._refresh()
+        return self._service.directory.passwords
+
     def _know(self) -> None:
         self._client = replace(self._client, is_known=True)
 
@@ -111,6 +117,9 @@ class Submitter(Authentication, Receiver):
         settings = self._submission.settings
         transaction.is_trusted = self._is_trusted
         transaction.login = self._login
+        if self._login:
+            directory = self._service.directory
+            transaction.is_revoked = directory.passwords.get(self._password) != self._since
         if not self._login and not self._is_trusted and settings.pop_before_smtp:
             transaction.login = await self._recent_login(settings.pop_before_smtp_minutes)
             # Whoever can do no better has no TLS either.

@@ -15,9 +15,10 @@ async def starttls_first(transaction: Transaction, facts: Facts) -> Refusal | No
 
 async def login_first(transaction: Transaction, facts: Facts) -> Refusal | None:
     """This port is for people we know (RFC 6409 4.3), as long as they may log in."""
-    if transaction.login and not facts.directory.is_open(transaction.login):
+    login = transaction.login
+    if login and (transaction.is_revoked or not facts.directory.is_open(login)):
         return Refusal(530, "5.7.0", "log in again", close=True)
-    if transaction.login or transaction.is_trusted:
+    if login or transaction.is_trusted:
         return None
     return Refusal(530, "5.7.0", "log in first")
 
