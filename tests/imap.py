@@ -242,6 +242,7 @@ async def serving(
         journal=notebook,
         logins=logins,
         open_box=lambda box: shelf.use(box, make=True),
+        shares=shelf.shares,
         gate=Gate(),
         tls=server_context(*files) if files else None,
         end_point=server_end_point(files[0].read_bytes()) if files else b"",

@@ -156,6 +156,7 @@ async def serving(
             journal,
             logins,
             open_box,
+            shelf.shares,
             ImapGate(guests),
             context,
             end_point,

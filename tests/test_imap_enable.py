@@ -80,4 +80,6 @@ async def test_compress_knows_one_algorithm(tmp_path: Path) -> None:
 
 async def test_namespace(tmp_path: Path) -> None:
     async with serving(tmp_path) as running, running.client() as client:
-        assert await client.ok("NAMESPACE") == ['* NAMESPACE (("" "/")) NIL NIL']
+        assert await client.ok("NAMESPACE") == [
+            '* NAMESPACE (("" "/")) (("Other Users/" "/")) (("Shared/" "/"))'
+        ]

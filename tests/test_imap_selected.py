@@ -1,6 +1,7 @@
 """What a session knows of its mailbox, against a client that believes what it is told."""
 
 from collections.abc import Collection, Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from mtad.imap import selected as module
 from mtad.imap.answer import Bad
 from mtad.imap.commands import NumberSet
+from mtad.imap.place import Place
 from mtad.imap.selected import Selected
+from mtad.store.box import Box
 from mtad.store.deltas import Delta
 from mtad.store.rows import MailboxRow, Row
 from mtad.store.view import View
@@ -51,7 +54,7 @@ def row(uid: int, modseq: int) -> Row:
 
 
 def session(mailbox: Mailbox) -> Selected:
-    made = Selected(mailbox.view)
+    made = Selected(mailbox.view, Place(cast("Box", None), "INBOX"))
     mailbox.sessions.append(made)
     return made
 

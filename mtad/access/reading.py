@@ -50,6 +50,7 @@ class Reading:
             journal,
             self._logins,
             open_box,
+            shelf.shares,
             ImapGate(self._guests),
             context,
             end_point,

@@ -231,6 +231,18 @@ class Changes:
             )
         return of
 
+    def set_public(self, given: str, on: bool) -> str:
+        """Offer a box's mailboxes as shared ones, or as a person's; returns its normal form."""
+        of = str(parse_address(given))
+        with self._change("public", of, ABSENT, PRESENT if on else ABSENT) as change:
+            connection, is_it = change.connection, box.c.address == of
+            was = connection.scalar(sa.select(box.c.public).where(is_it))
+            if was is None:
+                raise NothingFound(f"there is no box {of}")
+            change.before = PRESENT if was else ABSENT
+            connection.execute(box.update().where(is_it).values(public=on))
+        return of
+
     def set_postmaster(self, given: str) -> None:
         """Say where mail for ``<Postmaster>`` without a domain goes (RFC 5321 4.1.1.3)."""
         to = str(parse_address(given))

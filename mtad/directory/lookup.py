@@ -79,6 +79,8 @@ class View:
     postmaster: str
     dkim_keys: Mapping[str, tuple[DkimKey, ...]]
     has_cram: bool
+    public: frozenset[str]
+    """Those whose mailboxes are offered as shared ones and not as a person's."""
     locked: frozenset[str]
     """Boxes that may not log in."""
     passwords: Mapping[tuple[str, str], int]
@@ -100,7 +102,7 @@ class Directory:
         """How often the database was read."""
         self._signature: _Signature | None = None
         none: frozenset[str] = frozenset()
-        self._view = View(none, none, none, {}, {}, "", {}, False, none, {}, {}, {}, {})
+        self._view = View(none, none, none, {}, {}, "", {}, False, none, none, {}, {}, {}, {})
         self.refresh()
 
     @property
@@ -163,6 +165,14 @@ class Directory:
     def has_cram(self) -> bool:
         """Whether some box may log in by CRAM-MD5."""
         return self._view.has_cram
+
+    def is_box(self, address: str) -> bool:
+        """Whether there is a box of an address, given in normal form."""
+        return address in self._view.boxes
+
+    def is_public(self, box: str) -> bool:
+        """Whether a box's mailboxes are offered as shared ones and not as a person's."""
+        return box in self._view.public
 
     def is_open(self, box: str) -> bool:
         """Whether a box is there and may log in."""
@@ -285,6 +295,9 @@ def read(connection: sa.Connection) -> View:
             sa.select(sa.exists().where(credential.kind == CRAM, credential.enabled))
         )
         or False,
+        public=frozenset(
+            connection.scalars(sa.select(tables.box.c.address).where(tables.box.c.public))
+        ),
         locked=frozenset(connection.scalars(sa.select(credential.box).where(~credential.enabled))),
         passwords={
             (row.box, row.name): row.since

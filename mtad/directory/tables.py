@@ -76,6 +76,13 @@ box = sa.Table(
         server_default="0",
         comment="how many messages it may hold; 0 for no limit",
     ),
+    sa.Column(
+        "public",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="its mailboxes are offered as shared ones and not as a person's",
+    ),
     comment="accounts: each has a folder of mailboxes and passwords",
 )
 

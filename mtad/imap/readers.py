@@ -6,6 +6,7 @@ from mtad.clock import now_us
 from mtad.errors import NothingFound
 from mtad.imap.batches import cut
 from mtad.imap.commands import Item
+from mtad.imap.selected import Selected
 from mtad.imap.session import Session
 from mtad.store.telling import CHUNK, item_of
 from tracing.events import BoxRead
@@ -18,14 +19,14 @@ def is_reading(items: Sequence[Item]) -> bool:
     return any(item.name in WHOLE and item.section.what in ("", "TEXT") for item in items)
 
 
-async def tell(session: Session, mailbox: str, uids: Sequence[int]) -> None:
+async def tell(session: Session, selected: Selected, uids: Sequence[int]) -> None:
     """Write down what was sent, unless reading is nobody's business."""
     if not uids or not session.service.log_reading:
         return
-    journal = session.service.journal
+    journal, box, mailbox = session.service.journal, selected.box, selected.view.name
     try:
         for part in cut(uids, CHUNK):
-            items = tuple(map(item_of, await session.box.rows(mailbox, part)))
+            items = tuple(map(item_of, await box.rows(mailbox, part)))
             known = tuple(dict.fromkeys(item.m for item in items if item.m))
             is_one = len(items) == 1 and bool(known)
             journal.note(
@@ -33,7 +34,7 @@ async def tell(session: Session, mailbox: str, uids: Sequence[int]) -> None:
                     at=now_us(),
                     trace=known[0] if is_one else journal.mint.new(),
                     also=() if is_one else known,
-                    addr=session.address,
+                    addr=box.owner.address,
                     ip=session.ip,
                     mailbox=mailbox,
                     items=items,

@@ -192,8 +192,8 @@ class Searching:
         for start in range(0, len(positions), SUMMARIES):
             part = positions[start : start + SUMMARIES]
             uids = [self.uids[at] for at in part]
-            summaries = await self._session.box.summaries(
-                self._selected.name, uids, outline=not of_header, header=of_header
+            summaries = await self._selected.box.summaries(
+                self._selected.view.name, uids, outline=not of_header, header=of_header
             )
             found += [
                 at
@@ -205,14 +205,14 @@ class Searching:
     async def _in_fields(self, key: Text, positions: Positions) -> Positions:
         by_uid = {self.uids[at]: at for at in positions}
         wanted = text.fold(key.value)
-        found = await self._session.box.matching(
-            self._selected.name, [*by_uid], key.where.lower(), wanted
+        found = await self._selected.box.matching(
+            self._selected.view.name, [*by_uid], key.where.lower(), wanted
         )
         return [by_uid[uid] for uid in found]
 
     async def _in_files(self, key: Text, positions: Positions) -> Positions:
         by_uid = {self.uids[at]: at for at in positions}
-        found = await scanning.scan(self._session.box, self._selected.name, [*by_uid], key)
+        found = await scanning.scan(self._selected.box, self._selected.view.name, [*by_uid], key)
         return [by_uid[uid] for uid in found]
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from mtad.imap.answer import Bad
 from mtad.imap.commands import STAR, NumberSet
+from mtad.imap.place import READ_WRITE, Place
+from mtad.store.box import Box
 from mtad.store.view import View
 
 MAX_CHANGES = 1000
@@ -35,9 +37,16 @@ class News:
 class Selected:
     """A selected mailbox. ``recent`` are the UIDs whose ``\\Recent`` this session has."""
 
-    def __init__(self, view: View, *, read_only: bool = False, recent: Iterable[int] = ()) -> None:
+    def __init__(
+        self, view: View, place: Place, *, read_only: bool = False, recent: Iterable[int] = ()
+    ) -> None:
         self.view = view
+        self.place = place
+        """Where the mailbox was when it was selected."""
+        self.rights = place.rights
+        """What the client may do with it."""
         self.read_only = read_only
+        """Whether the client asked for no more than to read."""
         self.recent = set(recent)
         self.uids = view.uids
         self.exists = len(view.uids)
@@ -54,8 +63,31 @@ class Selected:
 
     @property
     def name(self) -> str:
-        """The mailbox's present name."""
-        return self.view.name
+        """The mailbox's present name as the client has it."""
+        return self.place.prefix + self.view.name
+
+    @property
+    def box(self) -> Box:
+        """The box that the mailbox is in."""
+        return self.place.box
+
+    # ---------------------------------------------------------------- rights
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is told to be READ-ONLY (RFC 4314 5.2)."""
+        return self.read_only or READ_WRITE.isdisjoint(self.rights)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client may not read it any more, or it is gone."""
+        return self.view.is_gone or "r" not in self.rights
+
+    def grant(self, rights: str) -> None:
+        """The client may do other things with it from here on."""
+        if rights != self.rights:
+            self.rights = rights
+            self.keywords = -1  # flags are to be announced anew
 
     # --------------------------------------------------------------- numbers
 
@@ -149,7 +181,7 @@ class Selected:
 
     def has_gone(self) -> bool:
         """Whether an expunge waits to be told; that of everything, where the mailbox is gone."""
-        if self.view.is_gone:
+        if self.is_lost:
             return bool(self.exists)
         return self.uids is not self.view.uids
 
@@ -180,7 +212,7 @@ class Selected:
     def _leave(self) -> list[tuple[int, int]]:
         """Go over to the view's present array; what is not in it any more."""
         old, count = self.uids, self.exists
-        now = array("I") if self.view.is_gone else self.view.uids
+        now = array("I") if self.is_lost else self.view.uids
         left = bisect_right(now, old[count - 1]) if count else 0
         known = sorted({uid for part in self._gone for uid in part})
         positions = [

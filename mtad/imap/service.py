@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from mtad.config import Imap
 from mtad.directory.logins import Logins
 from mtad.store.box import Box
+from mtad.store.shares import Shares
 from tracing import ids
 from tracing.event import Event
 
@@ -56,6 +57,7 @@ class Service:
     journal: Journal
     logins: Logins
     open_box: Opener
+    shares: Shares
     gate: Gate
     tls: ssl.SSLContext | None = None
     end_point: bytes = b""

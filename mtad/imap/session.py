@@ -14,7 +14,9 @@ from mtad.imap.answer import line
 from mtad.imap.notices import Notices
 from mtad.imap.selected import Selected
 from mtad.imap.service import Service
+from mtad.store import acl
 from mtad.store.box import Box
+from mtad.store.mailboxes import SHARED
 from mtad.store.view import Change
 
 MAX_PENDING = 64 * 1024
@@ -126,6 +128,8 @@ class Session:
         self.connection = connection
         self._box: Box | None = None
         self._closing = AsyncExitStack()
+        self._leaving = AsyncExitStack()
+        """What the selected mailbox holds, where it is in another box."""
 
     # ------------------------------------------------------------------- who
 
@@ -144,21 +148,25 @@ class Session:
         self._box, self.address, self.state = box, address, State.AUTHENTICATED
         self.connection.trust()
 
-    def select(self, selected: Selected) -> None:
-        """A mailbox is selected; none may be."""
+    def select(self, selected: Selected, holding: AsyncExitStack) -> None:
+        """A mailbox is selected; none may be. What is ``holding`` its box ends with it."""
         assert self.selected is None
-        self.selected, self.state = selected, State.SELECTED
+        self.selected, self.state, self._leaving = selected, State.SELECTED, holding
+        if selected.place.reader:
+            selected.box.watch(self._hear_selected)
+            holding.callback(selected.box.unwatch, self._hear_selected)
 
-    def unselect(self) -> None:
+    async def unselect(self) -> None:
         """No mailbox is selected any more."""
         selected, self.selected = self.selected, None
         if selected is not None:
             self.state = State.AUTHENTICATED
-            self.box.release(selected.view)
+            selected.box.release(selected.view)
+            await self._leaving.aclose()
 
     async def close(self) -> None:
         """The session is over: give back what it held."""
-        self.unselect()
+        await self.unselect()
         self.state = State.LOGOUT
         await self._closing.aclose()
 
@@ -173,15 +181,10 @@ class Session:
         selected, notices = self.selected, self.notices
         tells = self.is_idle
         if change.what:
-            if notices is not None:
+            if notices is not None and change.what != SHARED:
                 notices.hear_name(change.mailbox, change.what, change.target)
         elif selected is not None and change.mailbox == selected.name:
-            changed = () if change.by is self else change.changed
-            if notices is not None and notices.selected:
-                tells = True
-                if "FlagChange" not in notices.selected:
-                    changed = ()
-            selected.heard(changed, change.gone, change.modseq)
+            tells |= self._heard(selected, change)
         elif notices is not None:
             notices.hear_messages(
                 change.mailbox,
@@ -190,6 +193,29 @@ class Session:
             )
         if tells or (notices is not None and notices.is_waiting):
             self.connection.poke()
+
+    def _hear_selected(self, change: Change) -> None:
+        """Something happened to the box of another, in which a mailbox is selected."""
+        selected = self.selected
+        if selected is None or change.mailbox != selected.view.name:
+            return
+        tells = self.is_idle
+        if change.what == SHARED:
+            selected.grant(acl.parse(change.acl).of(self.address))
+        elif not change.what:
+            tells |= self._heard(selected, change)
+        if tells:
+            self.connection.poke()
+
+    def _heard(self, selected: Selected, change: Change) -> bool:
+        """Messages of the selected mailbox changed; whether NOTIFY wants that told at once."""
+        is_same = change.reader not in ("", selected.place.reader) and not self.condstore
+        changed = () if change.by is self or is_same else change.changed
+        wants = self.notices is not None and self.notices.selected
+        if wants and "FlagChange" not in wants:
+            changed = ()
+        selected.heard(changed, change.gone, change.modseq)
+        return bool(wants)
 
     @property
     def actor(self) -> str:

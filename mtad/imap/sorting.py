@@ -6,6 +6,7 @@ from heapq import merge
 from typing import Any
 
 from mtad.imap.searching import SUMMARIES, Searching
+from mtad.imap.selected import Selected
 from mtad.imap.session import Session
 from mtad.store.cache_rendering import Summary
 
@@ -22,7 +23,7 @@ _FROM_SUMMARY: dict[str, Callable[[Summary], str]] = {
 
 async def ordered(
     session: Session,
-    mailbox: str,
+    selected: Selected,
     searching: Searching,
     found: Sequence[int],
     criteria: Sequence[tuple[str, bool]],
@@ -30,14 +31,13 @@ async def ordered(
     """Positions in order; messages that are equal in all criteria stay in the mailbox's."""
     names = [name for name, _ in criteria]
     keys: dict[str, list[Any]] = {name: [] for name in names}
+    box, mailbox = selected.box, selected.view.name
     needs_summary = any(name in _FROM_SUMMARY or name == "DATE" for name in names)
     there: list[int] = []
     for start in range(0, len(found), SUMMARIES):
         part = found[start : start + SUMMARIES]
         uids = [searching.uids[at] for at in part]
-        summaries = (
-            await session.box.summaries(mailbox, uids, header=False) if needs_summary else {}
-        )
+        summaries = await box.summaries(mailbox, uids, header=False) if needs_summary else {}
         for at, uid in zip(part, uids, strict=True):
             summary = summaries.get(uid)
             if summary is None and needs_summary:

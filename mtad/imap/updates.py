@@ -7,6 +7,7 @@ UIDs (RFC 7162 3.2.10), with UIDONLY everything is (RFC 9586 3).
 from collections.abc import Sequence
 
 from mtad.imap import write
+from mtad.imap.place import ALL_FLAGS, permitted
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
 
@@ -77,6 +78,13 @@ def flags(session: Session, selected: Selected) -> bytes:
     words = tuple(word.encode() for word in selected.view.keywords if word)
     selected.keywords = len(selected.view.keywords)
     known = b" ".join((*FLAGS, *words))
-    permanent = b"" if selected.read_only else known + b" \\*"
-    said = b"No flags can be changed" if selected.read_only else b"Flags that can be changed"
+    permanent = b"" if selected.read_only else _permanent(selected.rights, known)
+    said = b"Flags that can be changed" if permanent else b"No flags can be changed"
     return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] %b\r\n" % (known, permanent, said)
+
+
+def _permanent(rights: str, known: bytes) -> bytes:
+    """Those of all flags that may be changed with these rights (RFC 4314 5.1.1)."""
+    if ALL_FLAGS.issubset(rights):
+        return known + b" \\*"
+    return " ".join(permitted(rights, [*known.decode().split(), "\\*"])).encode()

@@ -25,7 +25,8 @@ class Change:
     """Something happened to a mailbox; ``by`` is the session that did it, None for others.
 
     ``what`` is empty where only messages changed, else created, renamed (to ``target``),
-    deleted, subscribed, unsubscribed, or shared: then ``acl`` says with whom.
+    deleted, subscribed, unsubscribed, or shared: then ``acl`` says with whom. Where only what
+    one user has seen changed, that is the ``reader``; others' flags are as they were.
     """
 
     mailbox: str
@@ -37,6 +38,7 @@ class Change:
     what: str = ""
     target: str = ""
     acl: tuple[str, ...] = ()
+    reader: str = ""
 
 
 class View:

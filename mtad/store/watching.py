@@ -87,7 +87,8 @@ class Watching:
             gone = tuple(delta.gone)
         if not (added or changed or gone):
             return None
-        return Change(delta.name, added, changed, gone, delta.modseq, by)
+        reader = delta.seen[0][0] if delta.seen else ""
+        return Change(delta.name, added, changed, gone, delta.modseq, by, reader=reader)
 
     def _forget(self, key: tuple[int, str]) -> None:
         del self._views[key]

@@ -18,13 +18,15 @@ async def noop(session: Session, command: Plain) -> Ok | None:
     """RFC 9051 6.1.2: the time to tell what is new, also what other programs did to files."""
     if session.state & LOGGED_IN:
         await session.box.sync()
+        if session.selected is not None and session.selected.place.reader:
+            await session.selected.box.sync()
     return None
 
 
 async def logout(session: Session, command: Plain) -> Ok | None:
     """RFC 9051 6.1.3."""
     session.put(line(b"*", b"BYE", "Logging out"))
-    session.unselect()
+    await session.unselect()
     session.state = State.LOGOUT
     return None
 

@@ -15,6 +15,8 @@ from mtad.imap.answer import Bad, No, Ok
 from mtad.imap.commands import Append, AppendMessage, Url
 from mtad.imap.composing import compose
 from mtad.imap.handlers.chosen import exists, who
+from mtad.imap.place import Place, no_such, permitted
+from mtad.imap.reach import reach
 from mtad.imap.session import Session
 from mtad.store.values import Placed, Prepared
 
@@ -32,21 +34,20 @@ def code(done: Placed) -> bytes:
 
 async def put(session: Session, mailbox: str, messages: Sequence[AppendMessage]) -> Placed:
     """Store messages in a mailbox, which is not made. Raises No."""
-    if not await exists(session, mailbox):
-        raise _no_such()
-    at_us = clock.now_us()
-    made: list[Path] = []
-    try:
-        items = [await _prepared(session, message, at_us, made) for message in messages]
-        return await session.box.put(mailbox, items, make=False, **who(session))
-    except NothingFound:
-        raise _no_such() from None
-    finally:
-        await asyncio.to_thread(_remove, made)
-
-
-def _no_such() -> No:
-    return No("There is no such mailbox", b"TRYCREATE")
+    async with reach(session, mailbox, "i", absent=b"TRYCREATE") as place:
+        if not await exists(place):
+            raise no_such(b"TRYCREATE")
+        at_us = clock.now_us()
+        made: list[Path] = []
+        try:
+            items = [await _prepared(session, place, one, at_us, made) for one in messages]
+            return await place.box.put(
+                place.name, items, make=False, reader=place.reader, **who(session)
+            )
+        except NothingFound:
+            raise no_such(b"TRYCREATE") from None
+        finally:
+            await asyncio.to_thread(_remove, made)
 
 
 def _remove(paths: Sequence[Path]) -> None:
@@ -56,9 +57,9 @@ def _remove(paths: Sequence[Path]) -> None:
 
 
 async def _prepared(
-    session: Session, message: AppendMessage, at_us: int, made: list[Path]
+    session: Session, place: Place, message: AppendMessage, at_us: int, made: list[Path]
 ) -> Prepared:
-    """A message as a file of its own."""
+    """A message as a file of its own, with the flags that the client may set."""
     parts: list[bytes | Path] = []
     for part in message.parts:
         if isinstance(part, bytes):
@@ -67,13 +68,13 @@ async def _prepared(
             parts.append(await _fetched(session, part.url))
         else:
             parts.append(Path(part.path()))
-    path = session.box.draft()
+    path = place.box.draft()
     made.append(path)
     return await asyncio.to_thread(
         compose,
         path,
         parts,
-        message.flags,
+        permitted(place.rights, message.flags),
         at_us if message.date_us is None else message.date_us,
         max_size=session.service.limits.max_message_bytes,
         binary=message.utf8 or message.binary,
@@ -92,7 +93,11 @@ async def _fetched(session: Session, url: str) -> bytes:
         if session.selected is None:
             raise Bad("A URL without a mailbox needs a selected one")
         mailbox = session.selected.name
-    data = await bodies.of_url(session.box, mailbox, found)
+    try:
+        async with reach(session, mailbox, "r") as place:
+            data = await bodies.of_url(place.box, place.name, found)
+    except No:
+        data = None
     if data is None:
         raise No("There is no such message or part", said)
     return data

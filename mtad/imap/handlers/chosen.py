@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from mtad.imap.answer import No
 from mtad.imap.commands import NumberSet
-from mtad.imap.names import mailboxes
+from mtad.imap.place import Place, check, denied
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
 
@@ -28,24 +28,30 @@ def who(session: Session) -> Who:
     return {"actor": session.actor, "client": session.client, "by": session}
 
 
-async def exists(session: Session, mailbox: str) -> bool:
+async def exists(place: Place) -> bool:
     """Whether the box has a mailbox, if only since a moment ago."""
-    if mailbox not in mailboxes(session):
-        await session.box.sync()
-    return mailbox in mailboxes(session)
+    if not place.exists:
+        await place.box.sync()
+    return place.exists
 
 
 def opened(session: Session) -> Selected:
-    """The selected mailbox, to read from."""
+    """The selected mailbox, to read from. Raises No where that is not allowed any more."""
     assert session.selected is not None
+    check(session.selected.rights, "r")
     return session.selected
 
 
-def writable(session: Session) -> Selected:
-    """The selected mailbox, to change. Raises No when it was opened to be read only."""
+def writable(session: Session, needs: str = "") -> Selected:
+    """The selected mailbox, to change.
+
+    Raises No when it was opened to be read only, or ``needs`` are rights that are missing.
+    """
     selected = opened(session)
     if selected.read_only:
         raise No("The mailbox was opened with EXAMINE", b"READ-ONLY")
+    if not set(needs).issubset(selected.rights):
+        raise denied()
     return selected
 
 

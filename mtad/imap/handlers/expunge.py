@@ -15,7 +15,7 @@ DELETED = "\\Deleted"
 
 async def expunge(session: Session, command: Plain | UidExpunge) -> Ok | None:
     """Both forms; the UID form spares what it does not name."""
-    selected = writable(session)
+    selected = writable(session, "e")
     if isinstance(command, UidExpunge):
         named = set(selected.resolve(command.numbers, by_uid=True))
         uids = [uid for uid in deleted(selected) if uid in named]
@@ -23,7 +23,7 @@ async def expunge(session: Session, command: Plain | UidExpunge) -> Ok | None:
         uids = deleted(selected)
     if not uids:
         return None
-    gone = await session.box.expunge(selected.name, uids, **who(session))
+    gone = await selected.box.expunge(selected.view.name, uids, **who(session))
     return Ok(code=gone_code(session) if gone else b"")
 
 

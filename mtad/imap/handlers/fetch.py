@@ -56,7 +56,7 @@ async def fetch(session: Session, command: Fetch) -> Ok | None:
                 sent += batch.uids
     finally:
         if readers.is_reading(asked):
-            await readers.tell(session, selected.name, sent)
+            await readers.tell(session, selected, sent)
     if plan.reading is not None and plan.reading.is_unknown:
         raise No("A part is in an encoding that is not known here", b"UNKNOWN-CTE")
     if len(sent) < len(uids) and not command.by_uid:
@@ -104,7 +104,7 @@ async def _vanished(session: Session, command: Fetch) -> None:
         raise Bad("ENABLE QRESYNC first")
     assert command.changed_since is not None
     selected = opened(session)
-    gone = await session.box.vanished(selected.name, command.changed_since)
+    gone = await selected.box.vanished(selected.view.name, command.changed_since)
     known = within(gone, command.numbers, selected)
     if known:
         await session.write(b"* VANISHED (EARLIER) %b\r\n" % write.number_set(known))
@@ -129,7 +129,7 @@ async def _see(session: Session, uids: Sequence[int], asked: Sequence[Item]) -> 
     A journal that cannot be written keeps nobody from reading.
     """
     selected = opened(session)
-    if selected.read_only or all(item.peek for item in asked):
+    if selected.read_only or "s" not in selected.rights or all(item.peek for item in asked):
         return False
     view = selected.view
     seen = ["S" in letters for letters, _, _ in view.combinations()]
@@ -140,7 +140,10 @@ async def _see(session: Session, uids: Sequence[int], asked: Sequence[Item]) -> 
     if not fresh:
         return False
     try:
-        done = await session.box.flags(view.name, fresh, ("\\Seen",), (), **who(session))
+        reader = selected.place.reader
+        done = await selected.box.flags(
+            view.name, fresh, ("\\Seen",), (), reader=reader, **who(session)
+        )
     except (MtadError, JournalFull, JournalBroken, OSError) as error:
         log.warning("messages are read and not marked as seen: %s", error)
         return False
@@ -165,7 +168,7 @@ async def _batches(
         for more in chain(parts, (None,)):
             ready, ahead = ahead, None
             if more is not None:
-                ahead = loop.create_task(_find(session, selected.name, more, plan))
+                ahead = loop.create_task(_find(selected, more, plan))
             if ready is not None:
                 found = await ready
                 yield batches.located(selected, found.uids, found)
@@ -174,11 +177,11 @@ async def _batches(
             ahead.cancel()
 
 
-async def _find(session: Session, mailbox: str, uids: Sequence[int], plan: Plan) -> Found:
+async def _find(selected: Selected, uids: Sequence[int], plan: Plan) -> Found:
     summaries: Mapping[int, Summary] = {}
     read: Mapping[int, Sequence[bytes]] = {}
     fields: dict[Item, Mapping[int, bytes]] = {}
-    box = session.box
+    box, mailbox = selected.box, selected.view.name
     for item in plan.fields:
         without = item.section.what.endswith("NOT")
         fields[item] = await box.header_fields(mailbox, uids, item.section.fields, without=without)

@@ -1,15 +1,19 @@
 """LIST and LSUB with their extensions (RFC 9051 6.3.9, RFC 5258, RFC 5819, RFC 6154)."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from mtad.errors import NothingFound
 from mtad.imap import write
-from mtad.imap.answer import Ok
+from mtad.imap.answer import No, Ok
 from mtad.imap.commands import List
-from mtad.imap.handlers import metadata, status
+from mtad.imap.handlers import acl, metadata, status
 from mtad.imap.names import mailboxes
 from mtad.imap.patterns import matcher, parents
+from mtad.imap.reach import reach, visible
 from mtad.imap.session import Session
+from mtad.store.acl import RIGHTS
 
 SLICE = 100
 """Names after which others have their turn."""
@@ -17,7 +21,10 @@ SLICE = 100
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """All names of a box: which are mailboxes, which are subscribed, what they are used for."""
+    """All names a client may know of: which are mailboxes, which are subscribed, for what uses.
+
+    ``others`` are its rights to mailboxes of others.
+    """
 
     mailboxes: frozenset[str]
     subscribed: frozenset[str]
@@ -25,6 +32,7 @@ class Tree:
     above: frozenset[str]
     """Names above mailboxes."""
     above_subscribed: frozenset[str]
+    others: Mapping[str, str]
 
     def flags(self, name: str, absent: str, *, is_subscribed: bool) -> list[str]:
         r"""A name's attributes; ``absent`` is that of one which is no mailbox.
@@ -39,9 +47,9 @@ class Tree:
 
 
 async def tree(session: Session) -> Tree:
-    """The names of a session's box as they are."""
-    box = session.box
-    there = frozenset(mailboxes(session))
+    """The names of a session's box as they are, and those of others' mailboxes."""
+    box, others = session.box, await visible(session)
+    there = frozenset((*mailboxes(session), *others))
     subscribed = frozenset(await box.subscriptions())
     return Tree(
         there,
@@ -49,6 +57,7 @@ async def tree(session: Session) -> Tree:
         await box.uses(),
         frozenset(name for one in there for name in parents(one)),
         frozenset(name for one in subscribed for name in parents(one)),
+        others,
     )
 
 
@@ -72,7 +81,7 @@ async def list_(session: Session, command: List) -> Ok | None:
             continue
         await session.write(answer)
         if name in names.mailboxes:
-            await _more(session, command, name)
+            await _more(session, command, name, names.others.get(name, RIGHTS))
         if count % SLICE == SLICE - 1:
             await session.drain()
     return None
@@ -108,12 +117,18 @@ def _above(command: List, names: Tree) -> frozenset[str]:
     return frozenset(one for name in chosen for one in parents(name))
 
 
-async def _more(session: Session, command: List, name: str) -> None:
-    """What RETURN asks of a mailbox beside its name."""
-    if command.status:
-        await status.tell(session, name, command.status)
-    if command.metadata:
-        await metadata.tell(session, name, command.metadata)
+async def _more(session: Session, command: List, name: str, rights: str) -> None:
+    """What RETURN asks of a mailbox beside its name, as far as the client may know it."""
+    if "MYRIGHTS" in command.returns:
+        acl.tell(session, name, rights)
+    if "r" not in rights or not (command.status or command.metadata):
+        return
+    with suppress(No, NothingFound):  # which it may have become meanwhile
+        async with reach(session, name, "r") as place:
+            if command.status:
+                await status.tell(session, place, command.status)
+            if command.metadata:
+                await metadata.tell(session, place, command.metadata)
 
 
 async def lsub(session: Session, command: List) -> Ok | None:

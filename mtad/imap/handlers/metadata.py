@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from mtad.imap import annotations, write
 from mtad.imap.answer import No, Ok
 from mtad.imap.commands import GetMetadata, SetMetadata
-from mtad.imap.names import find
+from mtad.imap.place import Place, check
+from mtad.imap.reach import reach
 from mtad.imap.session import Session
+
+SHARED = "/shared/"
 
 
 async def getmetadata(session: Session, command: GetMetadata) -> Ok | None:
     """RFC 5464 4.2: entries by name, and those below them as deep as asked."""
-    there = await _entries(session, command.mailbox)
+    async with _reach(session, command.mailbox, "r") as place:
+        there = await _entries(session, place)
     found: dict[str, bytes | None] = {}
     longest = 0
     for name in command.entries:
@@ -42,28 +47,46 @@ async def setmetadata(session: Session, command: SetMetadata) -> Ok | None:
     for _, value in command.entries:
         if value is not None and len(value) > annotations.MAX_VALUE:
             raise No("A value is too long", b"METADATA MAXSIZE %d" % annotations.MAX_VALUE)
-    mailbox = _id(session, command.mailbox)
-    folder = session.box.owner.folder
-    try:
-        await asyncio.to_thread(annotations.change, folder, mailbox, dict(command.entries))
-    except annotations.TooMany:
-        raise No("There are too many entries", b"METADATA TOOMANY") from None
+    async with _reach(session, command.mailbox, "r") as place:
+        mine = {one: value for one, value in command.entries if not one.startswith(SHARED)}
+        changes = [(place.box.owner.folder, dict(command.entries))]
+        if place.reader:
+            # Of another's mailbox what is private is in the client's own box, under its id.
+            shared = {one: value for one, value in command.entries if one not in mine}
+            changes = [(place.box.owner.folder, shared), (session.box.owner.folder, mine)]
+            if shared:
+                check(place.rights, "w")
+        try:
+            for folder, entries in changes:
+                await asyncio.to_thread(annotations.change, folder, _id(place), entries)
+        except annotations.TooMany:
+            raise No("There are too many entries", b"METADATA TOOMANY") from None
     return None
 
 
-async def tell(session: Session, mailbox: str, names: Sequence[str]) -> None:
+async def tell(session: Session, place: Place, names: Sequence[str]) -> None:
     """The METADATA response of LIST's RETURN (RFC 9590)."""
-    there = await _entries(session, mailbox)
+    there = await _entries(session, place)
+    mailbox = place.prefix + place.name
     session.put(_line(session, mailbox, {name: there.get(name) for name in names}))
 
 
-async def _entries(session: Session, mailbox: str) -> dict[str, bytes]:
-    folder, number = session.box.owner.folder, _id(session, mailbox)
-    return await asyncio.to_thread(annotations.entries, folder, number)
+def _reach(session: Session, mailbox: str, needs: str) -> AbstractAsyncContextManager[Place]:
+    """The mailbox, or the box as a whole where none is named."""
+    return reach(session, mailbox, needs) if mailbox else nullcontext(Place(session.box, ""))
 
 
-def _id(session: Session, mailbox: str) -> int:
-    return find(session, mailbox).objectid if mailbox else annotations.BOX
+async def _entries(session: Session, place: Place) -> dict[str, bytes]:
+    number = _id(place)
+    found = await asyncio.to_thread(annotations.entries, place.box.owner.folder, number)
+    if place.reader:
+        own = await asyncio.to_thread(annotations.entries, session.box.owner.folder, number)
+        found = {name: value for name, value in found.items() if name.startswith(SHARED)} | own
+    return found
+
+
+def _id(place: Place) -> int:
+    return place.objectid if place.name else annotations.BOX
 
 
 def _line(session: Session, mailbox: str, found: Mapping[str, bytes | None]) -> bytes:

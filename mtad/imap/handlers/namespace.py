@@ -3,10 +3,11 @@
 from mtad.imap import write
 from mtad.imap.answer import Ok
 from mtad.imap.commands import Plain
+from mtad.imap.reach import OTHERS, SHARED
 from mtad.imap.session import Session
 
 
 async def namespace(session: Session, command: Plain) -> Ok | None:
-    """Everything is one's own and begins with nothing."""
-    session.put(write.namespace([("", "/")]))
+    """One's own mailboxes begin with nothing, others' as ``mtad.imap.reach`` says."""
+    session.put(write.namespace([("", "/")], [(OTHERS, "/")], [(SHARED, "/")]))
     return None

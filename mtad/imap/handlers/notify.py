@@ -6,6 +6,7 @@ from mtad.imap.commands import Notify
 from mtad.imap.handlers import status
 from mtad.imap.names import mailboxes
 from mtad.imap.notices import Notices
+from mtad.imap.place import Place
 from mtad.imap.session import Session
 
 ITEMS = ("MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN")
@@ -30,6 +31,6 @@ async def tell_counts(session: Session, name: str) -> None:
     """The STATUS response that tells of messages in a mailbox that is not selected."""
     items = (*ITEMS, "HIGHESTMODSEQ") if session.condstore else ITEMS
     try:
-        await status.tell(session, name, items)
+        await status.tell(session, Place(session.box, name), items)
     except NothingFound:
         return

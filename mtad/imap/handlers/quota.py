@@ -3,7 +3,7 @@
 from mtad.imap import write
 from mtad.imap.answer import No, Ok
 from mtad.imap.commands import OfMailbox, Quota
-from mtad.imap.names import find
+from mtad.imap.reach import reach
 from mtad.imap.session import Session
 
 ROOT = "box"
@@ -19,8 +19,12 @@ async def getquota(session: Session, command: Quota) -> Ok | None:
 
 async def getquotaroot(session: Session, command: OfMailbox) -> Ok | None:
     """RFC 9208 4.1.2."""
-    find(session, command.mailbox)
     name = write.mailbox(command.mailbox, utf8=session.utf8)
+    async with reach(session, command.mailbox, "r") as place:
+        place.require()
+        if place.reader:  # what others have is their matter
+            session.put(write.line(b"QUOTAROOT", name))
+            return None
     session.put(b'* QUOTAROOT %b "%b"\r\n' % (name, ROOT.encode()) + await _usage(session))
     return None
 

@@ -13,12 +13,12 @@ from mtad.imap.session import Session
 
 async def replace(session: Session, command: Replace) -> Ok | None:
     """Store a message, in the same or another mailbox, and expunge the one it replaces."""
-    selected = writable(session)
+    selected = writable(session, "te")
     numbers = NumberSet(((command.number, command.number),))
     uids = there(selected, selected.resolve(numbers, command.by_uid))
     if not uids:
         raise expunged()
     done = await put(session, command.mailbox, (command.message,))
     await session.ok("Replacement stored", code(done))
-    await session.box.expunge(selected.name, uids, **who(session))
+    await selected.box.expunge(selected.view.name, uids, **who(session))
     return Ok(code=gone_code(session))

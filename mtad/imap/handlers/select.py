@@ -2,11 +2,15 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 from mtad.errors import NothingFound
 from mtad.imap import updates, write
-from mtad.imap.answer import Bad, No, Ok, line
+from mtad.imap.answer import Bad, Ok, line
 from mtad.imap.commands import NumberSet, Plain, QResync, Select
+from mtad.imap.handlers.chosen import opened, who
+from mtad.imap.place import no_such
+from mtad.imap.reach import reach, rights_now
 from mtad.imap.selected import Selected, combined
 from mtad.imap.session import Session
 from tracing import ids
@@ -17,24 +21,24 @@ async def select(session: Session, command: Select) -> Ok | None:
     if command.qresync is not None and not session.qresync:
         raise Bad("ENABLE QRESYNC first")
     if session.selected is not None:
-        session.unselect()
+        await session.unselect()
         session.put(line(b"*", b"OK", "The former mailbox is closed", b"CLOSED"))
-    try:
-        view = await session.box.select(command.mailbox)
-    except NothingFound:
-        raise No("There is no such mailbox", b"NONEXISTENT") from None
-    read_only = command.name == "EXAMINE"
-    selected = Selected(view, read_only=read_only)
-    session.select(selected)
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(reach(session, command.mailbox, "r"))
+        try:
+            view = await place.box.select(place.name, place.reader)
+        except NothingFound:
+            raise no_such() from None
+        selected = Selected(view, place, read_only=command.name == "EXAMINE")
+        session.select(selected, stack.pop_all())
+        selected.grant(await rights_now(session, place))
     selected.claim()
     if command.condstore:
         session.enabled.add("CONDSTORE")
     session.put(_facts(session, selected))
     if command.qresync is not None and command.qresync.uidvalidity == view.uidvalidity:
         await _resynchronise(session, selected, command.qresync)
-    if read_only:
-        return Ok("EXAMINE completed", b"READ-ONLY")
-    return Ok("SELECT completed", b"READ-WRITE")
+    return Ok("", b"READ-ONLY" if selected.is_fixed else b"READ-WRITE")
 
 
 def _facts(session: Session, selected: Selected) -> bytes:
@@ -42,7 +46,7 @@ def _facts(session: Session, selected: Selected) -> bytes:
     view = selected.view
     parts = [updates.flags(session, selected), b"* %d EXISTS\r\n" % selected.exists]
     if session.rev2:
-        parts.append(write.mailbox_list(view.name, utf8=session.utf8))
+        parts.append(write.mailbox_list(selected.name, utf8=session.utf8))
     else:
         parts.append(b"* %d RECENT\r\n" % len(selected.recent))
         if (first := _first_unseen(selected)) and not session.uidonly:
@@ -64,7 +68,7 @@ def _first_unseen(selected: Selected) -> int:
 
 async def _resynchronise(session: Session, selected: Selected, asked: QResync) -> None:
     """What became of the mailbox since the client last saw it (RFC 7162 3.2.5)."""
-    view, box = selected.view, session.box
+    view, box = selected.view, selected.box
     if asked.modseq >= view.highestmodseq:
         return
     gone = await box.vanished(view.name, asked.modseq)
@@ -125,28 +129,26 @@ async def close(session: Session, command: Plain) -> Ok | None:
     selected = session.selected
     assert selected is not None
     try:
-        if not selected.read_only:
+        if not selected.read_only and "e" in selected.rights:
             view = selected.view
             marked = combined(view, "T")
             deleted = [
                 uid for uid, mark in zip(view.uids, view.marks, strict=True) if mark in marked
             ]
             if deleted:
-                await session.box.expunge(
-                    view.name, deleted, actor=session.actor, client=session.client, by=session
-                )
+                await selected.box.expunge(view.name, deleted, **who(session))
     finally:
-        session.unselect()
+        await session.unselect()
     return None
 
 
 async def unselect(session: Session, command: Plain) -> Ok | None:
     """RFC 9051 6.4.2."""
-    session.unselect()
+    await session.unselect()
     return None
 
 
 async def check(session: Session, command: Plain) -> Ok | None:
     """RFC 3501 6.4.1: everything is durable already."""
-    await session.box.sync()
+    await opened(session).box.sync()
     return None

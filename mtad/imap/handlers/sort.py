@@ -15,6 +15,6 @@ async def sort(session: Session, command: Sort) -> Ok | None:
         session.enabled.add("CONDSTORE")
     searching = Searching(session, selected)
     found = await searching.run(command.key)
-    found = await sorting.ordered(session, selected.name, searching, found, command.criteria)
+    found = await sorting.ordered(session, selected, searching, found, command.criteria)
     await results.tell(session, selected, command, searching, found)
     return None

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from mtad.errors import NothingFound
 from mtad.imap import write
-from mtad.imap.answer import No, Ok
+from mtad.imap.answer import Ok
 from mtad.imap.commands import Status
+from mtad.imap.place import Place, no_such
+from mtad.imap.reach import reach
 from mtad.imap.selected import combined
 from mtad.imap.session import Session
 from tracing import ids
@@ -13,17 +15,18 @@ from tracing import ids
 
 async def status(session: Session, command: Status) -> Ok | None:
     """One mailbox's counts, of any mailbox."""
-    await session.box.sync()
-    try:
-        await tell(session, command.mailbox, command.items)
-    except NothingFound:
-        raise No("There is no such mailbox", b"NONEXISTENT") from None
+    async with reach(session, command.mailbox, "r") as place:
+        await place.box.sync()
+        try:
+            await tell(session, place, command.items)
+        except NothingFound:
+            raise no_such() from None
     return None
 
 
-async def tell(session: Session, mailbox: str, items: Sequence[str]) -> None:
+async def tell(session: Session, place: Place, items: Sequence[str]) -> None:
     """The STATUS response. Raises NothingFound."""
-    found = await session.box.status(mailbox)
+    found = await place.box.status(place.name, place.reader)
     if "HIGHESTMODSEQ" in items:
         session.enabled.add("CONDSTORE")
     values: dict[str, int | str] = {
@@ -39,15 +42,15 @@ async def tell(session: Session, mailbox: str, items: Sequence[str]) -> None:
         "APPENDLIMIT": session.service.limits.max_message_bytes,
     }
     if "DELETED-STORAGE" in items:
-        values["DELETED-STORAGE"] = await _deleted(session, mailbox)
+        values["DELETED-STORAGE"] = await _deleted(place)
     said = {item: values[item] for item in items}
-    await session.write(write.status(mailbox, said, utf8=session.utf8))
+    await session.write(write.status(place.prefix + place.name, said, utf8=session.utf8))
 
 
-async def _deleted(session: Session, mailbox: str) -> int:
+async def _deleted(place: Place) -> int:
     r"""The octets of messages with ``\Deleted`` (RFC 9208 4.1.4)."""
-    view = await session.box.select(mailbox)
+    view = await place.box.select(place.name)
     marked = combined(view, "T")
     found = sum(size for size, mark in zip(view.sizes, view.marks, strict=True) if mark in marked)
-    session.box.release(view)
+    place.box.release(view)
     return found

@@ -7,6 +7,8 @@ from mtad.imap.answer import No, Ok
 from mtad.imap.batches import Column, Lines
 from mtad.imap.commands import Store
 from mtad.imap.handlers.chosen import expunged, opened, there, who, writable
+from mtad.imap.place import ALL_FLAGS, denied, permitted
+from mtad.imap.selected import Selected
 from mtad.imap.session import Session
 
 MAX_KEYWORDS = 1000
@@ -27,14 +29,15 @@ async def store(session: Session, command: Store) -> Ok | None:
         session.enabled.add("CONDSTORE")
     if command.mode != "-":
         _check(view.keywords, command.flags)
-    remove = command.mode == "-"
-    done = await session.box.flags(
+    add, remove = _changes(selected, command)
+    done = await selected.box.flags(
         view.name,
         uids,
-        () if remove else command.flags,
-        command.flags if remove else (),
-        replace=command.mode == "",
+        add,
+        remove,
+        replace=command.mode == "" and not selected.place.reader,
         unchanged_since=command.unchanged_since,
+        reader=selected.place.reader,
         **who(session),
     )
     failed = set(done.failed)
@@ -57,6 +60,27 @@ async def store(session: Session, command: Store) -> Ok | None:
     if len(uids) < len(asked) and not command.by_uid:
         raise expunged()
     return None
+
+
+def _changes(selected: Selected, command: Store) -> tuple[Sequence[str], Sequence[str]]:
+    """What is added and what removed, as far as the client has the rights to (RFC 4314 4).
+
+    In a mailbox of another replacing is a matter of adding and removing what may be. Raises No
+    where nothing may.
+    """
+    flags: Sequence[str] = command.flags
+    if not ALL_FLAGS.issubset(selected.rights):
+        flags = permitted(selected.rights, flags)
+        if not flags and (command.flags or ALL_FLAGS.isdisjoint(selected.rights)):
+            raise denied()
+    if command.mode == "-":
+        return (), flags
+    if command.mode == "+" or not selected.place.reader:
+        return flags, ()
+    named = {flag.lower() for flag in flags}
+    known = (*(flag.decode() for flag in updates.FLAGS), *selected.view.keywords)
+    others = [flag for flag in known if flag.lower() not in named]
+    return flags, permitted(selected.rights, others)
 
 
 def _check(known: Sequence[str], flags: Sequence[str]) -> None:

@@ -82,6 +82,9 @@ TABLE: Mapping[str, Entry] = {
     "SETQUOTA": Entry(quota.setquota, LOGGED_IN),
     "MYRIGHTS": Entry(acl.myrights, LOGGED_IN),
     "GETACL": Entry(acl.getacl, LOGGED_IN),
+    "SETACL": Entry(acl.setacl, LOGGED_IN),
+    "DELETEACL": Entry(acl.deleteacl, LOGGED_IN),
+    "LISTRIGHTS": Entry(acl.listrights, LOGGED_IN),
     "GETMETADATA": Entry(metadata.getmetadata, LOGGED_IN),
     "SETMETADATA": Entry(metadata.setmetadata, LOGGED_IN),
     # The selected mailbox.
