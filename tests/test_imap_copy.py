@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mtad.store.quota import Limits
 from tests.imap import serving
 from tests.imap_acts import events
 from tracing.stored import BoxCopy
@@ -59,6 +60,20 @@ async def test_all_or_none(tmp_path: Path) -> None:
             assert await client.ok("STATUS Arch (MESSAGES)") == ['* STATUS "Arch" (MESSAGES 0)']
             done = (await client.command("UID COPY 1:3 Arch"))[-1]
             assert re.fullmatch(r"t\d+ OK \[COPYUID \d+ 1,3 1:2\] Copied", done)
+
+
+async def test_a_full_box(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=2)
+        running.shelf.limits = lambda _: Limits(messages=3)
+        async with running.client("CREATE Arch", "SELECT INBOX") as client:
+            assert (await client.no("COPY 1:2 Arch")).startswith("NO [OVERQUOTA] ")
+            await client.ok("COPY 1 Arch")
+            refused = await client.no("APPEND INBOX {}", "A: b\r\n\r\n")
+            assert refused.startswith("NO [OVERQUOTA] ")
+            await client.ok("MOVE 2 Arch")
+            assert await client.ok("STATUS Arch (MESSAGES)") == ['* STATUS "Arch" (MESSAGES 2)']
+        assert list((running.folder() / "Maildir" / "tmp").iterdir()) == []
 
 
 async def test_numbers_are_no_good_with_uids_only(tmp_path: Path) -> None:

@@ -26,12 +26,12 @@ ABSENT, MISSES, MATCHES = range(3)
 class Request(msgspec.Struct, array_like=True):
     """Files in which ``needle``, folded, is looked for; in the body alone or in all."""
 
-    paths: list[str]
+    paths: list[bytes]
     needle: str
     body_only: bool
 
 
-def look(path: str, needle: str, *, body_only: bool) -> int:
+def look(path: bytes, needle: str, *, body_only: bool) -> int:
     """Whether a file has the text."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -97,7 +97,7 @@ def _look(
 ) -> list[int]:
     """In a thread: those of the messages that have the text."""
     paths = opening.places(owner, mailbox, uids)
-    request = scanner.Request([os.fspath(path) for path in paths.values()], needle, body_only)
+    request = scanner.Request([os.fsencode(path) for path in paths.values()], needle, body_only)
     worker = _idle.get()
     try:
         said = dict(zip(paths, worker.ask(request), strict=True))
