@@ -262,8 +262,8 @@ async def test_files_that_were_renamed_or_taken_meanwhile(tmp_path: Path) -> Non
 
 async def test_names_that_are_no_text(tmp_path: Path) -> None:
     async with serving(tmp_path) as running:
-        folder = os.fsencode(running.folder() / "Maildir" / "new")
-        Path(os.fsdecode(folder + b"/1.\xff.foreign")).write_bytes(MAILS[0])
+        odd = running.folder() / "Maildir" / "new" / os.fsdecode(b"1.\xff.foreign")
+        odd.write_bytes(MAILS[0])
         async with running.client("SELECT INBOX") as client:
             assert await client.ok("SEARCH BODY pay SUBJECT invoice") == ["* SEARCH 1"]
             assert len(await client.ok("FETCH 1 (ENVELOPE BODY.PEEK[])")) == 1
