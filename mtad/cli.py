@@ -26,6 +26,7 @@ COMMANDS = {
     "trace": ("tracing.cli:trace", "what happened to a message"),
     "why": ("tracing.cli_why:why", "why a message is where it is, in one sentence"),
     "proof": ("tracing.cli_why:proof", "a sheet that proves what another server took"),
+    "mine": ("tracing.cli_why:mine", "what became of one person's own mail"),
     "tail": ("tracing.cli:tail", "follow events as they happen"),
     "queue": ("mtad.queue.cli:queue", "what waits to leave, and what to do about it"),
     "route": ("mtad.outbound.cli:route", "where mail to an address would go"),

@@ -165,7 +165,9 @@ def test_the_daemon_is_asked_first(
     code, out, _ = run(place, capsys, "trace", "to:alice", "--json")
     assert code == 0
     assert "ok" not in json.loads(out)
-    assert asked == [{"name": "log.sock", "verb": "trace", "query": "to:alice", "limit": 50}]
+    (request,) = asked
+    assert request.pop("actor").startswith("admin:")
+    assert request == {"name": "log.sock", "verb": "trace", "query": "to:alice", "limit": 50}
 
 
 def follow(place: Place, *words: str) -> tuple[subprocess.Popen[str], list[dict[str, Any]]]:

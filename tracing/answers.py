@@ -79,7 +79,7 @@ def listing(log: Log, text: str, limit: int) -> Document:
     return {
         "schema": SCHEMA,
         "query": query.text,
-        "messages": [_message(rows[m]) for m in page.ids if m in rows],
+        "messages": [message(rows[m]) for m in page.ids if m in rows],
         "left_out": page.older,
         "more": page.more,
     }
@@ -88,14 +88,14 @@ def listing(log: Log, text: str, limit: int) -> Document:
 def timeline(log: Log, trace: int) -> Document:
     """Everything known of one trace; ``message`` is None for what is no message."""
     row = log.rows([trace]).get(trace)
-    message = None
+    shown = None
     if row is not None:
         recipients = [_recipient(one) for one in log.recipients(trace)]
-        message = {**_message(row), "recipient_list": recipients}
+        shown = {**message(row), "recipient_list": recipients}
     return {
         "schema": SCHEMA,
         "trace": ids.text(trace),
-        "message": message,
+        "message": shown,
         "events": [happened(one) for one in log.timeline(trace)],
     }
 
@@ -153,7 +153,8 @@ def _shown(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _message(row: Row) -> Document:
+def message(row: Row) -> Document:
+    """A message as lists show it."""
     return {
         "id": ids.text(row.id),
         "at": rfc3339(row.at),

@@ -75,12 +75,12 @@ def _takes(term: search.Term) -> Takes:
     assert isinstance(matcher, search.Address)
     wanted = matcher
     return lambda entry: (
-        any(_matches(wanted, entry[field]) for field in (_ADDR, _ORIGINAL)) is not term.negated
+        any(matches(wanted, entry[field]) for field in (_ADDR, _ORIGINAL)) is not term.negated
     )
 
 
-def _matches(wanted: search.Address, address: str) -> bool:
-    """As ``tracing.finding`` looks addresses up."""
+def matches(wanted: search.Address, address: str) -> bool:
+    """Whether an address is one that is wanted, as ``tracing.finding`` looks addresses up."""
     folded = addresses.fold(address)
     local, host = addresses.split(folded)
     if wanted.null or not folded:

@@ -14,7 +14,7 @@ from mtad.cli_options import config_option, config_path, json_option
 from mtad.errors import NothingFound, UsageError
 from tracing import keeping, misses, render, verdict
 from tracing import proof as sheets
-from tracing.asking import ask
+from tracing.asking import ask, ask_own
 from tracing.words import book, language, language_option
 
 MAX_MESSAGES = 20
@@ -116,3 +116,46 @@ def proof(context: click.Context, query: tuple[str, ...], lang: str | None, as_j
         click.echo("\n".join(sheets.sheet(told, hostname, language(lang))))
     if not told["handed"]:
         raise NothingFound("no other server took this message; 'mtad why' says what became of it")
+
+
+@click.command(short_help="What became of one person's own mail.")
+@click.argument("address")
+@click.argument("query", nargs=-1)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Messages shown at most, newest first.",
+)
+@language_option
+@json_option
+@config_option
+@click.pass_context
+def mine(
+    context: click.Context,
+    address: str,
+    query: tuple[str, ...],
+    limit: int,
+    lang: str | None,
+    as_json: bool,
+) -> None:
+    """Show what ADDRESS may know of its own mail: sent by it or for it, and nothing of others.
+
+    QUERY is an id or a <Message-ID>, then it is told what became of it; or terms such as
+    from:alice subj:invoice since:2d, and for what was sent to: and state:. Each look is an event.
+    """
+    places = where.places(config_path(context))
+    text = " ".join(query)
+    found = ask_own(places, address, text, limit)
+    is_one = "messages" not in found
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    elif is_one:
+        words = book(language(lang))
+        click.echo("\n".join(_lines([(found, verdict.judge(found, words))])))
+    elif found["messages"]:
+        click.echo("\n".join(render.table(found, None)))
+        click.echo(render.footer(found), err=True)
+    if not is_one and not found["messages"]:
+        raise NothingFound(f"nothing of {render.safe(address)} found for {render.safe(text)}")

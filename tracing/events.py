@@ -340,6 +340,17 @@ class AdminChange(Event, frozen=True, kw_only=True, tag="admin.change"):
     after: str = ""
 
 
+@declare("{actor} looked at mail of {addr}: {query}")
+class AdminViewed(Event, frozen=True, kw_only=True, tag="admin.viewed"):
+    """Someone looked into a trace: ``addr`` is whose view it was, empty for an operator's.
+
+    ``trace`` is the message looked at, or the look's own id for a list. Told once an hour for
+    the same eyes and the same question.
+    """
+
+    query: str
+
+
 @declare("{role} started, version {version}")
 class SysStart(Event, frozen=True, kw_only=True, tag="sys.start"):
     """A role of the daemon is up; ``trace`` is its run's id."""

@@ -18,6 +18,8 @@ from tracing.render import Document, safe
 from tracing.states import BY_WORD, State
 
 LANGUAGES = ("en", "ru")
+HIDDEN = "…"
+"""The mailbox of a copy that is not for the asker to know about."""
 MAX_EVIDENCE = 12
 """Lines of evidence; the first and the last are kept."""
 
@@ -243,7 +245,7 @@ class _Case:
             elif event["kind"] in ("box.move", "box.expunge", "box.vanished"):
                 last = event if st in _sts(event) else last
         if last is None:
-            return "STORED"
+            return "STORED" if self.recipient["mailbox"] != HIDDEN else "DELIVERED"
         self._take(last)
         self.facts["then"] = self._when(last["at"])
         if last["kind"] == "box.move":

@@ -15,12 +15,13 @@ from mtad import control
 from mtad.config import Loaded
 from mtad.control import Answer, Verb
 from mtad.errors import Corrupt, Locked, MtadError
+from mtad.materialise.looks import Looks
 from mtad.materialise.queue import QueueAnswers
 from mtad.materialise.rows import Noted
 from mtad.materialise.worker import Worker
 from mtad.reload import InForce
 from mtad.signals import Signals
-from tracing import answers, log, months
+from tracing import answers, log, months, own
 from tracing.queries import Log, Stored
 
 MAX_LAG = 10_000
@@ -40,6 +41,7 @@ class LogRole:
         self._round = asyncio.Condition()
         self._rounds: set[asyncio.Task[None]] = set()
         self._queue = QueueAnswers(loaded.places, self._catch_up)
+        self._looks = Looks()
         self._tails: set[asyncio.Queue[Noted | None]] = set()
         self._up = asyncio.Event()
         self._stopping = False
@@ -52,6 +54,7 @@ class LogRole:
             "status": self.status,
             "position": self.position,
             "trace": self.trace,
+            "mine": self.mine,
             "timeline": self.timeline,
             "news": self.news,
             "tail": self.tail,
@@ -184,7 +187,18 @@ class LogRole:
     async def trace(self, request: Answer) -> Answer:
         """``query`` (and ``limit``): the list or the timeline that ``mtad trace`` prints."""
         query, limit = str(request.get("query", "")), int(request.get("limit", 50))
-        return await asyncio.to_thread(answers.answer, self._loaded.places.log, query, limit)
+        found = await asyncio.to_thread(answers.answer, self._loaded.places.log, query, limit)
+        if found.get("message") is not None:
+            self._looks.note(self._working(), request, "", query, found)
+        return found
+
+    async def mine(self, request: Answer) -> Answer:
+        """``address``, ``query``, ``limit``: a person's own messages, or one of them."""
+        address, query = str(request["address"]), str(request.get("query", ""))
+        limit, log = int(request.get("limit", 50)), self._loaded.places.log
+        found = await asyncio.to_thread(own.answer, log, address, query, limit)
+        self._looks.note(self._working(), request, address, query, found)
+        return found
 
     async def timeline(self, request: Answer) -> Answer:
         """``trace`` (a number): everything known of one message or connection."""

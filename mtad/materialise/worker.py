@@ -74,7 +74,8 @@ def _tokens(places: Places) -> Tokens | None:
 
 
 class Worker:
-    """Executes journals until told to stop. All but ``ask``, ``keep`` and ``stop`` are its own.
+    """Executes journals until told to stop. All but ``ask``, ``tell``, ``keep`` and ``stop`` are
+    its own.
 
     ``on_noted`` gets events as they are recorded; ``on_round`` the number that ``ask`` gave,
     once all that was durable when it was asked is applied. Both run in the worker's thread.
@@ -102,6 +103,7 @@ class Worker:
         self._pending = Pending(self._files, self._recorder.spent)
         self._reports = Correlator(places.log, self._files.content_path, _tokens(places))
         self._wanted: deque[int] = deque()
+        self._told: deque[Callable[[int], events.Event]] = deque()
         self._recycler = Recycler(
             self._files,
             self._pending,
@@ -131,6 +133,11 @@ class Worker:
         self._asked += 1
         os.eventfd_write(self._event_fd, 1)
         return self._asked
+
+    def tell(self, make: Callable[[int], events.Event]) -> None:
+        """Record an event of the role's own soon; ``make`` gets an id that nothing else has."""
+        self._told.append(make)
+        os.eventfd_write(self._event_fd, 1)
 
     def keep(self, seconds: float) -> None:
         """Let segments go once they are that old."""
@@ -227,6 +234,8 @@ class Worker:
 
     def _round(self) -> None:
         """Apply all that is durable now. Raises what stopped it."""
+        while self._told:
+            self._rows.tell([self._told.popleft()(self._recorder.mint.new())])
         self._rows.flush()
         readers = self._journals.look()
         for reader in readers:
