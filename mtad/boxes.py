@@ -11,7 +11,9 @@ from mtad.directory import tables
 from mtad.directory.changes import parse_address
 from mtad.directory.cli_box import box
 from mtad.directory.cli_parts import changing, reading, show
-from mtad.errors import NothingFound, UsageError
+from mtad.errors import Exit, MtadError, NothingFound, UsageError
+from mtad.store.checking import check
+from mtad.store.client import Boxes
 from mtad.store.quota import held
 from tracing.render import counted, safe
 from tracing.render import size as size_text
@@ -26,6 +28,72 @@ def _octets(text: str) -> int:
     if found is None:
         raise UsageError(f"{text!a} is no size; write it like 5G or 200M")
     return int(found[1]) * _UNITS[found[2].upper()]
+
+
+@box.command("export")
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@config_option
+@click.pass_context
+def box_export(context: click.Context, addresses: tuple[str, ...]) -> None:
+    """Write the UIDs of the boxes down for Dovecot, which then serves them as they are.
+
+    Keywords and subscriptions are always where Dovecot finds them; its own dovecot.index* files
+    and dovecot.list.index* must go. When this server opens a box again, it takes the UIDs back.
+    """
+    with Boxes(settings(context)) as boxes:
+        for address in addresses:
+            of = str(parse_address(address))
+            count = boxes.hand_over(of)
+            click.echo(f"{safe(of)}: {counted(count, 'UID')} written down")
+
+
+@box.command("check")
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@config_option
+@json_option
+@click.pass_context
+def box_check(context: click.Context, addresses: tuple[str, ...], as_json: bool) -> None:
+    """Compare the index of the boxes with their files; exit status 5 where they differ.
+
+    'mtad box reindex' repairs what is told here.
+    """
+    loaded = settings(context)
+    problems = {}
+    with Boxes(loaded) as boxes:
+        for address in addresses:
+            of = str(parse_address(address))
+            try:
+                boxes.sync(of)
+            except MtadError as error:
+                if error.exit_code is not Exit.CORRUPT:  # which the check tells
+                    raise
+            problems[of] = check(loaded.places.boxes / box_folder(of), of)
+    lines = [
+        safe(f"{of}: {line}")
+        for of, found in problems.items()
+        for line in (found or ["index and files say the same"])
+    ]
+    show(as_json, {"problems": problems}, "\n".join(lines))
+    if any(problems.values()):
+        context.exit(Exit.PROBLEMS)
+
+
+@box.command("reindex")
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@config_option
+@click.pass_context
+def box_reindex(context: click.Context, addresses: tuple[str, ...]) -> None:
+    """Make the index of the boxes again from their files; messages keep their UIDs.
+
+    These come from the former index as far as it can be read, else from the log, else from
+    dovecot-uidlist. The server must not have the box open; the former index is kept as
+    index.db.former.
+    """
+    with Boxes(settings(context)) as boxes:
+        for address in addresses:
+            of = str(parse_address(address))
+            count, kept = boxes.reindex(of)
+            click.echo(f"{safe(of)}: {counted(count, 'message')}, {kept:,} with the UIDs they had")
 
 
 @box.command("quota")

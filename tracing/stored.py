@@ -21,19 +21,19 @@ class BoxEvent(Event, frozen=True, kw_only=True, tag="box"):
     """An act on stored messages: ``addr`` is the box, ``items`` are the messages.
 
     ``trace`` is the message id for one message and the act's own id for several, which are
-    then in ``also``. ``client`` is what the actor used.
+    then in ``also``. ``client`` is what the actor used. ``uidvalidity`` is that of the mailbox
+    in which messages got UIDs by it.
     """
 
     mailbox: str
     items: tuple[Item, ...] = ()
     client: str = ""
+    uidvalidity: int = 0
 
 
 @declare("numbered in {addr}/{mailbox}")
 class BoxNumbered(BoxEvent, frozen=True, kw_only=True, tag="box.numbered"):
     """Messages got their UIDs; the items carry them."""
-
-    uidvalidity: int = 0
 
 
 @declare("flags in {addr}/{mailbox}: +{added} -{removed} by {actor}")

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mtad.pop3 import beside
-from mtad.store import names
+from mtad.store import names, uidlist
 from mtad.store.holding import MAILDIR
 from mtad.store.rows import Row
 
 NAME = "pop3-uidl"
-LIST = "dovecot-uidlist"
+LIST = uidlist.FILE
 MAX_LIST = 256 * 2**20
 """Octets of a list that is read."""
 
@@ -32,11 +32,14 @@ def take(folder: Path, rows: Iterable[Row]) -> Imported:
     known = beside.read(folder / NAME, Imported)
     if known is not None:
         return known
-    path = folder / MAILDIR / LIST
-    try:
-        with path.open("rb") as file:
-            listed = uidls(file.read(MAX_LIST))
-    except FileNotFoundError:
+    for name in (LIST, uidlist.TAKEN):
+        try:
+            with (folder / MAILDIR / name).open("rb") as file:
+                listed = uidls(file.read(MAX_LIST))
+            break
+        except FileNotFoundError:
+            continue
+    else:
         return {}
     found = {
         one.base: listed[one.base]

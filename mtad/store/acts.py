@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mtad import clock
 from mtad.journal.frame import Act, Copy, Expunge, Flags, Move, Put, Seen
-from mtad.store import keywords, maildir, names
+from mtad.store import keywords, maildir, names, uidlist
 from mtad.store.files import Files
 from mtad.store.index import Index
 from mtad.store.maildir import Entry
@@ -35,7 +35,9 @@ class Ground:
         maildir.ensure(self.files.root, folder)
         if known is None:
             with self.index.durably():
-                known = self.index.add_mailbox(name, folder, objectid)
+                listed = uidlist.read(self.files.mailbox(folder))
+                validity = listed.uidvalidity if listed else 0
+                known = self.index.add_mailbox(name, folder, objectid, validity)
                 keywords.load(self.index, known, self.files.mailbox(folder))
         return known
 

@@ -17,6 +17,7 @@ from mtad.journal.command import command_journal
 from mtad.store.desk import Desk
 from mtad.store.holding import MAILDIR
 from mtad.store.owner import Owner
+from mtad.store.rebuilding import reindex
 from mtad.store.recovery import recover
 from mtad.store.replay import Replay
 from mtad.store.telling import chunks
@@ -201,6 +202,25 @@ class Boxes:
             return int(answer["count"])
         return self._owner(box).delete(mailbox, actor=actor, client=client)
 
+    def hand_over(self, box: str) -> int:
+        """Write a box's UIDs down for Dovecot, and let it go; returns how many those are.
+
+        Raises Locked while the server has the box open.
+        """
+        owner = self._owner(box)
+        count = owner.hand_over()
+        owner.close()
+        del self._owners[owner.address]
+        return count
+
+    def reindex(self, box: str) -> tuple[int, int]:
+        """Make a box's index again; returns how many messages it has, and how many kept UIDs.
+
+        Raises Locked while the server has the box open, NothingFound where there is none.
+        """
+        places, hostname = self._loaded.places, self._loaded.config.hostname
+        return reindex(places, box, hostname, self._own_desk())
+
     # ------------------------------------------------------------------ private
 
     def _ask(self, verb: str, **arguments: Any) -> control.Answer:
@@ -224,18 +244,23 @@ class Boxes:
             raise NothingFound(
                 f"there is no mail of {box}: no such box, or nothing was ever delivered"
             )
+        owner = Owner.open(folder, box, hostname, self._own_desk())
+        self._stack.callback(owner.close)
+        self._owners[box] = owner
+        return owner
+
+    def _own_desk(self) -> Desk:
+        """This command's journal, opened once every act is finished that others promise."""
         if self._desk is None:
+            places = self._loaded.places
             replay = Replay(places.journal)
             try:
-                recover(places, hostname, replay)
+                recover(places, self._loaded.config.hostname, replay)
             finally:
                 replay.close()
             self._desk = Desk(self._stack.enter_context(command_journal(places)))
             self._desk.journal.before_reuse = self._settle
-        owner = Owner.open(folder, box, hostname, self._desk)
-        self._stack.callback(owner.close)
-        self._owners[box] = owner
-        return owner
+        return self._desk
 
     def _settle(self) -> None:
         for owner in self._owners.values():

@@ -142,6 +142,7 @@ class Copying:
             addr=self._ground.address,
             mailbox=self._source.name,
             items=named,
+            uidvalidity=self._target.uidvalidity,
             client=client,
             actor=actor,
             target=self._target.name,

@@ -7,7 +7,7 @@ of work first finishes what a failure left behind; closing makes all of it durab
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -51,10 +51,12 @@ class Holding:
         self._turn = threading.RLock()
         self.limits: Callable[[], Limits] = Limits
         """What the box may hold, asked before each act that puts something into it."""
+        self.copies: Mapping[str, int] = {}
+        """Stored copies of files whose names do not tell them, by base name; for a repair."""
         self.by: object = None
         """The session for which work is done, None where it is nobody's."""
         self._unfinished: list[tuple[Promised, int]] = []
-        self._lock = _take_lock(folder, address)
+        self._lock = take_lock(folder, address)
         self._counts: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._closed = False
         self._notice: Notice | None = None
@@ -192,7 +194,7 @@ class Holding:
         when the Maildir is not there or the journal takes nothing.
         """
         if self._notice is None:
-            self._notice = Notice(self.ground, self.desk, self._ledger, self.hostname)
+            self._notice = Notice(self.ground, self.desk, self._ledger, self.hostname, self.copies)
         by, self.by = self.by, None
         try:
             count = self._notice.run(doubt=doubt)
@@ -256,7 +258,7 @@ class Holding:
         self._finish()
 
 
-def _take_lock(folder: Path, address: str) -> int:
+def take_lock(folder: Path, address: str) -> int:
     """The box's lock, which ends with the process. Raises Locked."""
     disk.make_folder(folder, 0o700)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

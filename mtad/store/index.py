@@ -23,6 +23,7 @@ from pathlib import Path
 
 from mtad.errors import Corrupt, MtadError
 from mtad.store import names
+from mtad.store.asking import Asking
 from mtad.store.beside import Beside
 from mtad.store.deltas import Delta, Deltas
 from mtad.store.rows import COLUMNS, SCHEMA, TABLES, UPGRADES, MailboxRow, Row
@@ -36,7 +37,7 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
-class Index:
+class Index(Asking):
     """The index of one box, open for its owner. Not safe for concurrent threads."""
 
     def __init__(self, path: Path) -> None:
@@ -230,13 +231,18 @@ class Index:
         self._set(f"applied.{journal}", seq)
         self.applied[journal] = seq
 
-    def add_mailbox(self, name: str, folder: str, objectid: int) -> MailboxRow:
+    def add_mailbox(
+        self, name: str, folder: str, objectid: int, uidvalidity: int = 0
+    ) -> MailboxRow:
         """Index a mailbox; its UIDVALIDITY is above any this box has had (RFC 9051 2.3.1.1).
+
+        One whose UIDs another program gave has the ``uidvalidity`` that goes with them.
 
         To be done durably: whoever saw a UIDVALIDITY may count on it.
         """
-        validity = max(int(time.time()), self.meta("uidvalidity") + 1)
-        self._set("uidvalidity", validity)
+        highest = self.meta("uidvalidity")
+        validity = uidvalidity or max(int(time.time()), highest + 1)
+        self._set("uidvalidity", max(validity, highest))
         cursor = self._db.execute(
             "INSERT INTO mailbox VALUES (NULL, ?, ?, ?, ?, 1, 1, 1, NULL, NULL, 1)",
             (name, os.fsencode(folder), objectid, validity),
@@ -336,6 +342,18 @@ class Index:
             [(row.m, row.sha256, row.wire, row.mailbox, row.uid) for row in rows],
         )
 
+    def recall(self, pairs: Sequence[tuple[Row, Row]]) -> None:
+        """Write what a former row knew and no file says: message, EMAILID, date of saving."""
+        self._db.executemany(
+            "UPDATE msg SET m = ?, email = ?, saved = ?, sha256 = ? WHERE mailbox = ? AND uid = ?",
+            [(was.m, was.email, was.saved, was.sha256, now.mailbox, now.uid) for now, was in pairs],
+        )
+
+    def set_objectid(self, mailbox: MailboxRow, objectid: int) -> None:
+        """Give a mailbox the MAILBOXID it had."""
+        mailbox.objectid = objectid
+        self._db.execute("UPDATE mailbox SET objectid = ? WHERE id = ?", (objectid, mailbox.id))
+
     def delete(self, mailbox: MailboxRow, uids: Iterable[int], modseq: int) -> None:
         """Forget messages; their UIDs are kept as expunged (RFC 7162 3.2.10)."""
         keys = [(mailbox.id, uid) for uid in uids]
@@ -418,78 +436,3 @@ class Index:
         known = self.keywords(mailbox)
         numbers = (known.index(word) for word in words if word in known)
         return "".join(names.KEYWORD_LETTERS[number] for number in numbers if number < 26)
-
-    def rows(self, where: str, values: Sequence[object] = ()) -> list[Row]:
-        """Messages by a condition of ours, in order of mailbox and UID."""
-        statement = f"SELECT {COLUMNS} FROM msg WHERE {where} ORDER BY mailbox, uid"  # noqa: S608
-        return [Row(*found) for found in self._db.execute(statement, values)]
-
-    def of_mailbox(self, mailbox: MailboxRow) -> list[Row]:
-        """All messages of a mailbox in order of UID."""
-        return self.rows("mailbox = ?", (mailbox.id,))
-
-    def columns(self, mailbox: MailboxRow) -> sqlite3.Cursor:
-        """What a view keeps of each message, in order of UID."""
-        return self._db.execute(
-            "SELECT uid, modseq, wire, date_ns, saved, email, flags, keywords FROM msg "
-            "WHERE mailbox = ? ORDER BY uid",
-            (mailbox.id,),
-        )
-
-    def seen_by(self, mailbox: MailboxRow, user: str) -> set[int]:
-        """UIDs of the messages that a user who is not the owner has seen."""
-        if not self._has_seen:
-            return set()
-        ask = "SELECT uid FROM seen JOIN msg USING (base) WHERE user = ? AND mailbox = ?"
-        return {uid for (uid,) in self._db.execute(ask, (user, mailbox.id))}
-
-    def unmeasured(self, after: tuple[int, int], count: int) -> list[Row]:
-        """Messages whose octets on the wire were not counted, above a mailbox and UID."""
-        statement = (
-            f"SELECT {COLUMNS} FROM msg WHERE wire = 0 AND (mailbox, uid) > (?, ?) "  # noqa: S608
-            "ORDER BY mailbox, uid LIMIT ?"
-        )
-        return [Row(*found) for found in self._db.execute(statement, (*after, count))]
-
-    def by_bases(self, mailbox: MailboxRow, bases: Iterable[str]) -> dict[str, Row]:
-        """Messages of a mailbox by base name, those that are there."""
-        chosen = "base IN (SELECT value FROM json_each(?)) AND mailbox = ?"
-        return {row.base: row for row in self.rows(chosen, (json.dumps([*bases]), mailbox.id))}
-
-    def by_base(self, mailbox: MailboxRow, base: str) -> Row | None:
-        """A message of a mailbox by its base name."""
-        return next(iter(self.rows("base = ? AND mailbox = ?", (base, mailbox.id))), None)
-
-    def by_uid(self, mailbox: MailboxRow, uid: int) -> Row | None:
-        """A message by its UID."""
-        return next(iter(self.rows("mailbox = ? AND uid = ?", (mailbox.id, uid))), None)
-
-    def by_uids(self, mailbox: MailboxRow, uids: Iterable[int]) -> list[Row]:
-        """Messages by UID, those that are there, in order of UID."""
-        chosen = "mailbox = ? AND uid IN (SELECT value FROM json_each(?))"
-        return self.rows(chosen, (mailbox.id, json.dumps([*uids])))
-
-    def late(self, after: int, count: int) -> list[Row]:
-        """Messages of which the log has not told the ``m``, by stored copy, from ``after`` on."""
-        chosen = "SELECT st FROM msg WHERE m IS NULL AND st > ? ORDER BY st LIMIT ?"
-        return self.rows(f"m IS NULL AND st IN ({chosen})", (after, count))
-
-    def names(self, mailbox: MailboxRow, *, fresh: bool) -> set[str]:
-        """The names that are known to lie in ``new/``, or else in ``cur/``."""
-        which = "fresh" if fresh else "NOT fresh"
-        ask = f"SELECT name FROM msg WHERE mailbox = ? AND {which}"  # noqa: S608
-        return {name for (name,) in self._db.execute(ask, (mailbox.id,))}
-
-    def of_bases(self, bases: Iterable[str]) -> list[Row]:
-        """Messages by base name, of any mailbox."""
-        return self.rows("base IN (SELECT value FROM json_each(?))", (json.dumps([*bases]),))
-
-    def knows(self, bases: Iterable[str]) -> set[str]:
-        """Which of these base names the box has, in any mailbox."""
-        ask = "SELECT base FROM msg WHERE base IN (SELECT value FROM json_each(?))"
-        return {base for (base,) in self._db.execute(ask, (json.dumps([*bases]),))}
-
-    def copies(self, sts: Iterable[int]) -> set[int]:
-        """Which of these stored copies the box has."""
-        ask = "SELECT st FROM msg WHERE st IN (SELECT value FROM json_each(?))"
-        return {st for (st,) in self._db.execute(ask, (json.dumps([*sts]),))}

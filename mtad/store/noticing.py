@@ -4,14 +4,15 @@ A file with a base name the index does not have is a delivery (it names its stor
 the log knows it here) or foreign. A message whose file is nowhere vanished; one whose file is
 elsewhere was moved or renamed; other letters are other flags. Each becomes an event, and
 nothing is declared gone before the whole box was listed until nothing further appeared.
+Where Dovecot numbered messages before, they keep their UIDs (``mtad.store.uidlist``).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mtad import clock
 from mtad.journal.frame import Meta, raw
-from mtad.store import keywords, maildir, names
+from mtad.store import keywords, maildir, names, uidlist
 from mtad.store.acts import Ground, row_of
 from mtad.store.desk import Desk
 from mtad.store.ledger import Ledger
@@ -19,6 +20,7 @@ from mtad.store.looking import Arrival, Findings, Look, is_text, key_of
 from mtad.store.maildir import Entry
 from mtad.store.rows import MailboxRow, Row
 from mtad.store.telling import chunks, item_of, traced
+from mtad.store.uidlist import Uidlist
 from tracing import ids
 from tracing.events import (
     BoxFlags,
@@ -41,7 +43,15 @@ OUTSIDE = "outside"
 class Notice:
     """Brings a box's index up to what its files say."""
 
-    def __init__(self, ground: Ground, desk: Desk, ledger: Ledger, hostname: str) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        desk: Desk,
+        ledger: Ledger,
+        hostname: str,
+        copies: Mapping[str, int],
+    ) -> None:
+        """``copies`` are the stored copies of files whose names do not tell them."""
         self._ground = ground
         self._index = ground.index
         self._files = ground.files
@@ -49,8 +59,13 @@ class Notice:
         self._ledger = ledger
         self._hostname = hostname
         self._looking = Look(ground.index, ground.files)
+        self._copies = copies
         self._late_asked = 0.0
         self._late_after = 0
+        self._lists: dict[int, Uidlist] = {}
+        """UIDs that another program gave, by mailbox, until they are taken over."""
+        self._listed: set[int] = set()
+        """Mailboxes in whose folders such a list was looked for."""
 
     def run(self, *, doubt: bool = True) -> int:
         """Look, record, number; returns how many messages got a UID.
@@ -62,10 +77,13 @@ class Notice:
             seen = self._files.begin("", "")
             self._mailboxes()
             self._files.listed("", "", seen)
+        self._find_lists()
         self._late()
         findings = self._looking.look(doubt=doubt)
         try:
-            return self._record(findings)
+            numbered = self._record(findings)
+            self._take_over()
+            return numbered
         except BaseException:
             for mailbox in self._index.mailboxes.values():
                 self._files.forget(mailbox.folder)  # what was seen is not recorded yet
@@ -92,7 +110,9 @@ class Notice:
         if came:
             with self._index.durably():
                 for name, folder in came.items():
-                    mailbox = self._index.add_mailbox(name, folder, self._desk.mint())
+                    listed = uidlist.read(self._files.mailbox(folder))
+                    validity = listed.uidvalidity if listed else 0
+                    mailbox = self._index.add_mailbox(name, folder, self._desk.mint(), validity)
                     keywords.load(self._index, mailbox, self._files.mailbox(folder))
         if not self._index.is_new:
             for name in came:
@@ -103,6 +123,31 @@ class Notice:
             with self._index.transaction():
                 self._index.drop_mailbox(mailbox)
             self._note_mailbox(mailbox.name, "vanished")
+
+    def _find_lists(self) -> None:
+        """Read the UIDs that another program gave; numbers it gave are given to nobody else.
+
+        Its mod-sequences are not known, but whoever counts them from 1 is below the time in
+        milliseconds.
+        """
+        for mailbox in self._index.mailboxes.values():
+            if mailbox.id in self._listed:
+                continue
+            listed = uidlist.read(self._files.mailbox(mailbox.folder))
+            if listed is not None and listed.uidvalidity == mailbox.uidvalidity:
+                self._index.claim(mailbox, listed.uidnext - 1, clock.now_us() // 1000)
+                with self._index.transaction():
+                    self._raise_modseq(mailbox, self._index.modseq)
+                self._lists[mailbox.id] = listed
+            self._listed.add(mailbox.id)
+
+    def _take_over(self) -> None:
+        """The messages have their UIDs: from here on this program gives further ones."""
+        for mailbox in list(self._index.mailboxes.values()):
+            if mailbox.id in self._lists:
+                self._index.checkpoint()
+                uidlist.taken(self._files.mailbox(mailbox.folder))
+                del self._lists[mailbox.id]
 
     def _note_mailbox(self, name: str, what: str) -> None:
         self._desk.note(
@@ -225,6 +270,7 @@ class Notice:
             addr=self._ground.address,
             mailbox=source.name,
             items=tuple(items),
+            uidvalidity=target.uidvalidity,
             actor=OUTSIDE,
             target=target.name,
         )
@@ -310,7 +356,7 @@ class Notice:
             self._note_numbered(mailbox, rows)
             numbered += len(rows)
         for group in chunks(foreign):
-            rows = self._rows(mailbox, [(one.st or self._desk.mint(), one) for one in group])
+            rows = self._rows(mailbox, [(self._copy_of(one), one) for one in group])
             for row in rows:
                 row.m = 0
             if rows:
@@ -324,12 +370,16 @@ class Notice:
                         addr=self._ground.address,
                         mailbox=mailbox.name,
                         items=items,
+                        uidvalidity=mailbox.uidvalidity,
                         actor=OUTSIDE,
                     )
                 )
                 self._insert(mailbox, rows, seq)
             numbered += len(rows)
         return numbered
+
+    def _copy_of(self, arrival: Arrival) -> int:
+        return arrival.st or self._copies.get(arrival.base) or self._desk.mint()
 
     def _rows(self, mailbox: MailboxRow, copies: Sequence[tuple[int, Arrival]]) -> list[Row]:
         """Rows for files that are still there, with UIDs and one mod-sequence."""
@@ -341,10 +391,22 @@ class Notice:
                 self._files.forget(mailbox.folder)
             else:
                 found.append(row)
-        first = self._index.take_uids(mailbox, len(found))
-        for uid, row in enumerate(found, first):
+        self._give_uids(mailbox, found)
+        return sorted(found, key=lambda row: row.uid)
+
+    def _give_uids(self, mailbox: MailboxRow, rows: Sequence[Row]) -> None:
+        """The UIDs that another program gave, and further ones to the rest."""
+        listed = self._lists.get(mailbox.id)
+        if listed is not None:
+            given = {row.base: listed.uids[row.base] for row in rows if row.base in listed.uids}
+            used = self._index.used(mailbox, given.values())
+            for row in rows:
+                uid = given.get(row.base, 0)
+                row.uid = 0 if uid in used else uid
+        fresh = [row for row in rows if not row.uid]
+        first = self._index.take_uids(mailbox, len(fresh))
+        for uid, row in enumerate(fresh, first):
             row.uid = uid
-        return found
 
     def _insert(self, mailbox: MailboxRow, rows: Sequence[Row], seq: int = 0) -> None:
         with self._index.transaction():

@@ -6,13 +6,13 @@ and index by ``acts.perform``. What fails between (2) and (3) is done before any
 this process or at the next opening.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from mtad import clock
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Copy, Expunge, Flags, Move
-from mtad.store import keywords, mailboxes, maildir, names, subject
+from mtad.store import keywords, mailboxes, maildir, names, subject, uidlist
 from mtad.store.copying import Copying
 from mtad.store.putting import Putting
 from mtad.store.reading import message
@@ -254,6 +254,7 @@ class Owner(Shaping):
                         addr=self.address,
                         mailbox=source.name,
                         items=items,
+                        uidvalidity=goal.uidvalidity,
                         client=client,
                         actor=actor,
                         target=goal.name,
@@ -398,6 +399,43 @@ class Owner(Shaping):
             self.ground.settle([box])
             self.tell_shape(box.name, mailboxes.DELETED, actor, client)
             return count
+
+    def hand_over(self) -> int:
+        """Write each mailbox's UIDs down for Dovecot; returns how many messages have one.
+
+        To be the last act before the box is closed: who opens it again takes them back.
+        """
+        count = 0
+        with self.working():
+            self.look(doubt=True)
+            for box in self.index.mailboxes.values():
+                rows = self.index.of_mailbox(box)
+                uidlist.write(
+                    self.ground.files.mailbox(box.folder),
+                    box.uidvalidity,
+                    box.uidnext,
+                    box.objectid,
+                    ((row.uid, row.base) for row in rows),
+                )
+                count += len(rows)
+        return count
+
+    def remember(
+        self, rows: Mapping[str, Row], objectids: Mapping[str, int], done: Mapping[str, int]
+    ) -> None:
+        """Take over from a former index what files do not say, by base name and by mailbox.
+
+        ``done`` are the last frames of journals that count as done.
+        """
+        with self.working(), self.index.durably():
+            for journal, seq in done.items():
+                self.index.set_applied(journal, max(seq, self.index.applied.get(journal, 0)))
+            for box in self.index.mailboxes.values():
+                self.index.set_objectid(box, objectids.get(box.name, box.objectid))
+                found = self.index.of_mailbox(box)
+                self.index.recall(
+                    [(row, rows[row.base]) for row in found if row.base in rows],
+                )
 
     # ------------------------------------------------------------------ private
 

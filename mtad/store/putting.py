@@ -139,6 +139,7 @@ class Putting:
                 addr=self._ground.address,
                 mailbox=self._mailbox.name,
                 items=named,
+                uidvalidity=self._mailbox.uidvalidity,
                 client=client,
                 actor=actor,
             )
@@ -149,6 +150,7 @@ class Putting:
             addr=self._ground.address,
             mailbox=self._mailbox.name,
             items=named,
+            uidvalidity=self._mailbox.uidvalidity,
             client=client,
             actor=actor,
             snapshot=snapshot,

@@ -131,6 +131,22 @@ def read_index(path: Path) -> tuple[list[MailboxRow], list[Row], dict[str, dict[
     return mailboxes, rows, words
 
 
+def applied(path: Path) -> dict[str, int] | None:
+    """The last frame of each journal that an index says it did; None where there is no index.
+
+    Raises sqlite3.Error.
+    """
+    if not path.exists():
+        return None
+    link = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        link.execute("PRAGMA query_only=1")
+        found = link.execute("SELECT k, v FROM meta WHERE k GLOB 'applied.*'").fetchall()
+    finally:
+        link.close()
+    return {key.removeprefix("applied."): value for key, value in found}
+
+
 def _list(root: Path, folders: list[str]) -> dict[str, list[tuple[str, Entry]]]:
     """Every file of the box by base name: listed until no pass brings anything further."""
     found: dict[str, dict[str, Entry]] = {}

@@ -96,6 +96,10 @@ class Replay:
             finally:
                 reader.close()
 
+    def last(self, address: str) -> list[tuple[str, int]]:
+        """The last frame about a box of each journal that has any."""
+        return self._promised(address)
+
     def _promised(self, address: str) -> list[tuple[str, int]]:
         with self._lock:
             return sorted(self._last.get(address, {}).items())
