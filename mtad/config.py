@@ -7,6 +7,7 @@ does not exist, the nearest one that does.
 """
 
 import difflib
+import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,25 @@ class Report(Section):
         return given
 
 
+class Metrics(Section):
+    """Figures for Prometheus at http://ADDRESS:PORT/metrics. Rules and a dashboard: contrib/."""
+
+    listen: str = Field("", description="Loopback ADDRESS:PORT, like 127.0.0.1:9125; empty: off.")
+
+    @field_validator("listen")
+    @classmethod
+    def _loopback(cls, given: str) -> str:
+        if given:
+            host, _, port = given.rpartition(":")
+            try:
+                good = ipaddress.ip_address(host.strip("[]")).is_loopback and 0 < int(port) < 65536
+            except ValueError:
+                good = False
+            if not good:
+                raise ValueError(f"{given!r} is not ADDRESS:PORT on loopback, like 127.0.0.1:9125")
+        return given
+
+
 class Config(Section):
     """Everything the operator decides."""
 
@@ -125,6 +145,7 @@ class Config(Section):
     store: Store = Field(default_factory=Store)
     backup: Backup = Field(default_factory=Backup)
     report: Report = Field(default_factory=Report)
+    metrics: Metrics = Field(default_factory=Metrics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ once it is on again. On ``run/jobs.sock``: ``snapshot`` takes one now and stream
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -29,7 +30,7 @@ from backup import runs
 from backup.catalog import Catalog
 from backup.keys import CONFIG
 from backup.snapshot import Progress, Taken
-from mtad import clock, control, ledger
+from mtad import clock, control, ledger, metrics
 from mtad.config import Loaded
 from mtad.errors import Exit, MtadError, Unreachable
 from mtad.journal.errors import JournalBroken, JournalFull
@@ -40,6 +41,8 @@ from mtad.signals import Signals
 from mtad.submit import daily, tls_reports
 from tracing import events, ids
 from tracing.queries import Log
+
+log = logging.getLogger("mtad.jobs")
 
 NAME = "jobs"
 NODE = 32
@@ -102,6 +105,7 @@ class Jobs:
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._tell = _Tell(journal, self._loop)
+        self.figures = metrics.Figures(loaded)
         self._one = asyncio.Lock()
         self._asked: set[asyncio.Task[Taken]] = set()
         self._stopping = False
@@ -177,6 +181,7 @@ class Jobs:
     def _use(self, loaded: Loaded) -> None:
         """Go by these settings; the daily snapshot and report move to their hours."""
         self._loaded = loaded
+        self.figures.use(loaded)
         self.scheduler.reschedule_job(DAILY, trigger=_at(loaded.config.backup.daily_at))
         self.scheduler.reschedule_job(REPORT, trigger=_at(loaded.config.report.daily_at))
 
@@ -443,6 +448,18 @@ def _is_over(path: Path | str, seconds: float) -> bool:
     return found.st_nlink == 1 and found.st_ctime < time.time() - seconds
 
 
+async def _metrics(loaded: Loaded, figures: metrics.Figures) -> asyncio.Server | None:
+    """Figures over HTTP, where they are wanted; a port that is taken stops nothing else."""
+    host, _, port = loaded.config.metrics.listen.rpartition(":")
+    if not host:
+        return None
+    try:
+        return await metrics.Endpoint(figures).serve(host.strip("[]"), int(port))
+    except OSError as error:
+        log.warning("no figures on %s: %s", loaded.config.metrics.listen, error)
+        return None
+
+
 async def serve(loaded: Loaded, signals: Signals) -> None:
     """Keep time until told to stop."""
     places = loaded.places
@@ -464,6 +481,7 @@ async def serve(loaded: Loaded, signals: Signals) -> None:
             "status": jobs.verb_status,
         }
         server = await control.serve(places.socket(NAME), verbs)
+        endpoint = await _metrics(loaded, jobs.figures)
         run = journal.mint.new()
         start = events.SysStart(at=clock.now_us(), trace=run, role=NAME, version=version("mtad"))
         journal.note(start)
@@ -472,6 +490,8 @@ async def serve(loaded: Loaded, signals: Signals) -> None:
         await signals.stop.wait()
         jobs.stop()
         server.close()
+        if endpoint is not None:
+            endpoint.close()
         await jobs.idle()
         journal.note(events.SysStop(at=clock.now_us(), trace=run, role=NAME, why="told to stop"))
     finally:

@@ -23,6 +23,7 @@ RESTART = (
     "journal.segment_bytes",
     "journal.cap_bytes",
     "submission.drop_dir",
+    "metrics.listen",
 )
 """Settings, and sections of them, that stay as they are until the server starts again: its
 sockets are bound, its locks and journals are open."""
