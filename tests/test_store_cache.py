@@ -13,7 +13,7 @@ from mtad.mime.bodystructure import both
 from mtad.mime.envelope import envelope
 from mtad.mime.message import parse, wire
 from mtad.mime.text import fold
-from mtad.store import cache, cache_filling, cache_rendering, cache_worker
+from mtad.store import cache, cache_filling, cache_rendering, cache_worker, droppable
 from mtad.store.box import Box
 from tests import mails
 from tests.test_store_box import MAIL, Place
@@ -143,7 +143,7 @@ def test_a_worker_notices_that_the_cache_is_another(tmp_path: Path) -> None:
         link = sqlite3.connect(tmp_path / cache.NAME)
         assert link.execute("SELECT count(*) FROM outline").fetchone() == (1,)
         link.close()
-        cache.remove(tmp_path / cache.NAME)
+        droppable.remove(tmp_path / cache.NAME)
     maker.close()
 
 

@@ -6,23 +6,18 @@ damaged, or of another format, is thrown away. Any process may add to it; none w
 """
 
 import json
-import logging
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from mtad.store import droppable
 from mtad.store.cache_rendering import FORMAT, SEARCHED, Summary
+from mtad.store.droppable import Droppable, storable, transaction, which
 
 __all__ = ["NAME", "Cache", "Summary"]
 
 NAME = "cache.db"
-BUSY_SECONDS = 10
-"""How long a transaction waits for that of another process."""
-MAX_LOG = 16 * 2**20
-"""Octets that the write-ahead log keeps when it is empty."""
 SPARE = 1000
 """Summaries of messages that are gone which may lie about before they are cleared away."""
 
@@ -48,19 +43,13 @@ _DAY = 86_400
 
 _OUTLINE = "o.envelope, o.body, o.bodystructure, o.rest"
 
-T = TypeVar("T")
-_log = logging.getLogger("mtad.store")
 
-
-class Cache:
+class Cache(Droppable):
     """One box's summaries. Safe for concurrent threads, which wait for each other."""
 
     def __init__(self, index: Path) -> None:
         """The cache of the box with this index; opened when it is first asked."""
-        self.path = index.with_name(NAME)
-        self._index = index
-        self._link: sqlite3.Connection | None = None
-        self._turn = threading.Lock()
+        super().__init__(index, NAME, connect)
 
     def read(
         self, mailbox: int, uids: Sequence[int], *, outline: bool, header: bool
@@ -82,10 +71,10 @@ class Cache:
             tables.append("LEFT JOIN header h ON h.email = m.email")
         else:
             columns.append("x''")
-        which, given = _which(uids)
+        those, given = which(uids)
         ask = (
             f"SELECT {', '.join(columns)} FROM {' '.join(tables)} "  # noqa: S608
-            f"WHERE m.mailbox = ? AND m.uid {which} ORDER BY m.uid"
+            f"WHERE m.mailbox = ? AND m.uid {those} ORDER BY m.uid"
         )
         values = (mailbox, *given)
         rows = self._try(lambda link: link.execute(ask, values).fetchall())
@@ -106,15 +95,15 @@ class Cache:
     ) -> tuple[list[int], list[int]]:
         """Of messages with a summary the UIDs of those whose field has a folded text; the UIDs
         of those without. ``uids`` is ascending, ``field`` one of ``SEARCHED``."""
-        which, values = _which(uids)
+        those, values = which(uids)
         ask = (
             "SELECT m.uid, s.email IS NULL FROM idx.msg m "  # noqa: S608
             "LEFT JOIN searched s ON s.email = m.email "
-            f'WHERE m.mailbox = ? AND m.uid {which} AND (s.email IS NULL OR instr(s."{field}", ?)) '
+            f'WHERE m.mailbox = ? AND m.uid {those} AND (s.email IS NULL OR instr(s."{field}", ?)) '
             "ORDER BY m.uid"
         )
         assert field in SEARCHED
-        given = (mailbox, *values, _text(wanted))
+        given = (mailbox, *values, storable(wanted))
         rows = self._try(lambda link: link.execute(ask, given).fetchall())
         asked = set(uids)
         rows = [row for row in rows if row[0] in asked]
@@ -131,11 +120,11 @@ class Cache:
         self, number: int, mailbox: int, uids: Sequence[int]
     ) -> tuple[dict[int, bytes], list[int]]:
         """The header fields of a choice by UID, and the UIDs of messages without."""
-        which, values = _which(uids)
+        those, values = which(uids)
         ask = (
             "SELECT m.uid, c.text FROM idx.msg m "  # noqa: S608
             "LEFT JOIN chosen c ON c.number = ? AND c.email = m.email "
-            f"WHERE m.mailbox = ? AND m.uid {which}"
+            f"WHERE m.mailbox = ? AND m.uid {those}"
         )
         given = (number, mailbox, *values)
         rows = self._try(lambda link: link.execute(ask, given).fetchall())
@@ -153,7 +142,7 @@ class Cache:
         rows = [(number, text, mailbox, uid) for uid, text in texts.items()]
 
         def keep(link: sqlite3.Connection) -> None:
-            with _transaction(link):
+            with transaction(link):
                 link.executemany(ask, rows)
 
         self._try(keep)
@@ -179,84 +168,10 @@ class Cache:
         """Drop what no message has any more, if that is much; returns how many went."""
         return self._try(_cleared)
 
-    def close(self) -> None:
-        """Give the connection back; a later question opens another."""
-        with self._turn:
-            self._close()
-
-    def _close(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-
-    def _try(self, ask: Callable[[sqlite3.Connection], T]) -> T:
-        """Ask; of a cache that is damaged, throw it away and ask again.
-
-        Raises sqlite3.DatabaseError where that does not help: then it is not the cache.
-        """
-        with self._turn:
-            try:
-                return ask(self._open())
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF in _NOT_DAMAGE:
-                    raise
-                self._throw_away(error)
-            except sqlite3.DatabaseError as error:
-                self._throw_away(error)
-            return ask(self._open())
-
-    def _throw_away(self, error: Exception) -> None:
-        _log.warning("the cache %s is made again: %s", self.path, error)
-        self._close()
-        remove(self.path)
-
-    def _open(self) -> sqlite3.Connection:
-        if self._link is None:
-            link = connect(self.path)
-            try:
-                link.execute("ATTACH ? AS idx", (str(self._index),))
-            except BaseException:
-                link.close()
-                raise
-            self._link = link
-        return self._link
-
-
-_NOT_DAMAGE = frozenset(
-    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM}
-)
-
 
 def connect(path: Path) -> sqlite3.Connection:
     """A cache, made or emptied where it is of another format. Raises sqlite3.DatabaseError."""
-    link = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
-    )
-    try:
-        link.execute("PRAGMA page_size=8192")
-        link.execute("PRAGMA journal_mode=WAL")
-        link.execute("PRAGMA synchronous=NORMAL")
-        link.execute("PRAGMA cache_size=-1024")
-        link.execute(f"PRAGMA journal_size_limit={MAX_LOG}")
-        if link.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-            link.execute("BEGIN IMMEDIATE")
-            if link.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-                for name in _NAMES:
-                    link.execute(f"DROP TABLE IF EXISTS {name}")
-                for statement in TABLES.split(";"):
-                    link.execute(statement)
-                link.execute(f"PRAGMA user_version={FORMAT}")
-            link.execute("COMMIT")
-    except BaseException:
-        link.close()
-        raise
-    return link
-
-
-def remove(path: Path) -> None:
-    """Take a cache away with what SQLite keeps beside it."""
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return droppable.connect(path, FORMAT, _NAMES, TABLES)
 
 
 def write(link: sqlite3.Connection, summaries: Mapping[int, Summary]) -> None:
@@ -265,41 +180,18 @@ def write(link: sqlite3.Connection, summaries: Mapping[int, Summary]) -> None:
         (email, *one.outline()) for email, one in summaries.items()
     )
     headers = ((email, one.header) for email, one in summaries.items())
-    searched = ((email, *map(_text, one.searched)) for email, one in summaries.items())
-    with _transaction(link):
+    searched = ((email, *map(storable, one.searched)) for email, one in summaries.items())
+    with transaction(link):
         link.executemany("INSERT OR REPLACE INTO outline VALUES (?, ?, ?, ?, ?)", outlines)
         link.executemany("INSERT OR REPLACE INTO header VALUES (?, ?)", headers)
         link.executemany("INSERT OR REPLACE INTO searched VALUES (?, ?, ?, ?, ?, ?)", searched)
-
-
-@contextmanager
-def _transaction(link: sqlite3.Connection) -> Iterator[None]:
-    link.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        link.execute("ROLLBACK")
-        raise
-    link.execute("COMMIT")
-
-
-def _which(uids: Sequence[int]) -> tuple[str, tuple[object, ...]]:
-    """The condition that finds ascending UIDs fastest, which may find others between them."""
-    if not uids or uids[-1] - uids[0] < 2 * len(uids) + 16:
-        return "BETWEEN ? AND ?", (uids[0], uids[-1]) if uids else (1, 0)
-    return "IN (SELECT value FROM json_each(?))", (json.dumps([*uids]),)
-
-
-def _text(text: str) -> str:
-    """Text that SQLite can keep."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _choice(link: sqlite3.Connection, fields: str, day: int) -> int | None:
     found = link.execute("SELECT number, day FROM choice WHERE fields = ?", (fields,)).fetchone()
     if found is not None and found[1] >= day:
         return int(found[0])
-    with _transaction(link):
+    with transaction(link):
         if found is None:
             known = link.execute("SELECT number, day FROM choice ORDER BY day").fetchall()
             if len(known) >= MAX_CHOICES:
@@ -320,7 +212,7 @@ def _cleared(link: sqlite3.Connection) -> int:
     if kept - needed < SPARE:
         return 0
     gone = "email NOT IN (SELECT email FROM idx.msg)"
-    with _transaction(link):
+    with transaction(link):
         count = link.execute(f"DELETE FROM header WHERE {gone}").rowcount  # noqa: S608
         for name in ("outline", "searched", "chosen"):
             link.execute(f"DELETE FROM {name} WHERE {gone}")  # noqa: S608
