@@ -63,6 +63,11 @@ class Imap(Section):
     max_errors: int = Field(
         20, ge=1, description="Commands against the protocol before the connection ends."
     )
+    full_text: bool = Field(
+        False,
+        description="Keep an index of all texts in each box (text.db), so that SEARCH TEXT and "
+        "BODY need not read every message. Answers are the same without.",
+    )
 
 
 class Pop3(Section):

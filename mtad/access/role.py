@@ -64,11 +64,13 @@ async def serve(
     loop = asyncio.get_running_loop()
     try:
         shelf = Shelf(places, journal, loaded.config.hostname, replay)
+        shelf.full_text = loaded.config.imap.full_text
         numbering = Numbering(shelf)
         reading = Reading(loaded, journal, shelf) if sockets else None
 
         def use(now: Loaded) -> None:
             shelf.hostname = now.config.hostname
+            shelf.full_text = now.config.imap.full_text
             if reading is not None:
                 reading.use(now)
 

@@ -212,7 +212,9 @@ class Searching:
 
     async def _in_files(self, key: Text, positions: Positions) -> Positions:
         by_uid = {self.uids[at]: at for at in positions}
-        found = await scanning.scan(self._selected.box, self._selected.view.name, [*by_uid], key)
+        box, name = self._selected.box, self._selected.view.name
+        uids = await box.candidates(name, [*by_uid], text.fold(key.value))
+        found = await scanning.scan(box, name, uids, key)
         return [by_uid[uid] for uid in found]
 
 

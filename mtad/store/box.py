@@ -29,6 +29,7 @@ from mtad.store.desk import Desk
 from mtad.store.owner import Owner
 from mtad.store.replay import Replay
 from mtad.store.rows import Row
+from mtad.store.text_filling import Texts
 from mtad.store.values import (
     Copied,
     FlagsDone,
@@ -73,6 +74,7 @@ class Box:
         self._turn = asyncio.Lock()
         self._watching = Watching()
         self._summaries = Filling(owner)
+        self.texts = Texts(owner)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_shape: Callable[[], None] = lambda: None
         """Told, in any thread, that mailboxes were made, renamed, deleted or shared."""
@@ -169,6 +171,14 @@ class Box:
         """
         return await self._summaries.matching(mailbox, uids, field, wanted)
 
+    async def candidates(self, mailbox: str, uids: Sequence[int], wanted: str) -> Sequence[int]:
+        """UIDs of messages that may hold a text, folded; their files say which do.
+
+        ``uids`` is ascending; all of them come back where there is no index. Raises
+        NothingFound.
+        """
+        return await self.texts.candidates(mailbox, uids, wanted)
+
     async def changed(self, mailbox: str, modseq: int) -> list[int]:
         """UIDs changed after a mod-sequence, ascending (RFC 7162 3.1.4.1)."""
         return await self._read(partial(self.owner.changed, mailbox, modseq))
@@ -207,6 +217,7 @@ class Box:
         while True:
             view = await self._run(partial(self._load, mailbox, reader))
             if self._watching.take(view):
+                self.texts.selected()
                 return view
 
     def release(self, view: View) -> None:
@@ -409,6 +420,7 @@ class Box:
     def close(self) -> None:
         """Make everything durable and give the box back; blocks for a moment."""
         self._summaries.close()
+        self.texts.close()
         self.owner.close()
 
     # ------------------------------------------------------------------ private
@@ -461,6 +473,7 @@ class Box:
             return
         loop.call_soon_threadsafe(self._watching.hear, deltas, self.owner.by)
         loop.call_soon_threadsafe(self._summaries.heard, deltas)
+        loop.call_soon_threadsafe(self.texts.heard, deltas)
 
 
 def _give(answer: asyncio.Future[T], result: T) -> None:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from mtad import clock
 from mtad.errors import MtadError, NothingFound
 from mtad.mime import fields, section
-from mtad.store import cache_worker
+from mtad.store import cache_worker, opening
 from mtad.store.cache import Cache
 from mtad.store.cache_rendering import MAX_ROW, SEARCHED, Summary, rendered, searched
 from mtad.store.cache_worker import Batch
@@ -210,10 +210,7 @@ class Filling:
 
     def _hand_over(self, number: int, uids: Sequence[int]) -> None:
         """In a thread: one batch for the thread's worker."""
-        ground = self._owner.ground
-        folder = ground.files.mailbox(self._mailbox(number).folder)
-        rows = self._owner.index.beside.messages(number, uids)
-        files = [(row.email, os.fsencode(ground.entry(row).below(folder))) for row in rows]
+        files = opening.files(self._owner, number, uids)
         cache_worker.own().make(Batch(os.fsencode(self._cache.path), files))
 
     def _make(self, number: int, uids: Sequence[int]) -> dict[int, Summary]:

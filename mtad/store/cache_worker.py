@@ -1,4 +1,4 @@
-"""Processes that make summaries, so that nobody who talks to clients has to.
+"""Processes that make summaries and index texts, so that nobody who talks to clients has to.
 
 ``python -m mtad.store.cache_worker`` reads batches from standard input and answers each on
 standard output, both MessagePack with the length before it. It ends with its standard input,
@@ -12,42 +12,52 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from mtad.store import maildir
+from mtad.store import maildir, text_index
 from mtad.store.cache import connect, write
 from mtad.store.cache_rendering import MAX_ROW, Summary, rendered
+from mtad.store.droppable import is_damage, transaction
 
 IDLE_SECONDS = 120
 """How long a process waits for work before it ends."""
+NICENESS = 5
+"""Of a process that indexes texts, for which nobody waits."""
 MAX_MESSAGE = 200 * 2**20
-"""Octets of a file that are read for its summary."""
+"""Octets of a file that are read for its summary or text."""
+DAMAGED = -2
+"""Answer of a process that found the file to write to damaged."""
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """A cache's path, and email ids with the paths of their files."""
+    """Email ids with the paths of their files, and the path of the cache, or the text index,
+    they are for."""
 
-    cache: bytes
+    target: bytes
     files: Sequence[tuple[int, bytes]]
+    is_text: bool = False
 
 
 class Maker:
-    """Makes summaries; keeps the cache it was last asked for open."""
+    """Makes summaries and indexes texts; keeps open what it was last asked for."""
 
     def __init__(self) -> None:
         self._link: sqlite3.Connection | None = None
         self._file: tuple[bytes, int, int] | None = None
 
     def make(self, batch: Batch) -> int:
-        """Summarise a batch into its cache; returns how many are kept.
+        """Summarise a batch into its cache, or index it; returns how many are kept.
 
         Files that are gone are passed over. Raises sqlite3.DatabaseError.
         """
+        return self._index(batch) if batch.is_text else self._summarise(batch)
+
+    def _summarise(self, batch: Batch) -> int:
         found: dict[int, Summary] = {}
         for email, path in batch.files:
             try:
@@ -56,15 +66,34 @@ class Maker:
                 continue
             if summary.size <= MAX_ROW:
                 found[email] = summary
-        write(self._open(batch.cache), found)
+        write(self._open(batch.target, connect), found)
         return len(found)
 
-    def _open(self, cache: bytes) -> sqlite3.Connection:
-        """The cache, which may have been thrown away and made again meanwhile."""
-        if self._link is None or self._file != _file(cache):
+    def _index(self, batch: Batch) -> int:
+        """One text after the other, so that only one is in memory."""
+        count = 0
+        link = self._open(batch.target, text_index.connect)
+        with transaction(link):
+            for email, path in batch.files:
+                if text_index.is_known(link, email):
+                    continue
+                try:
+                    data = read(maildir.open_file(Path(os.fsdecode(path))))
+                except OSError:
+                    continue
+                said = text_index.searched(data) if len(data) < MAX_MESSAGE else None
+                text_index.add(link, email, said)
+                count += 1
+        return count
+
+    def _open(
+        self, target: bytes, connect: Callable[[Path], sqlite3.Connection]
+    ) -> sqlite3.Connection:
+        """The file, which may have been thrown away and made again meanwhile."""
+        if self._link is None or self._file != _file(target):
             self.close()
-            self._link = connect(Path(os.fsdecode(cache)))
-            self._file = _file(cache)
+            self._link = connect(Path(os.fsdecode(target)))
+            self._file = _file(target)
         return self._link
 
     def close(self) -> None:
@@ -105,7 +134,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self, batch: Batch) -> int:
-        """See ``Maker.make``; -1 where the process could not do it."""
+        """See ``Maker.make``; -1 or ``DAMAGED`` where the process could not do it."""
         frame = _framed(msgspec.msgpack.encode(batch))
         for _ in range(2):  # the second time with a process that had no time to fall asleep
             process = self._started()
@@ -190,11 +219,14 @@ def main() -> None:
             data = _read(source)
             if data is None:
                 return
+            batch = msgspec.msgpack.decode(data, type=Batch)
+            if batch.is_text:
+                os.nice(max(0, NICENESS - os.nice(0)))
             try:
-                count = maker.make(msgspec.msgpack.decode(data, type=Batch))
-            except sqlite3.DatabaseError:
+                count = maker.make(batch)
+            except sqlite3.DatabaseError as error:
                 maker.close()
-                count = -1
+                count = DAMAGED if is_damage(error) else -1
             sink.write(_framed(msgspec.msgpack.encode(count)))
             sink.flush()
 

@@ -133,7 +133,8 @@ def transaction(link: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        link.execute("ROLLBACK")
+        if link.in_transaction:  # SQLite may have ended it, as where there is no space
+            link.execute("ROLLBACK")
         raise
     link.execute("COMMIT")
 

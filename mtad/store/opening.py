@@ -25,6 +25,19 @@ def places(owner: Owner, mailbox: str, uids: Sequence[int]) -> dict[int, Path]:
     }
 
 
+def files(owner: Owner, number: int, uids: Sequence[int]) -> list[tuple[int, bytes]]:
+    """Email ids and the paths where messages should lie; ``number`` is the mailbox's in the index.
+
+    Raises NothingFound for the mailbox.
+    """
+    for mailbox in list(owner.index.mailboxes.values()):
+        if mailbox.id == number:
+            folder = owner.ground.files.mailbox(mailbox.folder)
+            rows = owner.index.beside.messages(number, uids)
+            return [(row.email, os.fsencode(owner.ground.entry(row).below(folder))) for row in rows]
+    raise NothingFound(f"{owner.address} has no mailbox with the number {number}")
+
+
 def each(
     owner: Owner, mailbox: str, uids: Sequence[int], work: Callable[[bytes], T]
 ) -> dict[int, T]:

@@ -45,6 +45,8 @@ class Shelf:
         """Stands in the file names of boxes that are opened from here on."""
         self.limits: Callable[[str], Limits] = lambda _: Limits()
         """What a box may hold; asked in threads."""
+        self.full_text = False
+        """Whether boxes keep an index of their texts."""
         self._replay = replay
         self.shares = Shares(places)
         """What the boxes, open or not, share with others."""
@@ -104,6 +106,7 @@ class Shelf:
         box = Box.hold(folder, box_address, self._journal, self.hostname, replay=self._replay)
         box.on_shape = partial(self.shares.changed, box_address)
         box.owner.limits = lambda: self.limits(box_address)
+        box.texts.wanted = lambda: self.full_text
         return box
 
     async def _shrink(self) -> None:
