@@ -3,14 +3,24 @@
 python -m tracing.eventdoc > docs/events.md
 """
 
+import json
 import sys
 from typing import Any
 
 import msgspec
 
-from tracing.events import COLUMNS, REGISTRY, Event
+from tracing.eventexamples import UNITS, example
+from tracing.events import COLUMNS, REGISTRY, Event, to_fields
+from tracing.eventschema import VERSION
 
 GROUPS = {
+    "auth": "Logins",
+    "check": "Checks",
+    "queue": "The queue",
+    "out": "Attempts at other servers",
+    "dsn": "Delivery reports",
+    "report": "Other reports",
+    "mail": "Mail made here",
     "conn": "Connections",
     "tls": "TLS",
     "smtp": "SMTP",
@@ -35,13 +45,21 @@ are only ever added.
 All events have these fields: {columns}. {common}
 
 *Outcome* says what an event means for the message: ok, info, defer, fail, drop or hold.
+
+`mtad log schema KIND` prints a kind's JSON Schema, as `mtad trace --jsonl` and `mtad tail --format
+json` write it: version {version}. A reader leaves fields and kinds that it does not know; mtad
+shows what a later version wrote as it is.
 """
 
 
 def document() -> str:
     """The whole page."""
     common = " ".join((Event.__doc__ or "").split("\n\n", 1)[1].split()).replace("``", "`")
-    parts = [HEAD.format(columns=", ".join(f"`{name}`" for name in COLUMNS), common=common)]
+    parts = [
+        HEAD.format(
+            version=VERSION, columns=", ".join(f"`{name}`" for name in COLUMNS), common=common
+        )
+    ]
     for prefix, title in _groups().items():
         parts.append(f"\n## {title}\n")
         for kind, cls in REGISTRY.items():
@@ -65,10 +83,15 @@ def _section(kind: str, cls: type[Event]) -> str:
     ]
     own = [field for field in msgspec.structs.fields(cls) if field.name not in COLUMNS]
     if own:
-        lines.append("\n| field | type | default |\n|---|---|---|\n")
+        lines.append("\n| field | type | unit | default |\n|---|---|---|---|\n")
         lines += [
-            f"| `{field.name}` | {_type(field.type)} | {_default(field)} |\n" for field in own
+            f"| `{field.name}` | {_type(field.type)} | {UNITS.get(field.name, '')} "
+            f"| {_default(field)} |\n"
+            for field in own
         ]
+    made = example(kind)
+    shown = {name: value for name, value in to_fields(made).items() if name != "kind"}
+    lines.append(f"\nExample: {made}\n\n```json\n{json.dumps(shown, ensure_ascii=False)}\n```\n")
     return "".join(lines)
 
 
