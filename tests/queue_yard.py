@@ -44,6 +44,7 @@ class Carried:
     attempts: tuple[int, ...]
     content: bytes
     mail: Mail = field(compare=False, repr=False)
+    suspects: tuple[str, ...] = field(compare=False, repr=False)
 
 
 def later(recipient: Recipient, **more: Any) -> Outcome:
@@ -111,6 +112,7 @@ class FakeCourier:
                     tuple(one.attempt for one in recipients),
                     content,
                     mail,
+                    tuple(one.address for one in recipients if one.is_suspect),
                 )
             )
             note(sending.OutTry(at=self._now(), trace=mail.m, host="mx", cn=mail.m))

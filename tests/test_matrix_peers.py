@@ -52,7 +52,7 @@ class Behaviour:
 
     ``states`` are those after the first try and at the end. ``sub`` begins the domain, which
     leads to the peer itself or to what stands before it. ``text`` is what the server says, if
-    it speaks; ``is_for_all`` tells that it ends the session, so that all recipients share it.
+    it speaks.
     """
 
     local: str = ""
@@ -63,7 +63,6 @@ class Behaviour:
     enh: str = ""
     text: str = ""
     cause: str = ""
-    is_for_all: bool = False
 
 
 RCPT = ("rcpt",)
@@ -74,7 +73,7 @@ BEHAVIOURS = {
     "450": Behaviour("temp", "", GIVEN_UP, RCPT, 450, "4.2.0", "try later", "remote.later"),
     "452": Behaviour("full", "", GIVEN_UP, RCPT, 452, "4.2.2", "mailbox full", "remote.full"),
     "550": Behaviour("gone", "", FAILED, RCPT, 550, "5.1.1", "no such user", "remote.no_such_user"),
-    "421": Behaviour("busy", "", GIVEN_UP, RCPT, 421, "4.7.0", "closing", "remote.busy", True),
+    "421": Behaviour("busy", "", GIVEN_UP, RCPT, 421, "4.7.0", "closing", "remote.busy"),
     "drop in DATA": Behaviour("", "cut.", MENDED, ("data", "dot"), 0, "4.4.2", "", LOST),
     "STARTTLS ok": Behaviour(),
     "TLS broken": Behaviour(sub="tls."),
@@ -112,7 +111,7 @@ class Cell:
     def suffers(self, address: str) -> bool:
         """Whether the behaviour concerns a recipient."""
         one = self.behaviour
-        return one.is_for_all or not one.local or address.startswith(f"{one.local}@")
+        return not one.local or address.startswith(f"{one.local}@")
 
     def state(self, address: str, attempt: int) -> str:
         """A recipient's state after the first try (1) or at the end (2)."""

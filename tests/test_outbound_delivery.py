@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mtad.directory.transports import Transport
+from mtad.outbound.attempt import Mail, Recipient
 from mtad.outbound.protocol import UNSURE
 from tests.dialog import until
 from tests.outbound import MESSAGE, sender
@@ -113,7 +114,7 @@ async def test_every_stage(
         assert [o.code for o in outcomes] == [int(str(said)[:3]) if spoke else 0] * 2
         assert all(bool(o.why) != bool(o.reply) for o in outcomes)
         assert there.messages == ([] if stage != "dot" else there.messages)
-        (transcript,) = us.all("out.transcript")
+        transcript, *_ = us.all("out.transcript")
         assert transcript.cn == outcomes[0].cn
         assert (f"< {said}" in transcript.lines) is spoke
 
@@ -308,6 +309,74 @@ async def test_a_dead_host_is_left_alone_for_a_while() -> None:
         async with remote(port=port):
             assert (await us.one()).kind == "delivered"
             assert (await us.one()).kind == "delivered"
+
+
+def busy_at(*locals_: str) -> Answer:
+    """A server that ends its session at some recipients."""
+
+    def answer(argument: str) -> str:
+        if any(f"<{local}@" in argument for local in locals_):
+            return "421 4.7.0 closing"
+        return per_recipient(argument)
+
+    return answer
+
+
+@pytest.mark.parametrize("answers", [{}, BARE], ids=["pipelined", "one by one"])
+@pytest.mark.parametrize("locals_", ["busy b c", "b busy c", "b c busy", "later busy c gone"])
+async def test_a_session_that_ends_at_a_recipient_holds_up_no_other(
+    answers: dict[str, Answer], locals_: str
+) -> None:
+    to = [f"{local}@remote.test" for local in locals_.split()]
+    script = answers | {"rcpt": busy_at("busy")}
+    async with remote(script) as there, sender(ADDRESS, port=there.port) as us:
+        outcomes = dict(zip(locals_.split(), await us.send(*to), strict=True))
+        assert outcomes.pop("busy").reply == "421 4.7.0 closing"
+        for local, kind in {"b": "delivered", "c": "delivered", "gone": "failed"}.items():
+            assert outcomes.get(local) is None or outcomes[local].kind == kind, local
+        assert "later" not in outcomes or outcomes["later"].code == 450
+        assert there.connections == 2
+        said = [line for line in there.commands if line.startswith("RCPT")]
+        assert sum("<later@" in line for line in said) == locals_.count("later")
+        assert len(there.messages) == 1
+
+
+async def test_a_kept_session_that_ends_at_a_recipient_holds_up_no_other() -> None:
+    script: dict[str, Answer] = {"rcpt": busy_at("busy")}
+    async with remote(script) as there, sender(ADDRESS, port=there.port) as us:
+        await us.one()
+        busy, well = await us.send("busy@remote.test", "b@remote.test")
+        assert (busy.kind, busy.code, well.kind) == ("deferred", 421, "delivered")
+        assert there.connections == 2
+
+
+async def test_a_server_that_ends_every_session_is_left_in_peace() -> None:
+    script: dict[str, Answer] = {"rcpt": "421 4.7.0 busy"}
+    async with remote(script) as there, sender(ADDRESS, port=there.port) as us:
+        outcomes = await us.send(*(f"b{n}@remote.test" for n in range(9)))
+        assert {one.kind for one in outcomes} == {"deferred"}
+        assert there.connections == 3
+        assert [one.code for one in outcomes] == [421] * 3 + [0] * 6
+        assert "closed the connection at another recipient: 421" in outcomes[-1].why
+
+
+async def test_suspects_go_last_and_by_themselves() -> None:
+    """Those whose RCPT was answered by 421 last time, however many there are."""
+    script: dict[str, Answer] = {"rcpt": busy_at("x", "y", "z")}
+    recipients = [
+        Recipient(1, "x@remote.test", is_suspect=True),
+        Recipient(2, "b@remote.test"),
+        Recipient(3, "y@remote.test", is_suspect=True),
+        Recipient(4, "c@remote.test"),
+    ]
+    async with remote(script) as there, sender(ADDRESS, port=there.port) as us:
+        mail = Mail(1, "a@local.test", len(MESSAGE), MESSAGE, 0)
+        outcomes = await us.courier.deliver(mail, recipients, us.events.append)
+        kinds = ["deferred", "delivered", "deferred", "delivered"]
+        assert [one.kind for one in outcomes] == kinds
+        assert [each.rcpt for each in there.transactions[:1]] == [
+            ["RCPT TO:<b@remote.test>", "RCPT TO:<c@remote.test>"]
+        ]
 
 
 async def test_a_server_is_asked_once_in_an_attempt() -> None:

@@ -235,7 +235,8 @@ DIALOGS = {
     C: RCPT TO:<c@x.test>
     C: DATA
     S: 250 ok\\r\\n421 4.7.0 closing
-    = over deferred rcpt: 4.7.0 421 4.7.0 closing, deferred rcpt: 4.7.0 421 4.7.0 closing
+    = over deferred rcpt: 4.7.0 421 4.7.0 closing, deferred rcpt: 4.4.2 the server closed the\
+ connection at another recipient: 421 4.7.0 closing
     """,
     "421 after the message": GREETING
     + """

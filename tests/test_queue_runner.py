@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +358,13 @@ async def test_equal_answers_are_kept_once(site: Yard) -> None:
         await site.send("b@there.test")
     await site.settle()
     assert len({id(one.last) for one in site.runner.entries}) == 1
+
+
+async def test_who_was_answered_by_421_is_suspect_at_the_next_try(site: Yard) -> None:
+    site.courier.answers = {
+        "a@there.test": partial(later, code=421),
+        "b@there.test": later,
+    }
+    await site.send("a@there.test", "b@there.test")
+    await site.pass_until(site.now() + 10 * MINUTE)
+    assert [one.suspects for one in site.courier.carried] == [(), ("a@there.test",)]

@@ -61,7 +61,8 @@ class Mail:
 class Recipient:
     """One final recipient; ``attempt`` counts from 1.
 
-    ``notify`` is comma-separated and ``orcpt`` as received, ``type;xtext`` (RFC 3461).
+    ``notify`` is comma-separated and ``orcpt`` as received, ``type;xtext`` (RFC 3461). With
+    ``is_suspect`` the last attempt was answered by 421, perhaps because of this recipient.
     """
 
     n: int
@@ -69,6 +70,7 @@ class Recipient:
     attempt: int = 1
     notify: str = ""
     orcpt: str = ""
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

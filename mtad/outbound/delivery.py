@@ -124,9 +124,7 @@ class Delivery:
         connects = sessions = 0
         last: Answer | None = None
         try:
-            async for to in self._endpoints():
-                if to in self._tried:
-                    continue
+            async for to in self._to_try():
                 pause = f"{to.ip or to.path}:{to.port}"
                 now = self._means.now()
                 if why := self._means.pauses.why(pause, now):
@@ -169,7 +167,7 @@ class Delivery:
         except BaseException:
             session.connection.abort()
             raise
-        if not session.is_stale:
+        if not session.is_stale and not sending.has_bystanders:
             self._tried.add(session.connection.endpoint)
         if sending.has_trouble:
             say_transcript(session.connection, self._m, self._note)
@@ -177,6 +175,14 @@ class Delivery:
         return held
 
     # ------------------------------------------------------------------- where
+
+    async def _to_try(self) -> AsyncIterator[Endpoint]:
+        """Servers that were not asked yet; one again where it closed at another recipient."""
+        async for to in self._endpoints():
+            while to not in self._tried:
+                yield to
+                if not self._sending.has_bystanders:
+                    break
 
     async def _endpoints(self) -> AsyncIterator[Endpoint]:
         """Where to connect, in order. Raises NoRoute, at the end where no host was of use."""

@@ -39,7 +39,8 @@ class Answer:
 
     ``reply`` is the server's where one decided, else ``why`` says it. ``enh`` is its enhanced
     status. ``is_unsure`` tells that the message was sent whole and no answer came: to try
-    elsewhere at once would likely make it twice.
+    elsewhere at once would likely make it twice. ``is_bystander`` tells that the server closed
+    at another recipient, and said nothing of this one.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ class Answer:
     reply: Reply | None = None
     why: str = ""
     is_unsure: bool = False
+    is_bystander: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +336,12 @@ class Client:
 
     def _rcpt_answered(self, number: int, reply: Reply) -> None:
         assert self._envelope is not None
+        if reply.code == 421:
+            # RFC 5321 3.8: the session ends, which says nothing of the other recipients.
+            self._answers.setdefault(number, _answer("deferred", "rcpt", reply))
+            why = f"the server closed the connection at another recipient: {reply.text}"
+            self._end(why, stage="rcpt", is_bystander=True)
+            return
         if reply.code // 100 == 2:
             if number not in self._answers:
                 self._accepted.append(number)
@@ -423,7 +431,7 @@ class Client:
                 raise BadReply("a reply to nothing that was asked")
             return
         stage, then = self._expected.popleft()
-        if reply.code == 421:
+        if reply.code == 421 and stage != "rcpt":
             # RFC 5321 3.8: whatever it was an answer to, the connection ends.
             self._end("", reply, stage)
         else:
@@ -432,16 +440,18 @@ class Client:
             except BadReply as error:
                 self._end(str(error), stage=stage)
 
-    def _end(self, why: str, reply: Reply | None = None, stage: Stage = "") -> None:
+    def _end(
+        self, why: str, reply: Reply | None = None, stage: Stage = "", *, is_bystander: bool = False
+    ) -> None:
         """Nothing more will come: whoever has no answer yet gets this one."""
-        if reply is None:
+        if reply is None and not is_bystander:
             self.transcript.happened(why)
         stage = stage or self.waits_for or ("data" if self._in_body else "mail")
         self._is_closed = True
         enh = reply.enhanced if reply else "4.4.2"
         is_unsure = self._dot_sent and reply is None
         why = UNSURE + f" ({why})" if is_unsure else "" if reply else why
-        answer = Answer("deferred", stage, enh, reply, why, is_unsure)
+        answer = Answer("deferred", stage, enh, reply, why, is_unsure, is_bystander)
         if self._envelope is not None:
             for number in range(len(self._envelope.recipients)):
                 self._answers.setdefault(number, answer)

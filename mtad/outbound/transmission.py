@@ -45,6 +45,10 @@ class Transmission:
         """Converted ones, by whether they are 7-bit."""
         self._outcomes: dict[int, Outcome] = {}
         self.pending = list(recipients)
+        self.has_bystanders = False
+        """Whether the last session ended at a recipient, and others may be tried at once."""
+        self._answered: dict[Endpoint, set[int]] = {}
+        """Who is not to be named again to a server in this attempt."""
 
     def outcomes(self) -> Sequence[Outcome]:
         """One per recipient; there must be a word about each by now."""
@@ -70,6 +74,7 @@ class Transmission:
 
     def no_session(self, dead: Dead) -> None:
         """A host could not be used; another may."""
+        self.has_bystanders = False
         for recipient in self.pending:
             made = outcome(
                 recipient.n, dead.answer, dead.endpoint, cn=dead.cn, verdict=dead.verdict
@@ -98,13 +103,17 @@ class Transmission:
         except CannotConvert as error:
             form, answer = self._as_it_is, _failed(error.enh, str(error))
             self._refuse(session, lambda recipient: answer)
+        self.has_bystanders = False
         may_be_stale = connection.messages > 0
         unfit = self._unfit(session, extensions, form.traits)
         self._refuse(session, lambda recipient: unfit or _bad_address(recipient, extensions))
         limit = min(extensions.max_recipients or self._max_recipients, self._max_recipients)
-        waiting = list(self.pending)
+        answered = self._answered.get(connection.endpoint, ())
+        waiting = [each for each in self.pending if each.n not in answered]
+        waiting.sort(key=lambda each: each.is_suspect)
         while waiting and connection.client.is_idle:
-            chunk, waiting = waiting[:limit], waiting[limit:]
+            chunk = [each for each in waiting[:limit] if each.is_suspect == waiting[0].is_suspect]
+            waiting = waiting[len(chunk) :]
             begun = asyncio.get_running_loop().time()
             envelope = self._envelope(chunk, form.traits)
             done = await connection.transact(envelope, form.content, form.traits.size)
@@ -125,11 +134,16 @@ class Transmission:
     ) -> list[Recipient]:
         """Note the answers; who may be tried again at once, in another transaction."""
         again = []
+        answered = self._answered.setdefault(session.connection.endpoint, set())
         took_some = any(answer.kind == "delivered" for answer in done.answers)
         for recipient, answer in zip(chunk, done.answers, strict=True):
             made = outcome(recipient.n, answer, session.connection.endpoint, session=session, ms=ms)
             if answer.kind == "deferred" and not answer.is_unsure:
                 self._remember(made)
+                if answer.is_bystander:
+                    self.has_bystanders = True
+                else:
+                    answered.add(recipient.n)
                 if took_some and _is_too_many(answer):
                     again.append(recipient)
             else:

@@ -238,7 +238,14 @@ class Runner:
 
 
 def _recipient(entry: Entry) -> Recipient:
-    return Recipient(entry.n, entry.addr, entry.tries + 1, entry.notify, entry.orcpt)
+    return Recipient(
+        entry.n,
+        entry.addr,
+        entry.tries + 1,
+        entry.notify,
+        entry.orcpt,
+        is_suspect=entry.last.code == 421,
+    )
 
 
 def _later(batch: Sequence[Entry], why: str) -> Sequence[Outcome]:
