@@ -5,6 +5,7 @@ import re
 import click
 import sqlalchemy as sa
 
+from mtad.access.cli_share import share, shares
 from mtad.address import box_folder
 from mtad.cli_options import config_option, json_option, settings
 from mtad.directory import tables
@@ -139,3 +140,7 @@ def box_quota(
         f"messages, {most}",
     ]
     show(as_json, document, "\n".join(lines))
+
+
+box.add_command(share)
+box.add_command(shares)

@@ -165,6 +165,8 @@ def test_every_act_through_the_client(site: Site, daemon: bool) -> None:
         boxes.rename(ANN, "Архив", "Archive", **who)
         boxes.rename(ANN, "Archive", "Архив", **who)
         assert boxes.create(ANN, "Brief", actor="admin:x")
+        assert boxes.share(ANN, "Brief", BOB, "lr", **who).of(BOB) == "lr"
+        assert boxes.share(ANN, "Brief", BOB, "", **who).entries == {}
         assert boxes.delete(ANN, "Brief", **who) == 0
         tmp = site.folder(ANN) / "Maildir" / "tmp" / "p1"
         tmp.write_bytes(MAIL)

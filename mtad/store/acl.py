@@ -22,8 +22,11 @@ VIRTUAL = {"c": "kx", "d": "te"}
 ANYONE, AUTHENTICATED = "anyone", "authenticated"
 MAX_ENTRIES = 200
 """Entries of one mailbox."""
-PRESETS = {"read": "lrs", "write": "lrswipte", "full": RIGHTS}
-"""Words for usual sets of rights: to read; to work with the messages; to do everything."""
+PRESETS = {"read": "lrs", "write": "lrswipte", "full": RIGHTS, "all": RIGHTS}
+"""Words for usual sets of rights: to read; to work with the messages; to do everything.
+
+"all" would be letters otherwise, and mean something else.
+"""
 
 
 def rights(letters: str) -> str:

@@ -14,6 +14,8 @@ from mtad import address, control
 from mtad.config import Loaded
 from mtad.errors import NothingFound, Unreachable
 from mtad.journal.command import command_journal
+from mtad.store import acl
+from mtad.store.acl import Acl
 from mtad.store.desk import Desk
 from mtad.store.holding import MAILDIR
 from mtad.store.owner import Owner
@@ -220,6 +222,16 @@ class Boxes:
         """
         places, hostname = self._loaded.places, self._loaded.config.hostname
         return reindex(places, box, hostname, self._own_desk())
+
+    def share(
+        self, box: str, mailbox: str, who: str, rights: str, *, actor: str, client: str = ""
+    ) -> Acl:
+        """Give rights to a mailbox, none to take them away; returns the list there is then."""
+        if self.through_daemon:
+            words = {"mailbox": mailbox, "who": who, "rights": rights}
+            answer = self._ask("box.share", box=box, **words, actor=actor, client=client)
+            return acl.parse(answer["acl"])
+        return self._owner(box).share(mailbox, who, rights, actor=actor, client=client)
 
     # ------------------------------------------------------------------ private
 

@@ -42,7 +42,7 @@ class Shares:
         async with self._turn:
             if not self._read_at or time.monotonic() - self._read_at > ANEW_SECONDS:
                 self._stale.clear()
-                self._known = await asyncio.to_thread(_all, self._boxes)
+                self._known = await asyncio.to_thread(every, self._boxes)
                 self._read_at = time.monotonic()
             while self._stale:
                 owner = self._stale.pop()
@@ -70,7 +70,8 @@ def _folders(root: Path) -> Iterator[tuple[str, str]]:
         return
 
 
-def _all(boxes: Path) -> dict[str, Shared]:
+def every(boxes: Path) -> dict[str, Shared]:
+    """The same of all boxes that share anything."""
     found: dict[str, Shared] = {}
     for folder in boxes.glob("*/*"):
         try:

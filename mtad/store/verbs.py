@@ -34,6 +34,7 @@ class Verbs:
             "box.create": self.create,
             "box.rename": self.rename,
             "box.delete": self.delete,
+            "box.share": self.share,
         }
 
     async def sync(self, request: Answer) -> Answer:
@@ -119,6 +120,17 @@ class Verbs:
         """Delete a mailbox; says how many messages it had."""
         async with self._shelf.use(_text(request, "box")) as box:
             return {"count": await box.delete(_text(request, "mailbox"), **_who(request))}
+
+    async def share(self, request: Answer) -> Answer:
+        """Give rights to a mailbox; says the list there is then, a line an entry."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            done = await box.share(
+                _text(request, "mailbox"),
+                _text(request, "who"),
+                _text(request, "rights"),
+                **_who(request),
+            )
+        return {"acl": list(done.lines())}
 
 
 def _text(request: Answer, name: str) -> str:
