@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from mtad import cli
 from mtad.errors import Exit, Locked, NothingFound
+from mtad.store import private
 from mtad.store.checking import check
 from mtad.store.desk import Desk
 from mtad.store.owner import Owner
@@ -16,7 +17,7 @@ from tests.faults.site import HOST, Site
 from tests.test_store_box import MAIL
 from tracing import boxlog
 
-BOX = "a@one.test"
+BOX, READER = "a@one.test", "b@one.test"
 
 
 @pytest.fixture
@@ -45,6 +46,9 @@ def grown(site: Site) -> Owner:
     owner.expunge("INBOX", [6], actor="x")
     owner.expunge("Sub/Deep", [1], actor="x")
     owner.rename("Sub", "Other", actor="x")
+    owner.share("Other", READER, "lrs", actor="x")
+    private.flags(owner, READER, "INBOX", [1, 3, 4], ["\\Seen"], actor="x")
+    private.flags(owner, READER, "INBOX", [3], [], ["\\Seen"], actor="x")
     owner.delete("Gone", actor="x")
     site.worker.turn()
     return owner
@@ -59,6 +63,8 @@ def pictured(owner: Owner, copies: bool) -> dict[str, object]:
                 (row.uid, row.base, row.flags, row.words, row.st if copies else 0)
                 for row in owner.index.of_mailbox(box)
             ],
+            owner.acl(box.name).entries,
+            owner.index.seen_by(box, READER) if copies else (),
         )
         for box in owner.index.mailboxes.values()
     }

@@ -113,10 +113,11 @@ class BoxAcl(BoxEvent, frozen=True, kw_only=True, tag="box.acl"):
     acl: tuple[str, ...] = ()
 
 
-@declare("seen in {addr}/{mailbox} by {actor}: {seen}")
+@declare("seen by {who} in {addr}/{mailbox}: {seen}")
 class BoxSeen(BoxEvent, frozen=True, kw_only=True, tag="box.seen"):
-    r"""Somebody who is not the owner of a box has seen messages, or not; the flag is theirs."""
+    r"""``who``, not the owner of a box, has seen messages in it, or not; the flag is theirs."""
 
+    who: str
     seen: bool
 
 

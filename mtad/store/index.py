@@ -16,7 +16,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -348,6 +348,13 @@ class Index(Asking):
             "UPDATE msg SET m = ?, email = ?, saved = ?, sha256 = ? WHERE mailbox = ? AND uid = ?",
             [(was.m, was.email, was.saved, was.sha256, now.mailbox, now.uid) for now, was in pairs],
         )
+
+    def recall_seen(self, found: Collection[tuple[str, str]]) -> None:
+        """Write what a former index knew: users, and base names of what they have seen."""
+        there = self.knows(base for _, base in found)
+        kept = [one for one in found if one[1] in there]
+        self._has_seen = self._has_seen or bool(kept)
+        self._db.executemany("INSERT OR IGNORE INTO seen (user, base) VALUES (?, ?)", kept)
 
     def set_objectid(self, mailbox: MailboxRow, objectid: int) -> None:
         """Give a mailbox the MAILBOXID it had."""

@@ -6,7 +6,7 @@ and index by ``acts.perform``. What fails between (2) and (3) is done before any
 this process or at the next opening.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from mtad import clock
@@ -421,15 +421,21 @@ class Owner(Shaping):
         return count
 
     def remember(
-        self, rows: Mapping[str, Row], objectids: Mapping[str, int], done: Mapping[str, int]
+        self,
+        rows: Mapping[str, Row],
+        objectids: Mapping[str, int],
+        seen: Collection[tuple[str, str]],
+        done: Mapping[str, int],
     ) -> None:
         """Take over from a former index what files do not say, by base name and by mailbox.
 
-        ``done`` are the last frames of journals that count as done.
+        ``seen`` are users and base names of what they have seen. ``done`` are the last frames of
+        journals that count as done.
         """
         with self.working(), self.index.durably():
             for journal, seq in done.items():
                 self.index.set_applied(journal, max(seq, self.index.applied.get(journal, 0)))
+            self.index.recall_seen(seen)
             for box in self.index.mailboxes.values():
                 self.index.set_objectid(box, objectids.get(box.name, box.objectid))
                 found = self.index.of_mailbox(box)

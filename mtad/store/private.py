@@ -136,6 +136,7 @@ def _see(
             items=items,
             client=client,
             actor=actor,
+            who=reader,
             seen=on,
         )
         owner.do(act, event, part)

@@ -147,6 +147,16 @@ def applied(path: Path) -> dict[str, int] | None:
     return {key.removeprefix("applied."): value for key, value in found}
 
 
+def seen(path: Path) -> set[tuple[str, str]]:
+    """Who has seen what: users and base names, as an index says. Raises sqlite3.Error."""
+    link = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        link.execute("PRAGMA query_only=1")
+        return set(link.execute("SELECT user, base FROM seen").fetchall())
+    finally:
+        link.close()
+
+
 def _list(root: Path, folders: list[str]) -> dict[str, list[tuple[str, Entry]]]:
     """Every file of the box by base name: listed until no pass brings anything further."""
     found: dict[str, dict[str, Entry]] = {}

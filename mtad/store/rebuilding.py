@@ -21,7 +21,7 @@ from mtad.store.desk import Desk
 from mtad.store.holding import MAILDIR, take_lock
 from mtad.store.index import BLOCK
 from mtad.store.owner import Owner
-from mtad.store.reading import applied, read_index
+from mtad.store.reading import applied, read_index, seen
 from mtad.store.replay import Replay
 from mtad.store.rows import Row
 from mtad.where import Places
@@ -36,6 +36,7 @@ from tracing.stored import (
     BoxMailbox,
     BoxMove,
     BoxNumbered,
+    BoxSeen,
     BoxVanished,
 )
 
@@ -67,6 +68,8 @@ class Known:
     rows: dict[str, Row] = field(default_factory=dict)
     """The former index's messages by base name."""
     objectids: dict[str, int] = field(default_factory=dict)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    """Users other than the owner, and base names of what they have seen."""
     applied: dict[str, int] | None = None
     """What it says it did of each journal; None where it cannot be read."""
 
@@ -109,7 +112,7 @@ def reindex(places: Places, address: str, hostname: str, desk: Desk) -> tuple[in
         owner.copies = known.copies
         owner.sync()
         done = dict(replay.last(address)) if known.applied is None else known.applied
-        owner.remember(known.rows, known.objectids, done)
+        owner.remember(known.rows, known.objectids, known.seen, done)
         kept = sum(
             known.of(box.name).uids.get(row.st, known.of(box.name).uids.get(row.base)) == row.uid
             for box in owner.index.mailboxes.values()
@@ -146,6 +149,10 @@ def _learn(act: BoxEvent, known: Known) -> None:
     if isinstance(act, BoxMailbox):
         _shape(act, known)
         return
+    if isinstance(act, BoxSeen):
+        found = {(act.who, item.base) for item in act.items}
+        known.seen = known.seen | found if act.seen else known.seen - found
+        return
     known.copies.update((item.base, item.st) for item in act.items if item.base)
     if isinstance(act, BoxExpunge | BoxVanished | BoxMove):
         for item in act.items:
@@ -175,6 +182,8 @@ def _from_index(path: Path, known: Known) -> None:
     try:
         mailboxes, rows, _ = read_index(path)
         known.applied = applied(path)
+        if known.applied is not None:
+            known.seen = seen(path)
     except (Corrupt, sqlite3.Error):
         return
     by_id = {}

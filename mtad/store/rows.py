@@ -57,8 +57,8 @@ CREATE TABLE keyword (
   UNIQUE (mailbox, name)
 ) WITHOUT ROWID;
 CREATE TABLE seen (
-  user TEXT NOT NULL,
   base TEXT NOT NULL,
+  user TEXT NOT NULL,
   PRIMARY KEY (base, user)
 ) WITHOUT ROWID;
 """
@@ -73,8 +73,8 @@ INSERT OR REPLACE INTO meta SELECT 'messages', count(*) FROM msg;
 """,
     2: """
 CREATE TABLE seen (
-  user TEXT NOT NULL,
   base TEXT NOT NULL,
+  user TEXT NOT NULL,
   PRIMARY KEY (base, user)
 ) WITHOUT ROWID;
 """,
