@@ -57,6 +57,8 @@ _NUMBERS = {
 def of(matcher: Text | Span, link: sqlite3.Connection, value: Value) -> Condition:
     """The condition of a matcher."""
     if isinstance(matcher, Span):
+        if matcher.field == "dur":
+            return _duration(matcher, value)
         return _span(_NUMBERS[matcher.field], matcher, value)
     return _TEXTS[matcher.field](matcher.value, link, value)
 
@@ -175,6 +177,88 @@ def _actor(text: str, link: sqlite3.Connection, value: Value) -> Condition:
     )
 
 
+_TROUBLED = (
+    Hits("id", "msg WHERE status!=10"),
+    Hits("msg", "rcpt WHERE status!=10"),
+)
+"""All that was not simply stored: what was refused, put off or handed on is among it."""
+
+
+def _of_event(link: sqlite3.Connection, kinds: tuple[str, ...], said: str) -> str:
+    """A test whether the message has an event of these kinds that says something."""
+    listed = _kinds(link, kinds)
+    return f"EXISTS (SELECT 1 FROM ev WHERE ev.trace=m.id AND +ev.kind IN ({listed}) AND {said})"
+
+
+def _kinds(link: sqlite3.Connection, kinds: tuple[str, ...]) -> str:
+    marks = ",".join("?" * len(kinds))
+    rows = link.execute(f"SELECT id FROM str WHERE s IN ({marks})", kinds)
+    return ",".join(str(row[0]) for row in rows)
+
+
+def _stage(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    """Where in the dialogue it was refused, put off or broken off, by us or by another server."""
+    kinds = ("smtp.reject", "smtp.tempfail", "smtp.abort", "out.deferred", "out.failed")
+    said = f"json_extract(ev.detail, '$.stage')={value(text)}"
+    return Condition(_of_event(link, kinds, said), _TROUBLED, exact=False)
+
+
+def _rule(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    """The check that refused it, or the rule that held it."""
+    named = value(text)
+    check = f"json_extract(ev.detail, '$.check')={named}"
+    held = f"json_extract(ev.detail, '$.why')={named}"
+    refused = _of_event(link, ("smtp.reject", "smtp.tempfail"), check)
+    return Condition(
+        f"({refused} OR {_of_event(link, ('queue.hold',), held)})", _TROUBLED, exact=False
+    )
+
+
+def _snap(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    """The snapshot that it was put back from."""
+    listed = _kinds(link, ("restore.message",))
+    if not listed:
+        return NEVER
+    said = f"ev.kind IN ({listed}) AND json_extract(ev.detail, '$.snapshot')={value(text)}"
+    own = f"SELECT 1 FROM ev WHERE ev.trace=m.id AND +{said}"
+    also = f"SELECT 1 FROM also CROSS JOIN ev ON ev.seq=also.seq WHERE also.trace=m.id AND +{said}"
+    return Condition(
+        f"(EXISTS ({own}) OR EXISTS ({also}))",
+        (
+            Hits("ev.trace", f"ev WHERE ev.actor IS NOT NULL AND {said}"),
+            Hits(
+                "also.trace", f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor>=0 AND {said}"
+            ),
+        ),
+        exact=False,  # an act on several messages has a trace of its own
+    )
+
+
+def _tls(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+    """The TLS it came or left by: none, any, or a part of version and cipher."""
+    came = _kinds(link, ("tls.ok",))
+    session = f"SELECT 1 FROM ev WHERE ev.trace=m.cn AND +ev.kind IN ({came})"
+    if text.lower() == "none":
+        left = _of_event(link, ("out.delivered",), "json_extract(ev.detail, '$.tls') IS NULL")
+        return Condition(f"(m.cn>0 AND NOT EXISTS ({session}) OR {left})")
+    part = value("%" if text.lower() == "any" else f"%{_escaped(text)}%")
+    version = "json_extract(ev.detail, '$.version')||' '||json_extract(ev.detail, '$.cipher')"
+    said = f"json_extract(ev.detail, '$.tls') LIKE {part} ESCAPE '\\'"
+    left = _of_event(link, ("out.delivered", "out.deferred", "out.failed"), said)
+    return Condition(f"(EXISTS ({session} AND {version} LIKE {part} ESCAPE '\\') OR {left})")
+
+
+def _duration(span: Span, value: Value) -> Condition:
+    """How long it took to take the message in, from the end of its octets to our reply."""
+    bounds = [(">=", span.low), ("<=", span.high)]
+    took = "coalesce(json_extract(ev.detail, '$.ms'), 0)*1000"
+    said = " AND ".join(f"{took}{sign}{value(at)}" for sign, at in bounds if at is not None)
+    kinds = "SELECT id FROM str WHERE s IN ('smtp.accept','mail.made')"
+    return Condition(
+        f"EXISTS (SELECT 1 FROM ev WHERE ev.trace=m.id AND +ev.kind IN ({kinds}) AND {said})"
+    )
+
+
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
@@ -187,4 +271,8 @@ _TEXTS: dict[str, Callable[[str, sqlite3.Connection, Value], Condition]] = {
     "reply": _reply,
     "ev": _event,
     "actor": _actor,
+    "stage": _stage,
+    "rule": _rule,
+    "snap": _snap,
+    "tls": _tls,
 }

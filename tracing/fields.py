@@ -226,6 +226,39 @@ def _text(field: str) -> Callable[[str], Matcher]:
     return lambda value: Text(field, value.lower() if field in ("helo", "mx", "ev") else value)
 
 
+_VERDICTS: dict[str, Matcher] = {
+    "stored": InState((State.STORED,)),
+    "remote_accepted": InState((State.RELAYED,)),
+    "bounced": InState((State.BOUNCED,)),
+    "expired": InState((State.EXPIRED,)),
+    "waiting": InState((State.DEFERRED,)),
+    "queued": InState((State.QUEUED,)),
+    "held": InState((State.HELD,)),
+    "cancelled": InState((State.CANCELLED,)),
+    "replaced": InState((State.REPLACED,)),
+    "duplicate": InState((State.DUPLICATE,)),
+    "rejected": InState((State.REFUSED,)),
+    "try_later": InState((State.TEMPFAILED,)),
+    "aborted": InState((State.ABORTED,)),
+    "moved": Text("ev", "box.move"),
+    "deleted": Text("ev", "box.expunge"),
+    "vanished": Text("ev", "box.vanished"),
+    "restored": Text("ev", "restore.message"),
+    "remote_lost": Text("ev", "dsn.got"),
+    "returned": Text("ev", "queue.bounce"),
+    "redirected": Text("ev", "queue.redirect"),
+    "released": Text("ev", "queue.release"),
+}
+"""Verdicts of ``mtad why`` by the state or the act that makes them."""
+
+
+def _verdict(value: str) -> Matcher:
+    folded = value.lower().replace("-", "_")
+    if folded not in _VERDICTS:
+        raise ValueError(_no_such("verdict", folded, tuple(_VERDICTS)))
+    return _VERDICTS[folded]
+
+
 FIELDS: dict[str, Field] = {
     "from": Field(_address("from"), "the sender", "from:@example.org"),
     "to": Field(_address("to"), "a recipient, as given or as rewritten", "to:alice"),
@@ -245,6 +278,12 @@ FIELDS: dict[str, Field] = {
     "code": Field(_code, "the last reply's code", "code:5xx"),
     "reply": Field(_text("reply"), "a part of a refusal or deferral", 'reply:"mailbox full"'),
     "mx": Field(_text("mx"), "the remote server, or its domain", "mx:google.com"),
+    "verdict": Field(_verdict, "what 'mtad why' says, now or before", "verdict:deleted"),
+    "stage": Field(_text("stage"), "where it was refused, put off or broken off", "stage:rcpt"),
+    "rule": Field(_text("rule"), "the check that refused or the rule that held", "rule:too_large"),
+    "tls": Field(_text("tls"), "none, any, or a part of version and cipher", "tls:TLSv1.2"),
+    "snap": Field(_text("snap"), "the snapshot it was put back from", "snap:20261124T030000"),
+    "dur": Field(_span("dur", _wait), "how long taking it in took", "dur:>2s"),
     "ev": Field(_text("ev"), "the kind of an event it has", "ev:box.expunge"),
     "actor": Field(_text("actor"), "who did something to it", "actor:anna@example.org"),
     "size": Field(_span("size", _octets), "its octets", "size:>5M"),
