@@ -62,7 +62,7 @@ async def test_rights_are_given_and_taken(place: Place) -> None:
             await box.share("INBOX", who, letters, actor="x")
     box.close()
     told = of_kind(place.events(), BoxAcl)
-    assert [(e.who, e.rights, e.before) for e in told if isinstance(e, BoxAcl)] == [
+    assert [(e.who, e.rights, e.had) for e in told if isinstance(e, BoxAcl)] == [
         (BOB, "lrkx", ""),
         ("anyone", "lr", ""),
         (BOB, "lrskx", "lrkx"),

@@ -65,6 +65,7 @@ _VALUES: dict[str, Any] = {
     "first": 1,
     "found": "mx1.example.net, mx2.example.net",
     "frames": 3,
+    "had": "lr",
     "header_from": "Boris <boris@example.net>",
     "helo": "mx.example.net",
     "hours": 120,

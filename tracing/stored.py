@@ -100,16 +100,16 @@ class BoxMailbox(BoxEvent, frozen=True, kw_only=True, tag="box.mailbox"):
     acl: tuple[str, ...] = ()
 
 
-@declare("{who} may {rights} {addr}/{mailbox}, had {before}, by {actor}")
+@declare("rights of {who} to {addr}/{mailbox} by {actor}: {rights}, before {had}")
 class BoxAcl(BoxEvent, frozen=True, kw_only=True, tag="box.acl"):
-    """The rights to a mailbox changed (RFC 4314): of ``who``, from ``before`` to ``rights``.
+    """The rights to a mailbox changed (RFC 4314): of ``who``, from ``had`` to ``rights``.
 
     Rights are letters, or none. ``acl`` is the whole list after it, a line an entry.
     """
 
     who: str
     rights: str
-    before: str
+    had: str
     acl: tuple[str, ...] = ()
 
 

@@ -121,7 +121,7 @@ class Shaping(Holding):
                         actor=actor,
                         who=who,
                         rights=named,
-                        before=had,
+                        had=had,
                         acl=after.lines(),
                     )
                 )
