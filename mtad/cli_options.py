@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mtad import where
+from mtad import identity, where
 
 if TYPE_CHECKING:
     from mtad.config import Loaded
@@ -44,8 +44,14 @@ def yes_option(command: F) -> F:
 
 
 def config_path(context: click.Context) -> Path:
-    """The settings file in force; cheap. Raises ConfigError."""
-    return where.settings_file(context.ensure_object(dict).get("config"))
+    """The settings file in force; cheap. Raises ConfigError.
+
+    As root the command becomes the owner of the server's data before it goes on.
+    """
+    path = where.settings_file(context.ensure_object(dict).get("config"))
+    if os.geteuid() == identity.ROOT:
+        identity.step_down(where.places(path).data)
+    return path
 
 
 def settings(context: click.Context) -> "Loaded":

@@ -26,19 +26,19 @@ from types import FrameType
 import click
 import uvloop
 
-from mtad import clock, config, db, jobs, tls_exporter
+from mtad import clock, config, db, identity, jobs, tls_exporter, where
 from mtad.access import role as access_role
 from mtad.access.listener import SERVICES as READING
-from mtad.cli_options import config_option, settings
+from mtad.cli_options import config_option
 from mtad.config import Loaded
-from mtad.errors import Locked, MtadError, NotPermitted
+from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
 from mtad.journal.command import command_journal
 from mtad.journal.frame import Meta, raw
 from mtad.materialise import role as log_role
 from mtad.reload import Change, InForce, said
 from mtad.signals import Signals
 from mtad.smtp import role as mta_role
-from mtad.sockets import Sockets, bind, forget, place
+from mtad.sockets import Sockets, bind_paths, bind_ports, forget, place, together
 from mtad.where import Places
 from tracing.events import AdminChange
 from tracing.render import safe
@@ -340,25 +340,40 @@ def _say(text: str) -> None:
 @config_option
 @click.pass_context
 def serve(context: click.Context) -> None:
-    """Run the server in the foreground until SIGTERM; SIGHUP reads the settings again."""
-    loaded = settings(context)
-    run_server(loaded)
+    """Run the server in the foreground until SIGTERM; SIGHUP reads the settings again.
+
+    Root is needed for ports below 1024 alone: started as root, the server becomes the owner of
+    its data directory once it listens.
+    """
+    run_server(config.load(where.settings_file(context.ensure_object(dict).get("config"))))
 
 
 def run_server(loaded: config.Loaded) -> None:
-    """Check, bind, fork, serve. Raises MtadError before anything is started."""
-    data = loaded.places.data
+    """Check, bind, step down, fork, serve. Raises MtadError before anything is started."""
+    data, run = loaded.places.data, loaded.places.run
     if not data.is_dir():
         raise MtadError(f"the data directory {data} does not exist; 'mtad quickstart' makes one")
-    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
-        raise NotPermitted(f"the data directory {data} is not writable for this user")
-    os.umask(0o077)
-    with _only_one(loaded.places.run):
-        db.upgrade_state(loaded.places.state_db)
+    try:
+        ports = bind_ports(loaded, SERVED)
+    except Unreachable:
+        identity.step_down(data)
+        with _only_one(run):  # that a server runs here already is what to say first
+            raise
+    try:
+        identity.step_down(data)
+        if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+            raise NotPermitted(f"the data directory {data} is not writable for this user")
+        os.umask(0o077)
         _raise_limits()
-        tls_exporter.is_usable()  # found out once for all roles
-        bound = bind(loaded, SERVED)
-        try:
-            Supervisor(loaded, bound).run()
-        finally:
-            forget(bound)
+        with _only_one(run):
+            db.upgrade_state(loaded.places.state_db)
+            tls_exporter.is_usable()  # found out once for all roles
+            paths = bind_paths(loaded, SERVED)
+            if os.geteuid() == identity.ROOT:
+                _say(f"serving as root, since {data} is root's; 'chown -R USER' on it changes that")
+            try:
+                Supervisor(loaded, together(ports, paths)).run()
+            finally:
+                forget(paths)
+    finally:
+        forget(ports)

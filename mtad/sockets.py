@@ -19,17 +19,31 @@ Sockets = Mapping[str, Sequence[socket.socket]]
 """By the names of ``[listen]``."""
 
 
-def bind(loaded: Loaded, services: Iterable[str]) -> Sockets:
+def bind_ports(loaded: Loaded, services: Iterable[str]) -> Sockets:
     """Listening sockets of some services. Raises MtadError that names service and place."""
+    bound: dict[str, list[socket.socket]] = {}
+    for service in services:
+        for endpoint in getattr(loaded.config.listen, service):
+            if not is_path(endpoint):
+                bound.setdefault(service, []).append(_bind_port(service, endpoint))
+    return bound
+
+
+def bind_paths(loaded: Loaded, services: Iterable[str]) -> Sockets:
+    """Their unix sockets, likewise; the folders they are in must let this user make files."""
     bound: dict[str, list[socket.socket]] = {}
     for service in services:
         for endpoint in getattr(loaded.config.listen, service):
             if is_path(endpoint):
                 link = _bind_path(service, loaded.beside(endpoint))
-            else:
-                link = _bind_port(service, endpoint)
-            bound.setdefault(service, []).append(link)
+                bound.setdefault(service, []).append(link)
     return bound
+
+
+def together(*bound: Sockets) -> Sockets:
+    """All of them."""
+    names = dict.fromkeys(name for one in bound for name in one)
+    return {name: [link for one in bound for link in one.get(name, ())] for name in names}
 
 
 def place(link: socket.socket) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mtad import ledger, where
+from mtad import identity, ledger, where
 from mtad.cli_options import config_option, config_path, json_option, settings
 from mtad.config import Listen
 from mtad.errors import Exit
@@ -44,6 +44,7 @@ def _print_json(document: dict[str, Any]) -> None:
     type=click.IntRange(1024, 65000),
     help="With --local: take the free ports from here on.",
 )
+@click.option("--user", metavar="NAME", help="As root: whose the server is to be.")
 @json_option
 def quickstart(
     address: str,
@@ -51,6 +52,7 @@ def quickstart(
     local: bool,
     hostname: str | None,
     first_port: int | None,
+    user: str | None,
     as_json: bool,
 ) -> None:
     """Make everything a server needs in one directory, with your address as its first box.
@@ -59,7 +61,10 @@ def quickstart(
     """
     if first_port is not None and not local:
         raise click.UsageError("--first-port goes with --local")
+    owner = identity.owner(user) if user else None
     made = making.create(address, folder, hostname=hostname, local=local, first_port=first_port)
+    if owner is not None:
+        identity.give(made.config.parent, owner)
     if as_json:
         _print_json(
             {

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pwd
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from mtad import address
-from mtad.cli_options import config_option, json_option, settings, yes_option
+from mtad.cli_options import administrator, config_option, json_option, settings, yes_option
 from mtad.errors import NothingFound, UsageError
 from mtad.store import names, subject
 from mtad.store.client import Boxes, Listed
@@ -99,7 +98,7 @@ def delete(
             click.confirm(f"Delete {_messages(len(found))} from {safe(box)}?", abort=True)
         count = 0
         for name, uids in _by_mailbox(found):
-            count += boxes.expunge(box, name, uids, actor=_actor(), client=CLIENT)
+            count += boxes.expunge(box, name, uids, actor=administrator(), client=CLIENT)
     click.echo(f"deleted {_messages(count)} from {safe(box)}")
 
 
@@ -123,10 +122,10 @@ def move(
         found = [one for one in found if not _is(one.mailbox, target)]
         if not found:
             raise NothingFound(f"the messages are in {target} already")
-        boxes.create(box, target, actor=_actor())
+        boxes.create(box, target, actor=administrator())
         count = 0
         for name, uids in _by_mailbox(found):
-            count += len(boxes.move(box, name, uids, target, actor=_actor(), client=CLIENT))
+            count += len(boxes.move(box, name, uids, target, actor=administrator(), client=CLIENT))
     click.echo(f"moved {_messages(count)} to {safe(box)}/{safe(target)}")
 
 
@@ -154,7 +153,7 @@ def flag(
         count = 0
         for name, uids in _by_mailbox(found):
             count += boxes.flags(
-                box, name, uids, _flags(add), _flags(remove), actor=_actor(), client=CLIENT
+                box, name, uids, _flags(add), _flags(remove), actor=administrator(), client=CLIENT
             )
     click.echo(f"changed {_messages(count)} of {len(found)} in {safe(box)}")
 
@@ -205,17 +204,6 @@ def _flags(words: Iterable[str]) -> list[str]:
 
 def _is(mailbox: str, wanted: str) -> bool:
     return mailbox == wanted or mailbox == wanted.upper() == names.INBOX
-
-
-def _actor() -> str:
-    """Who does it: the person behind sudo, else the process's own user."""
-    name = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
-    if not name:
-        try:
-            name = pwd.getpwuid(os.getuid()).pw_name
-        except KeyError:
-            name = str(os.getuid())
-    return f"admin:{name}"
 
 
 def _folder(places: Places, box: str) -> Path:
