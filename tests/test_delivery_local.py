@@ -214,6 +214,7 @@ async def test_recipients_elsewhere_are_queued_with_what_was_said(tmp_path: Path
         original="fw@y.test",
         sender="SRS0=x@y.test",
         resent=True,
+        came_from="Prvs=1@x.test",
         **said,
     )
     accept = journal.one("smtp.accept")

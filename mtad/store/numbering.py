@@ -8,6 +8,7 @@ watched boxes rings no bell: the times of their folders are compared once a seco
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -60,7 +61,7 @@ class Numbering:
                     pause = WATCHED_SECONDS
         except Locked:
             self._resting[box] = True
-        except (MtadError, OSError) as error:
+        except (MtadError, OSError, sqlite3.Error) as error:
             _log.warning("new mail of %s waits for its numbers: %s", box, error)
         finally:
             self._loop.call_later(pause, self._rested, box)
