@@ -149,7 +149,7 @@ class Yard:
 
     def new_runner(self) -> Runner:
         """A runner that knows nothing yet, as after a start."""
-        bodies = Bodies(self.places)
+        bodies = Bodies(self.places, patience_seconds=0)  # there is no log role to come back
         reporter = Reporter(self.book, bodies, self.journal.mint.new, HOST)
         self.runner = Runner(
             self.journal,

@@ -269,6 +269,8 @@ def reload(site: Yard) -> None:
     """A process that knows only what the log says."""
     from tracing import waiting  # noqa: PLC0415 - used by this alone
 
+    for entry in site.runner.entries:
+        site.worker.ask(entry.letter.m)  # its file, which the log role would be asked for
     site.turn()
     runner = site.new_runner()
     for part in waiting.parts(site.places.log):
