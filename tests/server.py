@@ -20,8 +20,12 @@ from mtad.errors import MtadError
 from mtad.journal.command import command_journal
 
 MTAD = [sys.executable, "-m", "mtad"]
-PORTS = itertools.count(10_000 + os.getpid() % 1000 * 20, 20)
-"""Where each server looks for its ports: test processes beside each other get others."""
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_FIRST = 10_000 + _WORKER % 2 * 10_000
+_SLOTS = itertools.count(os.getpid())
+PORTS = (_FIRST + slot % 500 * 20 for slot in _SLOTS)
+"""Where each server looks for its ports: test processes beside each other have others, all
+below those that the system gives out by itself."""
 
 
 def until(true: Callable[[], object], seconds: float = 30, what: str = "it") -> None:
