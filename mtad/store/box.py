@@ -107,14 +107,6 @@ class Box:
         """
         return await self._run(partial(self.owner.sync, rung=rung))
 
-    async def glance(self) -> int:
-        """The same for a moment's cost: what hides from it, ``sync`` finds soon after.
-
-        Watched boxes are synchronised of themselves, so this is what commands need that want
-        the present state (SELECT, NOOP, STATUS).
-        """
-        return await self._run(self.owner.glance)
-
     # ----------------------------------------------------------------- reading
 
     async def mailboxes(self) -> list[MailboxInfo]:
@@ -453,7 +445,7 @@ class Box:
         """In a thread: a view that is there, or one that hears of all that comes after it."""
         assert self._loop is not None
         with self.owner.working():
-            self.owner.look()
+            self.owner.look(doubt=True)
             row = self.owner.mailbox(mailbox)
             view = self._watching.view(row.id, reader)
             if view is None:

@@ -24,7 +24,7 @@ from tracing import ids
 from tracing.events import BoxCopy, Event, Item
 
 SYNC_ALL = 16
-"""Files from which on the whole file system is written back first, which makes each cheap."""
+"""Files from which on the whole file system is written back at once: one flush, not one each."""
 _NO_LINK = (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
 
 
@@ -58,8 +58,9 @@ class Copying:
                     made.append((row, tmp, st))
             if len(made) > SYNC_ALL:
                 disk.sync_file_system(self._tmp)
-            for _, tmp, _ in made:
-                maildir.sync_file(self._tmp / tmp)
+            else:
+                for _, tmp, _ in made:
+                    maildir.sync_file(self._tmp / tmp)
             maildir.sync_folder(self._tmp)
             done: list[tuple[int, int]] = []
             for part in chunks(made):

@@ -47,11 +47,6 @@ class Owner(Shaping):
                 self.ground.files.unsettle("new")
             return self.look(doubt=True)
 
-    def glance(self) -> int:
-        """The same, where only folders whose times changed are listed."""
-        with self.working():
-            return self.look()
-
     def is_stale(self) -> bool:
         """Whether ``sync`` would have to list anything; in any thread, waits for no act."""
         folders = [mailbox.folder for mailbox in list(self.index.mailboxes.values())]

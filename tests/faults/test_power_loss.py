@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mtad import books
+from mtad import cli
 from mtad.store import index, names
 from tests.faults.power import Tape, build, cut
 from tests.faults.site import Site
@@ -112,7 +112,7 @@ def balanced(folder: Path) -> None:
     """``mtad audit`` on a server that is down finds nothing, and no UID ever meant two things."""
     settings = folder.with_suffix(".toml")
     settings.write_text(f'hostname = "host"\ndata_dir = "{folder.name}"\n')
-    result = CliRunner().invoke(books.audit, ["--config", str(settings)])
+    result = CliRunner().invoke(cli.root, ["--config", str(settings), "audit"])
     assert result.exit_code == 0, result.output
     log = Log(folder / "log")
     meant: dict[tuple[str, str], dict[int, int]] = {}
