@@ -59,7 +59,14 @@ class Event(
         return kind_of(type(self))
 
     def __str__(self) -> str:
-        return self.text.format_map(_Fields(self))
+        return self.told(self.text, counted)
+
+    def told(self, template: str, count: "Callable[..., str]") -> str:
+        """The line of people in another language: its template, and how it counts things.
+
+        ``count`` is given a number and the forms of a noun that the template has for it.
+        """
+        return template.format_map(_Fields(self, count))
 
 
 COLUMNS = Event.__struct_fields__
@@ -69,22 +76,27 @@ COLUMNS = Event.__struct_fields__
 class _Fields(dict[str, Any]):
     """Lets ``format_map`` read a struct's fields."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, count: Callable[..., str]) -> None:
         super().__init__()
         self._event = event
+        self._count = count
 
     def __missing__(self, name: str) -> Any:
         value = getattr(self._event, name, "")
         if type(value) is int:
-            return _Number(value)
+            return _Number(value, self._count)
         return ", ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
-class _Number(int):
+class _Number:
     """A number that a text may give a noun: ``{boxes:box|boxes}``, ``{tries:try|tries}``."""
 
+    def __init__(self, value: int, count: Callable[..., str]) -> None:
+        self._value = value
+        self._count = count
+
     def __format__(self, nouns: str) -> str:
-        return counted(int(self), *nouns.split("|")) if nouns else str(self)
+        return self._count(self._value, *nouns.split("|")) if nouns else str(self._value)
 
 
 def counted(value: int, noun: str, plural: str = "") -> str:

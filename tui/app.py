@@ -15,6 +15,7 @@ from textual.screen import Screen
 
 from tui import actions
 from tui.actions import Action, Scope
+from tui.lang import _
 from tui.screens.frame import Frame
 from tui.screens.help import HelpScreen
 from tui.world import World
@@ -41,20 +42,20 @@ class Actions(Provider):
         for action in actions.of(*targets):
             if action.id != "app.palette":
                 run = partial(self.app.run_action, action.call, targets[action.scope])
-                yield action, run, f"{action.description}  ({action.key_text})"
+                yield action, run, f"{_(action.description)}  ({action.key_text})"
 
     async def discover(self) -> Hits:
         """All of them."""
         for action, run, told in self._entries():
-            yield DiscoveryHit(action.label, run, help=told)
+            yield DiscoveryHit(_(action.label), run, help=told)
 
     async def search(self, query: str) -> Hits:
         """Those that match what was typed."""
         matcher = self.matcher(query)
         for action, run, told in self._entries():
-            score = max(matcher.match(action.label), matcher.match(action.description))
+            score = max(matcher.match(_(action.label)), matcher.match(told))
             if score > 0:
-                yield Hit(score, matcher.highlight(action.label), run, help=told)
+                yield Hit(score, matcher.highlight(_(action.label)), run, help=told)
 
 
 class MtadApp(App[None]):
@@ -111,4 +112,6 @@ class MtadApp(App[None]):
     def action_command_palette(self) -> None:
         """Find an action by its name."""
         if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder="Find an action …", id="--command-palette"))
+            self.push_screen(
+                CommandPalette(placeholder=_("Find an action …"), id="--command-palette")
+            )

@@ -10,12 +10,19 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from rich.cells import cell_len as cell_len
 from rich.cells import set_cell_size
 
-from tracing.render import counted as counted
+from tracing import render
 from tracing.render import safe
-from tracing.render import size as size
+from tui.lang import N_, _, language, ngettext
 
 MAX_TEXT = 4096
 """Characters of one value that are looked at; no screen is wider."""
+
+_MONTHS = (
+    N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun"),
+    N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec"),
+)  # fmt: skip
+"""Three letters in every language, so that columns keep their width."""
+_UNITS = (N_("B"), N_("kB"), N_("MB"), N_("GB"), N_("TB"), N_("PB"))
 
 _ALONE = (
     dict.fromkeys((0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400)), "")
@@ -71,8 +78,24 @@ def wrap(text: str, width: int) -> Iterable[str]:
 
 
 def number(value: int) -> str:
-    """A whole number with its thousands apart."""
-    return f"{value:,}"
+    """A whole number with its thousands apart, by the language's sign."""
+    return f"{value:,}".replace(",", "\u00a0" if language() == "ru" else ",")
+
+
+def size(octets: int) -> str:
+    """So many octets, in the unit that suits."""
+    value, _space, unit = render.size(octets).partition(" ")
+    return f"{decimal(value)} {_(unit)}"
+
+
+def decimal(value: str) -> str:
+    """A number's text with the language's decimal sign."""
+    return value.replace(".", ",") if language() == "ru" else value
+
+
+def counted(value: int, one: str, many: str) -> str:
+    """A number in the form of a text that it asks for; both have ``{}`` where it stands."""
+    return ngettext(one, many, value).format(number(value))
 
 
 def moment(at_us: int, zone: tzinfo | None) -> datetime | None:
@@ -91,14 +114,14 @@ def short_time(at_us: int, now_us: int, zone: tzinfo | None) -> str:
     if when.date() == now.date():
         return f"{when:%H:%M:%S}"
     if abs((now - when).days) < 300:
-        return f"{when:%d %b}"
-    return f"{when:%b %Y}"
+        return f"{when:%d} {_(_MONTHS[when.month - 1])}"
+    return f"{_(_MONTHS[when.month - 1])} {when:%Y}"
 
 
 def day_time(at_us: int, zone: tzinfo | None) -> str:
     """15 cells: day, month and clock."""
     when = moment(at_us, zone)
-    return f"{when:%d %b %H:%M:%S}" if when else "?"
+    return f"{when:%d} {_(_MONTHS[when.month - 1])} {when:%H:%M:%S}" if when else "?"
 
 
 def full_time(at_us: int, zone: tzinfo | None) -> str:
@@ -118,22 +141,25 @@ def span(us: int) -> str:
     if us < 0:
         return "-" + span(-us)
     if us < 1000:
-        return f"{us} µs"
+        return _("{} µs").format(us)
     if us < 1_000_000:
-        return f"{us // 1000} ms"
+        return _("{} ms").format(us // 1000)
     seconds = us // 1_000_000
     if seconds < 60:
-        return f"{us / 1_000_000:.1f} s" if seconds < 10 else f"{seconds} s"
+        shown = decimal(f"{us / 1_000_000:.1f}") if seconds < 10 else str(seconds)
+        return _("{} s").format(shown)
     minutes, seconds = divmod(seconds, 60)
     if minutes < 60:
-        return f"{minutes} min {seconds} s" if minutes < 10 and seconds else f"{minutes} min"
+        if minutes < 10 and seconds:
+            return _("{} min {} s").format(minutes, seconds)
+        return _("{} min").format(minutes)
     hours, minutes = divmod(minutes, 60)
     if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+        return _("{} h {} min").format(hours, minutes) if minutes else _("{} h").format(hours)
     days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours and days < 10 else f"{days} d"
+    return _("{} d {} h").format(days, hours) if hours and days < 10 else _("{} d").format(days)
 
 
 def age(us: int) -> str:
     """How long ago something was, no finer than seconds."""
-    return span(us) if us >= 60_000_000 else f"{max(0, us) // 1_000_000} s"
+    return span(us) if us >= 60_000_000 else _("{} s").format(max(0, us) // 1_000_000)

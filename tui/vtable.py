@@ -15,6 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui import actions
+from tui.lang import _
 from tui.source import Trouble
 from tui.vector import Vector
 from tui.widgets.cells import Cells, strip
@@ -161,8 +162,8 @@ class VTable(ScrollView, Generic[R], can_focus=True):
     def _notice(self, y: int, width: int) -> Strip:
         text = ""
         if y == 1 and not len(self):
-            text = self.empty if self.complete else "reading …"
-            text = "cannot be read" if self.trouble else text
+            text = _(self.empty) if self.complete else _("reading …")
+            text = _("cannot be read") if self.trouble else text
         return self._strip([(" ", ""), (text, "dim")], width, False)
 
     def _strip(self, cells: Cells, width: int, here: bool) -> Strip:

@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from tui import formats
 from tui.actions import Scope
+from tui.lang import _
 from tui.source import Trouble
 from tui.vtable import VTable
 from tui.widgets.cells import Pane
@@ -60,7 +61,7 @@ class Frame(Screen[None]):
         yield Header(self.world, self.tab)
         yield Static(id="banner", markup=False)
         yield from self.body()
-        yield Static(f"mtad needs {MIN_WIDTH}×{MIN_HEIGHT}", id="small")
+        yield Static(_("mtad needs {}×{}").format(MIN_WIDTH, MIN_HEIGHT), id="small", markup=False)
         yield Footer()
 
     def body(self) -> ComposeResult:

@@ -7,19 +7,20 @@ from textual.containers import VerticalScroll
 
 from tui import actions, formats
 from tui.actions import Scope
+from tui.lang import N_, _
 from tui.screens.frame import Frame
 from tui.widgets.cells import Cells, Pane
 from tui.world import World
 
 FILTER = (
-    ("from: to:", "an address, a part of it, or *@example.org"),
-    ("subj:", "words of the subject"),
-    ("msgid: id:", "a Message-ID, a queue id"),
-    ("ip:", "the client's address"),
-    ("since: until:", "2h, 3d, today, yesterday, 14:20, 2026-11-20"),
-    ("state:", "delivered, refused, queued, deferred, aborted ..."),
-    ("word", "looked for in all of them"),
-    ("! \"...\"", "not; words that belong together"),
+    ("from: to:", N_("an address, a part of it, or *@example.org")),
+    ("subj:", N_("words of the subject")),
+    ("msgid: id:", N_("a Message-ID, a queue id")),
+    ("ip:", N_("the client's address")),
+    ("since: until:", N_("2h, 3d, today, yesterday, 14:20, 2026-11-20")),
+    ("state:", N_("delivered, refused, queued, deferred, aborted ...")),
+    (N_("word"), N_("looked for in all of them")),
+    ("! \"...\"", N_("not; words that belong together")),
 )  # fmt: skip
 """The filter language in short."""
 
@@ -28,7 +29,8 @@ def help_lines(scope: Scope) -> list[Cells]:
     """Keys by scope: the screen's own first; the last columns name the Russian twins."""
     lines: list[Cells] = []
     for part in dict.fromkeys((scope, Scope.LIST, Scope.APP)):
-        lines.append([(f"{part.value[0].upper()}{part.value[1:]}", "strong")])
+        title = _(part.value)
+        lines.append([(f"{title[0].upper()}{title[1:]}", "strong")])
         for action in actions.of(part):
             if action.id == "list.open" and scope is Scope.TIMELINE:
                 continue  # what its lists show has nothing to open
@@ -37,13 +39,15 @@ def help_lines(scope: Scope) -> list[Cells]:
                 [
                     (formats.fit(f"  {action.key_text}", 15), "good"),
                     (formats.fit(twins, 5), "dim"),
-                    (action.description, ""),
+                    (_(action.description), ""),
                 ]
             )
         lines.append([])
     if scope is Scope.TRACE:
-        lines.append([("Filter", "strong")])
-        lines += [[(formats.fit(f"  {name}", 20), "good"), (text, "")] for name, text in FILTER]
+        lines.append([(_("Filter"), "strong")])
+        lines += [
+            [(formats.fit(f"  {_(name)}", 20), "good"), (_(text), "")] for name, text in FILTER
+        ]
     return lines
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tracing import ids
 from tui import formats
 from tui.formats import counted, number, size
+from tui.lang import N_, _
 from tui.widgets.cells import Cells
 from tui.widgets.columns import Column, Columns
 
@@ -19,7 +20,7 @@ class Level(Columns[Any]):
     def about(self, row: Any) -> Sequence[str]:
         """A few lines on a row."""
         first, *rest = self.texts(row, ())
-        names = [name.lower() for name, *_ in self.columns(0)[1:]]
+        names = [_(column[0]).lower() for column in self.columns(0)[1:]]
         return first, "  ".join(map(" ".join, zip(names, rest, strict=True))).rstrip()
 
     def detail(self, row: Any, width: int) -> Sequence[Cells]:
@@ -31,13 +32,13 @@ class Level(Columns[Any]):
 class Snapshots(Level):
     """All snapshots."""
 
-    EMPTY = "no snapshot yet; make one: mtad snapshot create"
+    EMPTY = N_("no snapshot yet; make one: mtad snapshot create")
 
     def columns(self, width: int) -> Sequence[Column]:
         """The scope has what is left."""
         return (
-            ("Taken", 24, ""), ("Boxes", -7, ""), ("Messages", -10, ""),
-            ("New", -9, "dim"), ("Stored", -8, "dim"), ("Scope", 0, "dim"),
+            (N_("Taken"), 24, ""), (N_("Boxes"), -7, ""), (N_("Messages"), -10, ""),
+            (N_("New"), -9, "dim"), (N_("Stored"), -8, "dim"), (N_("Scope"), 0, "dim"),
         )  # fmt: skip
 
     def texts(self, row: "Snapshot", widths: Sequence[int]) -> Sequence[str]:
@@ -49,24 +50,30 @@ class Snapshots(Level):
     def about(self, row: "Snapshot") -> Sequence[str]:
         """Name, age, what it took."""
         age = formats.age(self.world.now_us() - row.at)
-        unread = f"; ✕ {number(row.unread)} could not be read" if row.unread else ""
-        new = f"{counted(row.added, 'message')} first kept here, {size(row.stored)} added"
+        unread = "; ✕ " + _("{} could not be read").format(number(row.unread)) if row.unread else ""
+        first = counted(row.added, "{} message first kept here", "{} messages first kept here")
+        new = f"{first}, {_('{} added').format(size(row.stored))}"
         return (
-            f"Snapshot {row.name}",
-            f"taken {age} ago; scope: {row.scope}",
-            f"{size(row.size)} of mail; {new}{unread}",
+            _("Snapshot {}").format(row.name),
+            _("taken {} ago; scope: {}").format(age, row.scope),
+            f"{_('{} of mail').format(size(row.size))}; {new}{unread}",
         )
 
 
 class Boxes(Level):
     """The boxes of a snapshot."""
 
-    EMPTY = "this snapshot holds no box"
+    EMPTY = N_("this snapshot holds no box")
 
     def columns(self, width: int) -> Sequence[Column]:
         """The figures stand beside the name."""
         name = max(20, min(60, width - 32))
-        return ("Box", name, ""), ("Messages", -10, ""), ("Size", -8, "dim"), ("", 0, "")
+        return (
+            (N_("Box"), name, ""),
+            (N_("Messages"), -10, ""),
+            (N_("Size"), -8, "dim"),
+            ("", 0, ""),
+        )
 
     def texts(self, row: "Box", widths: Sequence[int]) -> Sequence[str]:
         """Whose, how much."""
@@ -76,11 +83,15 @@ class Boxes(Level):
 class Mailboxes(Level):
     """The mailboxes of a box."""
 
-    EMPTY = "this box had no mailbox"
+    EMPTY = N_("this box had no mailbox")
 
     def columns(self, width: int) -> Sequence[Column]:
         """The figure stands beside the name."""
-        return ("Mailbox", max(20, min(60, width - 32)), ""), ("Messages", -10, ""), ("", 0, "")
+        return (
+            (N_("Mailbox"), max(20, min(60, width - 32)), ""),
+            (N_("Messages"), -10, ""),
+            ("", 0, ""),
+        )
 
     def texts(self, row: "Mailbox", widths: Sequence[int]) -> Sequence[str]:
         """Which, how many."""
@@ -90,31 +101,31 @@ class Mailboxes(Level):
 class Messages(Level):
     """The messages of a mailbox."""
 
-    EMPTY = "this mailbox was empty"
+    EMPTY = N_("this mailbox was empty")
 
     def columns(self, width: int) -> Sequence[Column]:
         """The subject has what is left."""
         sender = min(32, (width - 30) * 2 // 5)
         return (
-            ("Arrived", 15, "dim"), ("Flags", 5, "dim"), ("From", sender, ""),
-            ("Subject", 0, ""), ("Size", -7, "dim"),
+            (N_("Arrived"), 15, "dim"), (N_("Flags"), 5, "dim"), (N_("From"), sender, ""),
+            (N_("Subject"), 0, ""), (N_("Size"), -7, "dim"),
         )  # fmt: skip
 
     def texts(self, row: "Message", widths: Sequence[int]) -> Sequence[str]:
         """When, from whom, what about."""
         arrived = formats.day_time(row.arrived, self.world.zone)
-        subject = row.subject or "(no subject)"
+        subject = row.subject or _("(no subject)")
         return arrived, row.entry.flags or "-", row.sender or "-", subject, size(row.entry.size)
 
     def about(self, row: "Message") -> Sequence[str]:
         """The whole subject, flags and keywords, every id."""
         entry = row.entry
-        known = ids.text(entry.m) if entry.m else "not known to the log"
-        words = f"flags {entry.flags or 'none'} {' '.join(entry.keywords)}"
+        known = ids.text(entry.m) if entry.m else _("not known to the log")
+        words = f"{_('flags')} {entry.flags or _('none')} {' '.join(entry.keywords)}"
         arrived = formats.full_time(row.arrived, self.world.zone)
         return (
-            row.subject or "(no subject)",
-            f"from {row.sender or '?'}  {arrived}  {size(entry.size)}  {words}",
+            row.subject or _("(no subject)"),
+            f"{_('from')} {row.sender or '?'}  {arrived}  {size(entry.size)}  {words}",
             f"id {known}  UID {entry.uid}  {row.message_id}",
         )
 

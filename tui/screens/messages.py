@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from tracing import ids
 from tracing.states import State
-from tui import formats
+from tui import formats, words
+from tui.lang import N_, _
 from tui.widgets.cells import Cells
 from tui.widgets.columns import Column, Columns
 from tui.widgets.header import WIDE
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tracing.queries import Recipient, Row
     from tui.data import Failure
 
-_DIRECTIONS = ("in", "out", "own")
+_DIRECTIONS = (N_("in"), N_("out"), N_("own"))
 
 
 def role(state: State) -> str:
@@ -29,7 +30,7 @@ def role(state: State) -> str:
 
 def direction(row: "Row") -> str:
     """in, out (submitted by our user) or own (made here)."""
-    return _DIRECTIONS[row.direction] if 0 <= row.direction < len(_DIRECTIONS) else "?"
+    return _(_DIRECTIONS[row.direction]) if 0 <= row.direction < len(_DIRECTIONS) else "?"
 
 
 def sender(row: "Row") -> str:
@@ -52,9 +53,9 @@ def receivers(row: "Row", width: int) -> str:
 def place(recipient: "Recipient") -> str:
     """Where the recipient's copy lies now, in words."""
     if recipient.mailbox:
-        return f"in {recipient.mailbox}"
+        return _("in {}").format(recipient.mailbox)
     if recipient.st:
-        return "no longer in any mailbox"
+        return _("no longer in any mailbox")
     if recipient.reply.startswith(str(recipient.code)):
         return recipient.reply
     said = (str(recipient.code or ""), recipient.enh, recipient.reply)
@@ -64,13 +65,13 @@ def place(recipient: "Recipient") -> str:
 def summary(m: int, row: "Row | None", world: World, width: int) -> list[Cells]:
     """The message in three lines."""
     if row is None:
-        return [[(ids.text(m), "strong")], [("the log has no row for this id", "dim")], []]
-    left, state = f"{ids.text(m)}  ", f" {row.state.glyph} {row.state.word}"
-    subject = formats.clean(row.subject) or ("(no subject)" if row.size else "(not received)")
+        return [[(ids.text(m), "strong")], [(_("the log has no row for this id"), "dim")], []]
+    left, state = f"{ids.text(m)}  ", f" {row.state.glyph} {words.state(row.state)}"
+    subject = formats.clean(row.subject) or (_("(no subject)") if row.size else _("(not received)"))
     facts = f" {formats.full_time(row.at, world.zone)}  {size(row)}"
     room = max(8, width - len(facts))
     who = f"{formats.clean(sender(row), 4 * room)} → {receivers(row, room).rstrip()}"
-    told = f"{row.message_id or 'no Message-ID'}  from {row.ip or '?'}"
+    told = f"{row.message_id or _('no Message-ID')}  {_('from')} {row.ip or '?'}"
     return [
         [
             (left, "dim"),
@@ -78,7 +79,7 @@ def summary(m: int, row: "Row | None", world: World, width: int) -> list[Cells]:
             (state, role(row.state)),
         ],
         [(formats.fit(who, room), ""), (facts, "dim")],
-        [(formats.cell(f"{told} ({row.helo or 'no name given'})", width), "dim")],
+        [(formats.cell(f"{told} ({row.helo or _('no name given')})", width), "dim")],
     ]
 
 
@@ -90,18 +91,19 @@ class MessageLook(Columns["Row"]):
         if width < WIDE - 3:
             half = (width - 27) // 2
             return (
-                ("Time", 8, "dim"), ("", 1, ""), ("From", half, ""), ("→", 1, "dim"),
-                ("To", 0, ""), ("Became", 12, ""),
+                (N_("Time"), 8, "dim"), ("", 1, ""), (N_("From"), half, ""), ("→", 1, "dim"),
+                (N_("To"), 0, ""), (N_("Became"), 12, ""),
             )  # fmt: skip
         address = min(40, (width - 45) * 3 // 10)
         return (
-            ("Time", 15, "dim"), ("Dir", 3, "dim"), ("", 1, ""), ("From", address, ""),
-            ("To", address, ""), ("Subject", 0, ""), ("Size", -7, "dim"), ("Became", 12, ""),
+            (N_("Time"), 15, "dim"), (N_("Dir"), 3, "dim"), ("", 1, ""), (N_("From"), address, ""),
+            (N_("To"), address, ""), (N_("Subject"), 0, ""), (N_("Size"), -7, "dim"),
+            (N_("Became"), 12, ""),
         )  # fmt: skip
 
     def texts(self, row: "Row", widths: Sequence[int]) -> Sequence[str]:
         """When, from whom, to whom, what about, what became of it."""
-        zone, glyph, became = self.world.zone, row.state.glyph, row.state.word
+        zone, glyph, became = self.world.zone, row.state.glyph, words.state(row.state)
         if len(widths) == 6:
             time = formats.short_time(row.at, self.world.now_us(), zone)
             return time, glyph, sender(row), "→", receivers(row, widths[4]), became
@@ -127,15 +129,15 @@ class FailureLook(Columns["Failure"]):
         """The reason has what is left."""
         half = max(9, (width - 19) // 5 if width < WIDE else 22)
         return (
-            ("Time", 8, "dim"), ("", 1, ""), ("From", half, ""), ("→", 1, "dim"),
-            ("To", half, ""), ("Why", 0, ""),
+            (N_("Time"), 8, "dim"), ("", 1, ""), (N_("From"), half, ""), ("→", 1, "dim"),
+            (N_("To"), half, ""), (N_("Why"), 0, ""),
         )  # fmt: skip
 
     def texts(self, row: "Failure", widths: Sequence[int]) -> Sequence[str]:
         """When, from whom, to whom, why not."""
         message, now, zone = row.row, self.world.now_us(), self.world.zone
         time, to = formats.short_time(message.at, now, zone), receivers(message, widths[4])
-        why = f"{message.state.word}: {row.why or 'no reason kept'}"
+        why = f"{words.state(message.state)}: {row.why or _('no reason kept')}"
         return time, message.state.glyph, sender(message), "→", to, why
 
     def role(self, row: "Failure", name: str) -> str:

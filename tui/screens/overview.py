@@ -8,6 +8,7 @@ from textual.containers import Container
 
 from tui import actions
 from tui.data import Around, Failure, Glance
+from tui.lang import N_, _
 from tui.screens import panels
 from tui.screens.frame import Frame
 from tui.screens.messages import FailureLook
@@ -83,7 +84,7 @@ class OverviewScreen(Frame):
         super().__init__(world)
         self._glance, self._around = Glance(), Around()
         self._failures: VTable[Failure] = VTable(FailureLook(world), id="failures")
-        self._failures.border_title = "Last failures"
+        self._failures.border_title = _("Last failures")
         self._failures.add_class("box")
         self._turns = {"overview": Turn(self._read_log), "around": Turn(self._read_around)}
 
@@ -99,7 +100,7 @@ class OverviewScreen(Frame):
             now, zone = self.world.now_us(), self.world.zone
             return panel.lines(panels.Seen(self._glance, self._around, now, zone), width, height)
 
-        return Pane(lines, id=panel.id, classes=f"box {panel.layout}", title=panel.title)
+        return Pane(lines, id=panel.id, classes=f"box {panel.layout}", title=_(panel.title))
 
     def on_mount(self) -> None:
         """Show what has been read while the program was loaded, and read on."""
@@ -139,7 +140,7 @@ class OverviewScreen(Frame):
 
     def _show(self, glance: Glance) -> None:
         before, self._glance, table = self._glance, glance, self._failures
-        table.empty = "no failures in the last 24 h"
+        table.empty = N_("no failures in the last 24 h")
         if not table.complete or table.trouble or before.failures != glance.failures:
             table.show(glance.failures)
         self.renew()

@@ -6,6 +6,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from tui import actions, formats
+from tui.lang import _
 from tui.screens.frame import Frame
 from tui.screens.levels import LEVELS
 from tui.source import Trouble
@@ -90,9 +91,9 @@ class SnapshotsScreen(Frame):
         self.refresh_bindings()
 
     def _where(self, width: int, height: int) -> Sequence[Cells]:
-        *above, last = "Snapshots", *(shown for _, shown in self._path)
+        *above, last = _("Snapshots"), *(shown for _, shown in self._path)
         path = "".join(f"{name} › " for name in above)
-        return [[(path, "dim"), (last, "strong"), (f"   {len(self.table):,}", "dim")]]
+        return [[(path, "dim"), (last, "strong"), (f"   {formats.number(len(self.table))}", "dim")]]
 
     def _detail(self, width: int, height: int) -> Sequence[Cells]:
         return self._levels[self._depth].detail(self.table.current_row, width)

@@ -8,8 +8,9 @@ from textual.app import ComposeResult
 
 from tracing import ids
 from tracing.events import COLUMNS, Outcome, to_fields
-from tui import actions, formats
+from tui import actions, formats, words
 from tui.data import Story
+from tui.lang import N_, _
 from tui.screens import messages
 from tui.screens.frame import Frame
 from tui.source import Trouble
@@ -38,17 +39,19 @@ _DETAIL_LINES = 5
 class RecipientLook(Columns["Recipient"]):
     """The line of a recipient."""
 
-    EMPTY = "no recipient was accepted"
+    EMPTY = N_("no recipient was accepted")
 
     def columns(self, width: int) -> Sequence[Column]:
         """Where the copy lies has what is left."""
         who = min(60, (width - 16) // 2)
-        return ("", 1, ""), ("Recipient", who, ""), ("Became", 12, ""), ("Place", 0, "")
+        return ("", 1, ""), (N_("Recipient"), who, ""), (N_("Became"), 12, ""), (N_("Place"), 0, "")
 
     def texts(self, row: "Recipient", widths: Sequence[int]) -> Sequence[str]:
         """Who, what became of it, where the copy lies."""
-        alias = f" (as {row.original})" if row.original not in ("", row.addr) else ""
-        return row.state.glyph, row.addr + alias, row.state.word, messages.place(row)
+        alias = (
+            " " + _("(as {})").format(row.original) if row.original not in ("", row.addr) else ""
+        )
+        return row.state.glyph, row.addr + alias, words.state(row.state), messages.place(row)
 
     def role(self, row: "Recipient", name: str) -> str:
         """Glyph and word have the state's."""
@@ -62,17 +65,20 @@ Step = tuple[str, "Stored"]
 class StepLook(Columns[Step]):
     """The line of an event: time, since the one before, what happened."""
 
-    EMPTY = "no event of this message is kept"
+    EMPTY = N_("no event of this message is kept")
 
     def columns(self, width: int) -> Sequence[Column]:
         """What happened has what is left."""
-        return ("Time", 12, "dim"), ("after", -10, "dim"), ("", 1, ""), ("What happened", 0, "")
+        return (
+            (N_("Time"), 12, "dim"), (N_("after"), -10, "dim"), ("", 1, ""),
+            (N_("What happened"), 0, ""),
+        )  # fmt: skip
 
     def texts(self, row: Step, widths: Sequence[int]) -> Sequence[str]:
         """When, how long after, how it went, what."""
         event = row[1].event
         time = formats.fine_time(event.at, self.world.zone)
-        return time, row[0], _OUTCOME[event.outcome][0], str(event)
+        return time, row[0], _OUTCOME[event.outcome][0], words.event(event)
 
     def role(self, row: Step, name: str) -> str:
         """The glyph has the outcome's, the text that of a bad one."""
@@ -91,7 +97,7 @@ def event_lines(stored: "Stored", world: World, width: int) -> list[Cells]:
     """Every field of an event that says something, in a few lines."""
     event = stored.event
     kind = getattr(event, "was", "") if event.kind == "unknown" else event.kind
-    head = f"{formats.clean(kind)}  {formats.full_time(event.at, world.zone)}  by "
+    head = f"{formats.clean(kind)}  {formats.full_time(event.at, world.zone)}  {_('by')} "
     lines: list[Cells] = [[(head, "strong"), (formats.clean(event.actor), "")]]
     text = "  ".join(f"{name}={value}" for name, value in _said(event))
     room = _DETAIL_LINES - 1
@@ -146,9 +152,9 @@ class TimelineScreen(Frame):
     def body(self) -> ComposeResult:
         """Summary, recipients, events, the event under the cursor."""
         yield Pane(self._summary, id="summary", classes="bar")
-        yield Pane(lambda *_: _title("Recipients", self._story.recipients), classes="heading")
+        yield Pane(lambda *_at: _title(_("Recipients"), self._story.recipients), classes="heading")
         yield self._recipients
-        yield Pane(lambda *_: _title("Events", self._story.events), classes="heading")
+        yield Pane(lambda *_at: _title(_("Events"), self._story.events), classes="heading")
         yield self._events
         yield Pane(self._event, classes="detail")
 

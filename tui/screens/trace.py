@@ -11,7 +11,8 @@ from textual.widgets import Input
 
 from tracing import ids
 from tracing.search import SearchError, parse
-from tui import actions, formats
+from tui import actions, formats, words
+from tui.lang import N_, _
 from tui.screens import messages
 from tui.screens.frame import Frame
 from tui.screens.timeline import TimelineScreen
@@ -106,7 +107,9 @@ class TraceScreen(Frame):
     def body(self) -> ComposeResult:
         """Filter and status, list, detail."""
         with Horizontal(id="bar"):
-            yield FilterInput(placeholder="/ to filter: to:ann since:2d state:refused", id="filter")
+            yield FilterInput(
+                placeholder=_("/ to filter: to:ann since:2d state:refused"), id="filter"
+            )
             yield Pane(self._status, id="status", classes="bar")
         yield Pane(lambda *_: self._error, id="error")
         yield Pane(lambda *_: self.table.heading, classes="heading")
@@ -157,7 +160,9 @@ class TraceScreen(Frame):
         self._error = ()
         self._text, self._unseen = text, 0
         self.table.empty = (
-            "no message fits this filter; esc drops it" if text.strip() else "no message yet"
+            N_("no message fits this filter; esc drops it")
+            if text.strip()
+            else N_("no message yet")
         )
         self.table.load(self.world.reading.messages(query), self._loaded)
         return True
@@ -236,16 +241,17 @@ class TraceScreen(Frame):
         table = self.table
         shown = formats.number(len(table)) + ("" if table.complete else " …")
         if self._text.strip() and self._total is not None:
-            shown += f" of {formats.number(self._total)}"
+            shown += " " + _("of {}").format(formats.number(self._total))
         pieces: list[tuple[str, str]] = [(shown, "strong")]
         if table.vector.cut:
-            pieces.append((f" (the last {formats.number(CAP)}; narrow with since:)", "wait"))
+            told = _("(the last {}; narrow with since:)").format(formats.number(CAP))
+            pieces.append((f" {told}", "wait"))
         if self.tail and table.at_top:
-            pieces.append(("  TAIL ● following", "good"))
+            pieces.append(("  " + _("TAIL ● following"), "good"))
         elif self.tail:
-            pieces.append(("  TAIL ‖ stopped, g resumes", "wait"))
+            pieces.append(("  " + _("TAIL ‖ stopped, g resumes"), "wait"))
             if self._unseen:
-                pieces.append((f"  ▲ {formats.number(self._unseen)} new", "strong"))
+                pieces.append(("  ▲ " + _("{} new").format(formats.number(self._unseen)), "strong"))
         return [pieces]
 
     def _detail(self, width: int, height: int) -> Sequence[Cells]:
@@ -254,7 +260,7 @@ class TraceScreen(Frame):
             return ()
         lines = messages.summary(row.id, row, self.world, width)
         for recipient in self._recipients.get(row.id, ())[:2]:
-            text = f"{recipient.addr}: {recipient.state.word}, {messages.place(recipient)}"
+            text = f"{recipient.addr}: {words.state(recipient.state)}, {messages.place(recipient)}"
             glyph = (f"{recipient.state.glyph} ", messages.role(recipient.state))
             lines.append([glyph, (formats.cell(text.rstrip(", "), width - 2), "")])
         return lines

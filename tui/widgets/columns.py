@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from tui import formats
+from tui.lang import _
 from tui.widgets.cells import Cells
 from tui.world import World
 
@@ -40,13 +41,13 @@ class Columns(Generic[R]):
 
     def _fitting(self, width: int) -> Sequence[Column]:
         columns = self.columns(width)
-        rest = width - sum(abs(cells) + 1 for _, cells, _ in columns) + 1
+        rest = width - sum(abs(cells) + 1 for _name, cells, _role in columns) + 1
         return [(name, cells or max(1, rest), role) for name, cells, role in columns]
 
     def heading(self, width: int) -> str:
         """The columns' names, in ``width`` cells with the cursor's column."""
-        names = [formats.fit(name, abs(cells), right=cells < 0)
-                 for name, cells, _ in self._fitting(width - 1)]  # fmt: skip
+        names = [formats.fit(_(name), abs(cells), right=cells < 0)
+                 for name, cells, _role in self._fitting(width - 1)]  # fmt: skip
         return formats.fit(" " + " ".join(names), width)
 
     def cells(self, number: int, row: R | None, width: int) -> Cells:
@@ -54,7 +55,7 @@ class Columns(Generic[R]):
         if row is None:
             return [(formats.fit(self.unread(number), width), "dim")]
         columns = self._fitting(width)
-        texts = self.texts(row, [cells for _, cells, _ in columns])
+        texts = self.texts(row, [cells for _name, cells, _role in columns])
         line = []
         for text, (name, cells, role) in zip(texts, columns, strict=True):
             shown = formats.cell(text, abs(cells), right=cells < 0)

@@ -8,6 +8,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from tui.formats import cell_len
+from tui.lang import _
 from tui.widgets.cells import Cells, Pane
 
 ALWAYS = "command_palette"
@@ -32,7 +33,7 @@ class Footer(Pane):
 
     def _learn(self, screen: Screen[Any]) -> None:
         self._keys = {}
-        for _, binding, enabled, _ in screen.active_bindings.values():
+        for _node, binding, enabled, _tip in screen.active_bindings.values():
             if enabled and (binding.show or binding.action == ALWAYS):
                 self._keys.setdefault(binding.action, binding)
         self.renew()
@@ -56,7 +57,7 @@ class Footer(Pane):
             line += [
                 (" " * (start - end), ""),
                 (f" {self.app.get_key_display(binding)} ", "key"),
-                (f"{binding.description} ", ""),
+                (f"{_(binding.description)} ", ""),
             ]
             end = start + self._cells(binding)
         return [line]
@@ -71,7 +72,7 @@ class Footer(Pane):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Say more of the key under the mouse."""
         binding = self._at(event.x)
-        self.tooltip = binding.tooltip if binding else None
+        self.tooltip = _(binding.tooltip) if binding else None
 
     def on_click(self, event: events.Click) -> None:
         """Press the key that was clicked."""
@@ -79,4 +80,4 @@ class Footer(Pane):
             self.app.simulate_key(binding.key)
 
     def _cells(self, binding: Binding) -> int:
-        return cell_len(f" {self.app.get_key_display(binding)} {binding.description} ")
+        return cell_len(f" {self.app.get_key_display(binding)} {_(binding.description)} ")
