@@ -7,7 +7,9 @@ from tui import actions
 from tui.actions import Scope
 from tui.app import MtadApp
 from tui.run import settle
+from tui.screens.dialogs import Confirm, Form, Page
 from tui.screens.help import HelpScreen
+from tui.screens.onmessage import OnMessage
 from tui.screens.overview import OverviewScreen
 from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.timeline import TimelineScreen
@@ -22,6 +24,10 @@ WHERE: dict[Scope, type] = {
     Scope.TIMELINE: TimelineScreen,
     Scope.SNAPSHOTS: SnapshotsScreen,
     Scope.HELP: HelpScreen,
+    Scope.MESSAGE: OnMessage,
+    Scope.CONFIRM: Confirm,
+    Scope.FORM: Form,
+    Scope.PAGE: Page,
 }
 
 

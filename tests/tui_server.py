@@ -1,16 +1,19 @@
 """A made-up server for the terminal UI: the same figures and messages on every run."""
 
+import os
 from array import array
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from backup.catalog import Box, Mailbox, Message, Snapshot
 from backup.format import Entry
 from tracing import events, ids, search
 from tracing.queries import Recipient, Row, Stored
 from tracing.states import State
+from tui.acting import Acting
 from tui.data import (
     Around,
     Failure,
@@ -19,9 +22,11 @@ from tui.data import (
     Role,
     Story,
 )
-from tui.disk import Disk
+from tui.disk import Disk, sentence
 from tui.source import RowSource, Trouble
 from tui.world import World
+
+T = TypeVar("T")
 
 NOW = int(datetime(2026, 11, 24, 14, 22, 7, tzinfo=UTC).timestamp()) * 1_000_000
 MINUTE = 60_000_000
@@ -312,6 +317,21 @@ class MadeUp(Disk):
         mailboxes = [Mailbox(name, 40, 1, 41) for name in self.mailbox_names]
         return (self.saved_snapshots, boxes, mailboxes, self.saved_messages)[len(path)]
 
+    async def why(self, m: int) -> Sequence[str]:
+        """One sentence with its evidence."""
+        self.check()
+        return "delivered to INBOX", f"  {ids.text(m)} stored", "  -> nothing to do"
+
+    async def proof(self, m: int) -> Sequence[str]:
+        """A short sheet."""
+        self.check()
+        return f"message {ids.text(m)}", "250 2.0.0 taken"
+
+    async def export(self, m: int, path: Path) -> str:
+        """Makes an empty file."""
+        os.close(os.open(path, os.O_CREAT))
+        return f"wrote {path}"
+
     async def banner(self) -> str:
         """What a test wants said."""
         return self.said
@@ -331,6 +351,23 @@ class MadeUp(Disk):
         return row
 
 
-def world(server: MadeUp) -> World:
+class MadeUpActing(Acting):
+    """Acts on a server that does not exist: what is done is given its settings and runs here."""
+
+    def __init__(self, loaded: Any = None) -> None:
+        self.loaded = loaded
+
+    async def run(self, do: Callable[[Any], T]) -> T:
+        """Do it."""
+        try:
+            return do(self.loaded)
+        except Exception as error:
+            raise Trouble(sentence(error)) from error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def world(server: MadeUp, acting: Acting | None = None) -> World:
     """A screen's world with a still clock in UTC."""
-    return World(server, "mail.example.org", now_us=lambda: NOW, zone=UTC)
+    return World(server, "mail.example.org", now_us=lambda: NOW, zone=UTC, acting=acting)

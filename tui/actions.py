@@ -9,10 +9,11 @@ layout is on.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from textual.actions import parse
 from textual.binding import Binding, BindingType
 
-_LATIN = "qwertyuiop[]asdfghjklzxcvbnmQWERTYUIOPASDFGHJKLZXCVBNM/?"
-_RUSSIAN = "йцукенгшщзхъфывапролдячсмитьЙЦУКЕНГШЩЗФЫВАПРОЛДЯЧСМИТЬ.,"
+_LATIN = "qwertyuiop[]asdfghjkl;zxcvbnmQWERTYUIOPASDFGHJKL:ZXCVBNM/?"
+_RUSSIAN = "йцукенгшщзхъфывапролджячсмитьЙЦУКЕНГШЩЗФЫВАПРОЛДЖЯЧСМИТЬ.,"
 TWIN = dict(zip(_LATIN, _RUSSIAN, strict=True))
 """What the same physical key types on the Russian layout."""
 
@@ -21,6 +22,7 @@ _NAMES = {
     "?": "question_mark",
     ".": "full_stop",
     ",": "comma",
+    ":": "colon",
     "[": "left_square_bracket",
     "]": "right_square_bracket",
 }
@@ -37,6 +39,10 @@ class Scope(StrEnum):
     TIMELINE = "Timeline"
     SNAPSHOTS = "Snapshots"
     HELP = "Help"
+    MESSAGE = "any message"
+    CONFIRM = "question"
+    FORM = "form"
+    PAGE = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Action:
     """A sentence for help and palette."""
     shown: bool = True
     """Whether the footer has it."""
+    takes: str = ""
+    """What may follow its name at the prompt; it is the call's last argument."""
 
     @property
     def key_text(self) -> str:
@@ -74,6 +82,8 @@ _SHOWN = {
     **{f"f{number}": f"F{number}" for number in range(1, 13)},
     "ctrl+q": "^q",
     "ctrl+p": "^p",
+    "ctrl+r": "^r",
+    "ctrl+s": "^s",
 }
 
 A = Action
@@ -81,10 +91,12 @@ ACTIONS: tuple[Action, ...] = (
     A("go.overview", Scope.APP, ("1", "f2"), "go('overview')", "Overview",
       "Flow, outcomes, last failures, space, snapshots, services", False),
     A("go.trace", Scope.APP, ("2", "f3"), "go('trace')", "Trace",
-      "Find any message and see what became of it", False),
+      "Find any message and see what became of it", False, "FILTER"),
     A("go.snapshots", Scope.APP, ("5", "f4"), "go('snapshots')", "Snapshots",
       "Browse the mail as it was", False),
     A("app.help", Scope.APP, ("?", "f1"), "help", "Help", "Show every key of this screen"),
+    A("app.prompt", Scope.APP, (":",), "prompt", "Command",
+      "Type an action's name, like trace to:ann", False),
     A("app.palette", Scope.APP, ("ctrl+p",), "command_palette", "Commands",
       "Find an action by its name", False),
     A("app.quit", Scope.APP, ("ctrl+q",), "quit", "Quit", "Leave the program", False),
@@ -95,7 +107,19 @@ ACTIONS: tuple[Action, ...] = (
     A("list.first", Scope.LIST, ("home", "g"), "first", "First", "To the first row", False),
     A("list.last", Scope.LIST, ("end", "G"), "last", "Last", "To the last row", False),
     A("list.open", Scope.LIST, ("enter",), "open", "Open", "Open what the cursor is on"),
-    A("overview.refresh", Scope.OVERVIEW, ("r",), "reload", "Refresh", "Read everything again"),
+    A("message.why", Scope.MESSAGE, ("w",), "why", "Why",
+      "Say in a sentence what became of it, and what to do"),
+    A("message.trace", Scope.MESSAGE, ("t",), "trace", "Trace", "All that happened to it", False),
+    A("message.retry", Scope.MESSAGE, ("R",), "retry", "Retry",
+      "Try its waiting recipients at once", False),
+    A("message.release", Scope.MESSAGE, ("u",), "release", "Release",
+      "Let it go where it is held", False),
+    A("message.copy", Scope.MESSAGE, ("y",), "copy", "Copy",
+      "Copy a sheet for the other side's postmaster", False),
+    A("message.export", Scope.MESSAGE, ("s",), "export", "Export",
+      "Write all that happened to it into a file", False),
+    A("overview.refresh", Scope.OVERVIEW, ("f5", "ctrl+r"), "reload", "Refresh",
+      "Read everything again"),
     A("overview.leave", Scope.OVERVIEW, ("q",), "quit", "Quit", "Leave the program"),
     A("trace.filter", Scope.TRACE, ("/",), "filter", "Filter",
       "Type a filter: from: to: subj: msgid: id: ip: since: until: state: or any word"),
@@ -106,17 +130,30 @@ ACTIONS: tuple[Action, ...] = (
     A("trace.leave", Scope.TRACE, ("q",), "quit", "Quit", "Leave the program", False),
     A("timeline.switch", Scope.TIMELINE, ("tab",), "switch", "Switch",
       "Between recipients and events"),
-    A("timeline.refresh", Scope.TIMELINE, ("r",), "reload", "Refresh", "Read everything again"),
+    A("timeline.refresh", Scope.TIMELINE, ("f5", "ctrl+r"), "reload", "Refresh",
+      "Read everything again"),
     A("timeline.back", Scope.TIMELINE, ("escape", "q", "backspace"), "back", "Back",
       "Back to the list"),
     A("snapshots.back", Scope.SNAPSHOTS, ("escape", "backspace", "left"), "back", "Back",
       "One level up"),
-    A("snapshots.refresh", Scope.SNAPSHOTS, ("r",), "reload", "Refresh",
+    A("snapshots.refresh", Scope.SNAPSHOTS, ("f5", "ctrl+r"), "reload", "Refresh",
       "Read the repository again"),
     A("snapshots.leave", Scope.SNAPSHOTS, ("q",), "quit", "Quit", "Leave the program", False),
+    A("confirm.yes", Scope.CONFIRM, ("y",), "yes", "Yes", "Do it"),
+    A("confirm.no", Scope.CONFIRM, ("escape", "n", "q"), "no", "No", "Leave it"),
+    A("form.done", Scope.FORM, ("ctrl+s",), "done", "Done", "Take what was typed"),
+    A("form.no", Scope.FORM, ("escape",), "no", "Cancel", "Leave it"),
+    A("page.copy", Scope.PAGE, ("y",), "copy", "Copy", "Copy the text"),
+    A("page.back", Scope.PAGE, ("escape", "q", "enter"), "back", "Back", "Close it"),
     A("help.back", Scope.HELP, ("escape", "q", "?", "f1"), "back", "Back", "Close this page"),
 )  # fmt: skip
 del A
+
+
+def called(action: Action) -> tuple[str, tuple[object, ...]]:
+    """The method that an action calls, without ``action_``, and what it is given."""
+    _namespace, name, given = parse(action.call)
+    return name, given
 
 
 def named(key: str) -> str:
@@ -134,8 +171,8 @@ def of(*scopes: Scope) -> list[Action]:
     return [action for scope in scopes for action in ACTIONS if action.scope is scope]
 
 
-def bindings(scope: Scope) -> list[BindingType]:
-    """A scope's actions as a class's BINDINGS."""
+def bindings(*scopes: Scope) -> list[BindingType]:
+    """The actions of some scopes as a class's BINDINGS."""
     return [
         Binding(
             ",".join(named(key) for key in with_twins(action.keys)),
@@ -146,5 +183,5 @@ def bindings(scope: Scope) -> list[BindingType]:
             id=action.id,
             tooltip=action.description,
         )
-        for action in of(scope)
+        for action in of(*scopes)
     ]

@@ -4,6 +4,7 @@ Each screen on a digit is a mode, so that it keeps its place while another is sh
 """
 
 import gc
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -13,11 +14,13 @@ from textual.app import App
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
-from tui import actions
+from tui import actions, prompt
 from tui.actions import Action, Scope
 from tui.lang import _
 from tui.screens.frame import Frame
 from tui.screens.help import HelpScreen
+from tui.screens.onmessage import OnMessage
+from tui.vtable import VTable
 from tui.world import World
 
 SCREENS = {
@@ -35,13 +38,11 @@ class Actions(Provider):
 
     def _entries(self) -> Iterator[tuple[Action, Callable[[], Any], str]]:
         """Action, how to run it, what to say of it."""
-        screen = self.screen
-        targets = {Scope.LIST: self.focused, Scope.APP: self.app}
-        if isinstance(screen, Frame):
-            targets = {screen.SCOPE: screen, **targets}
-        for action in actions.of(*targets):
+        app = self.app
+        assert isinstance(app, MtadApp)
+        for action, owner in app.offered(self.screen, self.focused).items():
             if action.id != "app.palette":
-                run = partial(self.app.run_action, action.call, targets[action.scope])
+                run = partial(app.do, action, "", owner)
                 yield action, run, f"{_(action.description)}  ({action.key_text})"
 
     async def discover(self) -> Hits:
@@ -59,7 +60,7 @@ class Actions(Provider):
 
 
 class MtadApp(App[None]):
-    """The terminal UI of one server; reads only."""
+    """The terminal UI of one server."""
 
     TITLE = "mtad"
     COMMANDS = {Actions}  # noqa: RUF012 - Textual's own form
@@ -94,14 +95,51 @@ class MtadApp(App[None]):
     async def on_unmount(self) -> None:
         """Let the files go."""
         await self.world.reading.close()
+        if self.world.acting is not None:
+            self.world.acting.close()
 
-    async def action_go(self, mode: str) -> None:
-        """To another screen; again to the present one closes what was opened from it."""
+    async def action_go(self, mode: str, text: str = "") -> None:
+        """To another screen; again to the present one closes what was opened from it.
+
+        ``text`` is what was typed behind its name: the trace screen's filter.
+        """
         if self.current_mode == mode:
             while len(self.screen_stack) > 1:
                 self.pop_screen()
         else:
             await self.switch_mode(mode)
+        if text and isinstance(self.screen, Frame):
+            self.screen.given(text)
+
+    def offered(self, screen: Screen[Any], focused: object) -> dict[Action, Any]:
+        """What can be done on a screen, and the screen, list or program that does it."""
+        owners: dict[Scope, Any] = {}
+        if isinstance(screen, Frame):
+            owners[screen.SCOPE] = screen
+        if isinstance(screen, OnMessage):
+            owners[Scope.MESSAGE] = screen
+        if isinstance(focused, VTable):
+            owners[Scope.LIST] = focused
+        owners[Scope.APP] = self
+        return {action: owners[action.scope] for action in actions.of(*owners)}
+
+    def action_prompt(self) -> None:
+        """Type an action's name."""
+        offered = self.offered(self.screen, self.focused)
+
+        async def run(text: str | None) -> None:
+            if text and (found := prompt.find(tuple(offered), text)) is not None:
+                await self.do(*found, owner=offered[found[0]])
+
+        if isinstance(self.screen, Frame):
+            self.push_screen(prompt.Prompt(tuple(offered)), run)
+
+    async def do(self, action: Action, rest: str, owner: Any) -> None:
+        """Run an action as its key would, with what was typed behind its name."""
+        name, given = prompt.parameters(action, rest)
+        done = getattr(owner, f"action_{name}")(*given)
+        if inspect.isawaitable(done):
+            await done
 
     def action_help(self) -> None:
         """The keys of the present screen."""

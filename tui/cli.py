@@ -10,6 +10,8 @@ import click
 from mtad import where
 from mtad.cli_options import config_option, config_path
 from mtad.errors import UsageError
+from tracing.words import language, language_option
+from tui.lang import use
 
 SCREENS = ("overview", "trace", "timeline", "snapshots")
 _SIZE = re.compile(r"(\d{2,3})x(\d{2,3})")
@@ -44,10 +46,21 @@ def _size(text: str) -> tuple[int, int]:
     help="Size of the picture.",
 )
 @click.option("--filter", "text", default="", help="A filter for the trace screen.")
+@click.option("--read-only", is_flag=True, help="Change nothing, whatever is pressed.")
+@language_option
 @config_option
 @click.pass_context
-def tui(context: click.Context, screenshot: Path | None, screen: str, size: str, text: str) -> None:
-    """Show the server: overview, trace of any message, snapshots. Reads only."""
+def tui(
+    context: click.Context,
+    screenshot: Path | None,
+    screen: str,
+    size: str,
+    text: str,
+    read_only: bool,
+    lang: str | None,
+) -> None:
+    """Show the server: overview, trace of any message, snapshots."""
+    use(language(lang))
     path = config_path(context)
     table = where.read_toml(path)
     places, host = where.places(path, table), table.get("hostname", "")
@@ -55,6 +68,7 @@ def tui(context: click.Context, screenshot: Path | None, screen: str, size: str,
     if screenshot is None and not all(map(os.isatty, (0, 1, 2))):
         raise UsageError("mtad tui needs a terminal; --screenshot FILE.svg does not")
     gc.disable()  # until the first screen is there: a tenth of the start is looking for garbage
+    from tui.acting import Acting  # noqa: PLC0415 - once the settings are found
     from tui.disk import Disk  # noqa: PLC0415 - once the settings are found
     from tui.world import World  # noqa: PLC0415
 
@@ -63,7 +77,8 @@ def tui(context: click.Context, screenshot: Path | None, screen: str, size: str,
     disk.begin(start, text)
     from tui import app, run  # noqa: PLC0415 - Textual is loaded while the first rows are read
 
-    world = World(disk, host if isinstance(host, str) else "")
+    acting = None if read_only or screenshot is not None else Acting(path)
+    world = World(disk, host if isinstance(host, str) else "", acting=acting)
     program = app.MtadApp(world, start=start, text=text)
     if screenshot is None:
         run.run(program, places.run)

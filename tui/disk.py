@@ -20,7 +20,7 @@ from mtad.errors import MtadError, Unreachable
 from mtad.where import Places
 from tracing import months, search
 from tracing.queries import Log, Recipient, Row
-from tui import figures
+from tui import asked, figures
 from tui.data import Around, Glance, Story
 from tui.saved import Saves
 from tui.source import RowSource, Trouble
@@ -134,6 +134,7 @@ class Disk:
 
     def __init__(self, places: Places, settings: Path) -> None:
         self._places = places
+        self._settings = settings
         self._saves = Saves(settings)
         self._searching = Lane(places.log)
         self._fetching = Lane(places.log)
@@ -174,6 +175,18 @@ class Disk:
             return Story(log.rows([m]).get(m), log.recipients(m), log.timeline(m))
 
         return await self._fetching.run(read)
+
+    async def why(self, m: int) -> Sequence[str]:
+        """Verdicts on a message with evidence and what to do, in the language in use."""
+        return await self._asking.run(lambda _: asked.why(self._places, m))
+
+    async def proof(self, m: int) -> Sequence[str]:
+        """A sheet on a message for the other side's postmaster."""
+        return await self._asking.run(lambda _: asked.proof(self._places, self._settings, m))
+
+    async def export(self, m: int, path: Path) -> str:
+        """Write a message's timeline into a file that is not there yet; says what was written."""
+        return await self._asking.run(lambda _: asked.export(self._places, m, path))
 
     def known_glance(self) -> Glance | None:
         """The figures of log and disk that ``begin`` read, if they are here; never waits."""

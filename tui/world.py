@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mtad import clock
 
 if TYPE_CHECKING:
+    from tui.acting import Acting
     from tui.disk import Disk
 
 
@@ -21,3 +22,5 @@ class World:
     """Microseconds since the Unix epoch."""
     zone: tzinfo | None = None
     """Where times are shown; None is the machine's own zone."""
+    acting: "Acting | None" = None
+    """What may be done to the server; None is nothing."""

@@ -1,12 +1,13 @@
 """What all screens have in common: header, banner, footer, room enough, keys from the table."""
 
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Static
 
 from tui import formats
@@ -20,7 +21,13 @@ from tui.widgets.header import COMPACT_TALL, MIN_HEIGHT, MIN_WIDTH, TALL, WIDE, 
 from tui.work import start
 from tui.world import World
 
+if TYPE_CHECKING:
+    from mtad.config import Loaded
+
+T = TypeVar("T")
+
 BANNER_SECONDS = 5
+FLASH_SECONDS = 6
 
 
 class Frame(Screen[None]):
@@ -54,6 +61,7 @@ class Frame(Screen[None]):
         self.settled = False
         """Whether everything this screen shows at first has been read."""
         self._sentences: dict[str, str] = {"daemon": ""}
+        self._flashing: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Header, banner, body, footer; the layout is chosen before they are made."""
@@ -72,6 +80,9 @@ class Frame(Screen[None]):
         """Paint the panes whose lines have become others."""
         for pane in self.query(Pane):
             pane.renew()
+
+    def given(self, text: str) -> None:
+        """What was typed behind the screen's name at the prompt."""
 
     def on_vtable_changed(self, event: VTable.Changed) -> None:
         """Panes say where the cursor is and what is there."""
@@ -110,6 +121,19 @@ class Frame(Screen[None]):
         banner = self.query_one("#banner", Static)
         banner.update(Text("\n".join(formats.clean(text) for text in shown)))
         banner.set_class(bool(shown), "-shown")
+
+    def flash(self, sentence: str) -> None:
+        """Show a sentence in the banner for a few seconds."""
+        self.say("flash", sentence)
+        if self._flashing is not None:
+            self._flashing.stop()
+        self._flashing = self.set_timer(FLASH_SECONDS, lambda: self.say("flash", ""))
+
+    async def acting(self, do: "Callable[[Loaded], T]") -> T:
+        """Do something to the server. Raises Trouble, also where only reading is allowed."""
+        if self.world.acting is None:
+            raise Trouble(_("nothing can be changed: this is read-only"))
+        return await self.world.acting.run(do)
 
     async def reading(self, about: str, read: Callable[[], Awaitable[None]]) -> None:
         """Run something that reads; what goes wrong is said in the banner."""

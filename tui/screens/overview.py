@@ -10,8 +10,8 @@ from tui import actions
 from tui.data import Around, Failure, Glance
 from tui.lang import N_, _
 from tui.screens import panels
-from tui.screens.frame import Frame
 from tui.screens.messages import FailureLook
+from tui.screens.onmessage import OnMessage, Selected
 from tui.screens.timeline import TimelineScreen
 from tui.source import Trouble
 from tui.vtable import VTable
@@ -50,12 +50,12 @@ class Turn:
             self.is_running, self.is_known = False, True
 
 
-class OverviewScreen(Frame):
+class OverviewScreen(OnMessage):
     """Screen 1. Log and processes are read apart: neither waits for the other."""
 
     TAB = "overview"
     SCOPE = actions.Scope.OVERVIEW
-    BINDINGS = actions.bindings(actions.Scope.OVERVIEW)
+    BINDINGS = actions.bindings(actions.Scope.OVERVIEW, actions.Scope.MESSAGE)
     AUTO_FOCUS = "#failures"
     DEFAULT_CSS = """
     OverviewScreen {
@@ -150,6 +150,11 @@ class OverviewScreen(Frame):
         self.renew()
         if self._around.trouble:
             raise Trouble(self._around.trouble)
+
+    def selected(self) -> Selected | None:
+        """The failure under the cursor."""
+        failure = self._failures.current_row
+        return Selected(failure.row.id) if failure is not None else None
 
     def on_vtable_opened(self, event: VTable.Opened) -> None:
         """Open a failure's timeline."""

@@ -12,7 +12,7 @@ from tui import actions, formats, words
 from tui.data import Story
 from tui.lang import N_, _
 from tui.screens import messages
-from tui.screens.frame import Frame
+from tui.screens.onmessage import OnMessage, Selected
 from tui.source import Trouble
 from tui.vtable import VTable
 from tui.widgets.cells import Cells, Pane
@@ -124,12 +124,12 @@ def _said(event: "Event") -> Sequence[tuple[str, str]]:
     return said
 
 
-class TimelineScreen(Frame):
+class TimelineScreen(OnMessage):
     """Opened from a list with enter."""
 
     TAB = "trace"
     SCOPE = actions.Scope.TIMELINE
-    BINDINGS = actions.bindings(actions.Scope.TIMELINE)
+    BINDINGS = actions.bindings(actions.Scope.TIMELINE, actions.Scope.MESSAGE)
     AUTO_FOCUS = "#events"
     DEFAULT_CSS = """
     TimelineScreen {
@@ -178,6 +178,14 @@ class TimelineScreen(Frame):
         self._recipients.show(self._story.recipients)
         self._recipients.styles.height = max(1, len(self._recipients))
         self._events.show(steps(self._story.events))
+
+    def selected(self) -> Selected | None:
+        """The message that is shown."""
+        return Selected(self.m)
+
+    def changed(self) -> None:
+        """Read it again."""
+        self.action_reload()
 
     def _summary(self, width: int, height: int) -> Sequence[Cells]:
         return messages.summary(self.m, self._story.row, self.world, width) if self.settled else ()

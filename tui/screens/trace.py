@@ -14,7 +14,7 @@ from tracing.search import SearchError, parse
 from tui import actions, formats, words
 from tui.lang import N_, _
 from tui.screens import messages
-from tui.screens.frame import Frame
+from tui.screens.onmessage import OnMessage, Selected
 from tui.screens.timeline import TimelineScreen
 from tui.source import Trouble
 from tui.stream import Stream
@@ -68,12 +68,12 @@ def error_lines(text: str, error: SearchError) -> list[Cells]:
     ]
 
 
-class TraceScreen(Frame):
+class TraceScreen(OnMessage):
     """Screen 2."""
 
     TAB = "trace"
     SCOPE = actions.Scope.TRACE
-    BINDINGS = actions.bindings(actions.Scope.TRACE)
+    BINDINGS = actions.bindings(actions.Scope.TRACE, actions.Scope.MESSAGE)
     AUTO_FOCUS = "#list"
     DEFAULT_CSS = """
     TraceScreen {
@@ -130,6 +130,11 @@ class TraceScreen(Frame):
         field = self.query_one("#filter", Input)
         field.focus()
         field.cursor_position = len(field.value)
+
+    def given(self, text: str) -> None:
+        """Filter by it, as if it had been typed."""
+        self.query_one("#filter", Input).value = text
+        self.apply(text)
 
     def leave_filter(self) -> None:
         """Back to the list with the filter in force."""
@@ -236,6 +241,11 @@ class TraceScreen(Frame):
         await asyncio.sleep(FOLLOW_SECONDS)
         self._recipients = {m: await self.world.reading.recipients(m)}
         self.renew()
+
+    def selected(self) -> Selected | None:
+        """The message under the cursor."""
+        number = self.table.current
+        return Selected(number) if number is not None else None
 
     def _status(self, width: int, height: int) -> Sequence[Cells]:
         table = self.table

@@ -1,0 +1,159 @@
+"""What is asked of and done to a message: why, copy, export, retry, and the question before."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from tests.tui_server import MadeUp, MadeUpActing, world
+from tracing import ids
+from tui import prompt
+from tui.actions import ACTIONS
+from tui.acts import queue
+from tui.app import MtadApp
+from tui.run import settle
+from tui.screens.dialogs import Confirm, Form, Page
+from tui.screens.timeline import TimelineScreen
+from tui.screens.trace import TraceScreen
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+        await pilot.pause()
+    if not isinstance(pilot.app.screen, Confirm | Form | Page | prompt.Prompt):
+        await settle(pilot)
+
+
+def banner(app: MtadApp) -> str:
+    return str(app.screen.query_one("#banner", Static).content)
+
+
+@pytest.mark.parametrize("start", ["overview", "trace"])
+@pytest.mark.parametrize("key", ["w", "ц"])
+async def test_why_is_a_page(start: str, key: str) -> None:
+    app = MtadApp(world(MadeUp.filled()), start=start)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, key)
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert isinstance(app.screen, Page)
+        await press(pilot, "y")
+        assert app.clipboard.startswith("delivered to INBOX\n")
+        await press(pilot, "escape")
+        assert not isinstance(app.screen, Page)
+
+
+async def test_a_failure_is_traced_by_its_key() -> None:
+    app = MtadApp(world(MadeUp.filled()))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "t")
+        assert isinstance(app.screen, TimelineScreen)
+
+
+async def test_the_sheet_is_copied() -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "y")
+        assert app.clipboard.endswith("\n250 2.0.0 taken")
+        assert "copied 2 lines" in banner(app)
+
+
+async def test_a_timeline_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "s")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert isinstance(app.screen, Form)
+        await press(pilot, "enter")
+        await settle(pilot)
+        (written,) = os.listdir(tmp_path)
+        assert ids.parse(written.removesuffix(".json"))
+        assert "wrote" in banner(app)
+
+
+async def test_nothing_is_changed_where_only_reading_is_allowed() -> None:
+    app = MtadApp(world(MadeUp.filled()), start="trace")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "R")
+        assert "read-only" in banner(app)
+
+
+@pytest.mark.parametrize(
+    ("count", "keys", "done"),
+    [
+        (1, ("y",), True),
+        (1, ("н",), True),
+        (1, ("n",), False),
+        (1, ("escape",), False),
+        (3, ("3", "enter"), True),
+        (3, ("2", "enter", "escape"), False),
+        (3, ("y", "enter", "escape"), False),
+    ],
+)
+async def test_a_retry_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, count: int, keys: tuple[str, ...], done: bool
+) -> None:
+    calls: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        queue, "of_message", lambda _loaded, m: [(m, n) for n in range(1, count + 1)]
+    )
+
+    def change(_loaded: object, act: str, who: list[queue.Key], why: str = "") -> str:
+        calls.append((act, len(who)))
+        return "they are being tried"
+
+    monkeypatch.setattr(queue, "change", change)
+    app = MtadApp(world(MadeUp.filled(), MadeUpActing()), start="trace")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "R")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert isinstance(app.screen, Confirm)
+        await press(pilot, *keys)
+        assert calls == ([("retry", count)] if done else [])
+        assert ("being tried" in banner(app)) is done
+
+
+async def test_the_prompt_goes_to_a_filtered_trace() -> None:
+    app = MtadApp(world(MadeUp.filled()))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, ":", *"trace to:maria", "enter")
+        await settle(pilot)
+        assert isinstance(app.screen, TraceScreen)
+        assert app.screen.query_one("#filter", Input).value == "to:maria"
+
+
+async def test_the_prompt_says_what_there_is() -> None:
+    app = MtadApp(world(MadeUp.filled()))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, ":", *"hepl", "enter")
+        assert isinstance(app.screen, prompt.Prompt)
+        assert "help" in str(app.screen.query_one("#wrong", Static).content)
+        await press(pilot, "escape")
+        assert not isinstance(app.screen, prompt.Prompt)
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
+def test_the_prompt_knows_every_action_by_its_whole_name(action: Any) -> None:
+    found = prompt.find(ACTIONS, action.id)
+    assert found == (action, "")
+
+
+def test_a_beginning_that_several_have_names_none() -> None:
+    offered = [action for action in ACTIONS if action.id in ("list.pageup", "list.pagedown")]
+    assert prompt.find(offered, "pa") is None
+    assert prompt.find(offered, "pageu") == (offered[0], "")

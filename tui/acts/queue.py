@@ -1,0 +1,66 @@
+"""What can be done to mail that waits to leave."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from mtad.cli_options import administrator
+from mtad.queue import asking
+from tracing import ids
+from tui.formats import counted
+from tui.lang import N_, ngettext
+
+if TYPE_CHECKING:
+    from mtad.config import Loaded
+
+Change = Literal["retry", "hold", "release", "drop", "bounce"]
+Key = tuple[int, int]
+"""A message and the number of its recipient."""
+
+PAST: dict[Change, tuple[str, str]] = {
+    "retry": (N_("{} recipient is being tried"), N_("{} recipients are being tried")),
+    "hold": (N_("{} recipient is held"), N_("{} recipients are held")),
+    "release": (N_("{} recipient was released"), N_("{} recipients were released")),
+    "drop": (N_("{} recipient was dropped"), N_("{} recipients were dropped")),
+    "bounce": (N_("{} recipient was returned"), N_("{} recipients were returned")),
+}
+"""What came of it, by the act."""
+
+
+def keys(loaded: "Loaded", text: str) -> Sequence[Key]:
+    """The waiting recipients that a filter of the queue finds. Raises MtadError."""
+    lines = asking.lines(loaded.places, "keys", text)
+    return [(m, n) for line in lines for m, n in line.get("keys", ())]
+
+
+def counted_recipients(count: int) -> str:
+    """How many recipients, in words."""
+    return counted(count, "{} recipient", "{} recipients")
+
+
+def of_message(loaded: "Loaded", m: int) -> Sequence[Key]:
+    """The waiting recipients of one message. Raises MtadError."""
+    return keys(loaded, f"id:{ids.text(m)}")
+
+
+def change(loaded: "Loaded", act: Change, who: Sequence[Key], why: str = "") -> str:
+    """Do it to recipients; says what came of it. Raises MtadError."""
+    from mtad.queue.acts import Order  # noqa: PLC0415 - slow to load
+
+    done = asking.act(loaded, Order(act, administrator(), why), who)
+    one, many = PAST[act]
+    told = [ngettext(one, many, done.done).format(done.done)]
+    if done.busy:
+        told.append(
+            counted(
+                len(done.busy), "{} is being tried and was left", "{} are being tried and were left"
+            )
+        )
+    if done.gone:
+        told.append(counted(len(done.gone), "{} had left the queue", "{} had left the queue"))
+    if done.unfit:
+        told.append(
+            counted(
+                len(done.unfit), "{} was not in a state for it", "{} were not in a state for it"
+            )
+        )
+    return "; ".join(told)
