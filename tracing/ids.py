@@ -21,6 +21,8 @@ _SHIFT = NODE_BITS + COUNTER_BITS
 _COUNTERS = 1 << COUNTER_BITS
 HOUR = 3_600_000 << _SHIFT
 """The ids of one hour: ``id // HOUR`` counts hours since 2024."""
+IMPORTED = (1 << NODE_BITS) - 1
+"""The node of messages that the logs of other servers told of."""
 LENGTH = 13
 """Characters of an id as text."""
 
@@ -65,6 +67,11 @@ def lowest(at_us: int) -> int:
 def time_us(number: int) -> int:
     """When an id was made, in microseconds since the Unix epoch (millisecond precision)."""
     return ((number >> _SHIFT) + EPOCH_MS) * 1000
+
+
+def is_imported(number: int) -> bool:
+    """Whether it names a message that the log of another server told of."""
+    return number >> COUNTER_BITS & IMPORTED == IMPORTED
 
 
 def month(number: int) -> str:

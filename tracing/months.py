@@ -1,6 +1,7 @@
 """Month files by name: which there are, what they span, and opening them to read.
 
-``log/2026-11.db`` holds what the ids and events of that month (UTC) brought. Reading needs
+``log/2026-11.db`` holds what the ids and events of that month (UTC) brought, and
+``log/imported/2026-11.db`` what was read out of the logs of other servers. Reading needs
 nothing but the standard library, so that a question to the files starts at once.
 """
 
@@ -30,6 +31,9 @@ _AS_IF = {
 }
 """Revisions this version can read, and what makes each look like the present one to readers."""
 
+IMPORTED = "imported"
+"""The folder, in that of the log, with the months of other servers."""
+
 _NAME = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.db")
 _BUSY_SECONDS = 10
 
@@ -58,9 +62,23 @@ def listing(directory: Path) -> list[str]:
     return sorted((name[:-3] for name in names if _NAME.fullmatch(name)), reverse=True)
 
 
+def home(number: int) -> str:
+    """The month file of a message, also one that was imported."""
+    month = ids.month(number)
+    return f"{IMPORTED}/{month}" if ids.is_imported(number) else month
+
+
+def everything(directory: Path) -> list[tuple[str, ...]]:
+    """The months there are files of, newest first, each with our own and the imported one."""
+    files: dict[str, tuple[str, ...]] = {month: (month,) for month in listing(directory)}
+    for month in listing(directory / IMPORTED):
+        files[month] = (*files.get(month, ()), f"{IMPORTED}/{month}")
+    return [files[month] for month in sorted(files, reverse=True)]
+
+
 def times(month: str) -> tuple[int, int]:
     """Bounds [begin, end) of a month in microseconds since the Unix epoch."""
-    year, number = int(month[:4]), int(month[5:])
+    year, number = int(month[-7:-3]), int(month[-2:])
     begin = datetime(year, number, 1, tzinfo=UTC)
     end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
     return int(begin.timestamp()) * 1_000_000, int(end.timestamp()) * 1_000_000

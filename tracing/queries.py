@@ -20,6 +20,7 @@ from tracing.codec import ASIDE
 from tracing.counting import Overview
 from tracing.events import Event, kind_of
 from tracing.finding import Finder
+from tracing.merging import Finds, Merged
 from tracing.retrieval import spelled
 from tracing.states import State
 
@@ -181,7 +182,7 @@ class Log:
 
     def recipients(self, m: int) -> list[Recipient]:
         """The recipients of a message: the accepted ones in order, then those refused."""
-        link = self._link(ids.month(m))
+        link = self._link(months.home(m))
         if link is None:
             return []
         rows = link.execute(
@@ -239,14 +240,14 @@ class Log:
 
     def family(self, m: int, most: int) -> list[Kin]:
         """A message with all that it came from and all that came of it, up to ``most``."""
-        own = self._link(ids.month(m))
+        own = self._link(months.home(m))
         row = own.execute("SELECT root FROM msg WHERE id=?", (m,)).fetchone() if own else None
         if row is None:
             return []
         root = row[0] or m
         found: list[Kin] = []
-        for month in reversed(months.listing(self._directory)):
-            link = self._link(month) if month >= ids.month(root) else None
+        for month in self._since(root, m):
+            link = self._link(month)
             if link is not None:
                 found += (
                     Kin(kin, parent or 0, rel or "")
@@ -266,13 +267,12 @@ class Log:
 
         Also the events of any other trace: a connection, a snapshot, a bulk act.
         """
-        home = self._link(ids.month(trace))
+        home = self._link(months.home(trace))
         row = home.execute("SELECT cn FROM msg WHERE id=?", (trace,)).fetchone() if home else None
         traces = [trace, row[0]] if row and row[0] else [trace]
-        oldest = ids.month(min(traces))
         found: list[Stored] = []
-        for month in months.listing(self._directory):
-            link = self._link(month) if month >= oldest else None
+        for month in self._since(min(traces), trace):
+            link = self._link(month)
             if link is None:
                 continue
             marks = ",".join("?" * len(traces))
@@ -352,8 +352,9 @@ class Log:
     # ---------------------------------------------------------------- overview
 
     def total(self) -> int:
-        """How many messages there are."""
-        links = [self._link(month) for month in months.listing(self._directory)]
+        """How many messages there are, imported ones too."""
+        every = (name for files in months.everything(self._directory) for name in files)
+        links = [self._link(name) for name in every]
         return sum(counting.total(link) for link in links if link is not None)
 
     def overview(
@@ -378,6 +379,12 @@ class Log:
 
     # ------------------------------------------------------------------- files
 
+    def _since(self, number: int, trace: int) -> list[str]:
+        """The months that may tell of a trace, from that of a number on, oldest first."""
+        if ids.is_imported(trace):
+            return [months.home(trace)]
+        return [m for m in reversed(months.listing(self._directory)) if m >= ids.month(number)]
+
     def _link(self, month: str) -> sqlite3.Connection | None:
         """The month file that has this name at present, opened once."""
         file = months.path(self._directory, month)
@@ -392,25 +399,26 @@ class Log:
             return None
         return link
 
-    def _finders(self, query: search.Query, after: int | None = None) -> Iterator[Finder]:
+    def _finders(self, query: search.Query, after: int | None = None) -> Iterator[Finds]:
         """The query for each month it concerns, newest first."""
-        for month in months.listing(self._directory):
-            low, high = months.span(month)
+        for files in months.everything(self._directory):
+            low, high = months.span(files[0])
             if after is not None:
                 low = max(low, after + 1)
             if low >= high or (query.since is not None and high <= ids.lowest(query.since)):
                 break
             if query.until is not None and low >= ids.lowest(query.until):
                 continue
-            link = self._link(month)
-            if link is not None:
-                yield Finder.of(query, link, low, high)
+            links = [link for name in files if (link := self._link(name)) is not None]
+            finders = [Finder.of(query, link, low, high) for link in links]
+            if finders:
+                yield finders[0] if len(finders) == 1 else Merged(finders)
 
 
 def _by_month(numbers: Iterable[int]) -> dict[str, list[int]]:
     by_month: dict[str, list[int]] = {}
     for number in numbers:
-        by_month.setdefault(ids.month(number), []).append(number)
+        by_month.setdefault(months.home(number), []).append(number)
     return by_month
 
 
