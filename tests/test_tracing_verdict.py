@@ -325,3 +325,19 @@ def test_whatever_was_said_there_is_a_cause(reply: str, stage: str, code: int, w
 def test_hostile_words_cannot_move_a_cursor() -> None:
     one = judged(document(State.BOUNCED, [failed("550 5.1.1 \x1b[2J\x07{id} user unknown")]))
     assert "\x1b" not in "".join((one.sentence, *one.evidence, *one.actions))
+
+
+def test_each_refused_recipient_has_its_own_cause() -> None:
+    """Recipients that were refused have no numbers; what one was told is not the others'."""
+    refused = [
+        events.SmtpReject(
+            at=AT, trace=M, addr=address, stage="rcpt", check=check, code=550, reply="550 no"
+        )
+        for address, check in (("Anna@example.net", "unknown_box"), ("x@far.test", "relay_denied"))
+    ]
+    case = document(State.REFUSED, refused, n=0, code=550)
+    other = {**case["message"]["recipient_list"][0], "address": "x@far.test"}
+    case["message"]["recipient_list"].append(other)
+    first, second = verdict.judge(case, BOOKS["en"], UTC)
+    assert (first.cause, second.cause) == ("ours.unknown_box", "ours.relay_denied")
+    assert len(first.evidence) == len(second.evidence) == 1

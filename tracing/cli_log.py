@@ -7,6 +7,7 @@ import click
 
 from mtad.errors import NothingFound
 from tracing import eventschema
+from tracing.cli_import import import_logs
 from tracing.events import REGISTRY
 from tracing.render import safe
 
@@ -32,3 +33,6 @@ def schema(kind: str | None) -> None:
         hint = f"did you mean {near[0]}?" if near else "docs/events.md lists them"
         raise NothingFound(f"there is no event {safe(kind)} - {hint}")
     click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+log.add_command(import_logs)

@@ -136,6 +136,12 @@ _OF_KIND: dict[str, dict[str, Any]] = {
     "check.result": {"name": "hourly_limit", "found": "290 messages"},
     "conn.refused": {"why": "too many connections"},
     "dsn.suppressed": {"why": "null sender"},
+    "mail.imported": {
+        "source": "mail.log.1.gz",
+        "server": "mx.old.example",
+        "key": "4XkT1234z",
+        "lines": (120, 121, 126),
+    },
     "queue.bounce": {"why": "no such customer any more"},
     "queue.drop": {"why": "spam"},
     "queue.hold": {"why": "to:@example.net"},

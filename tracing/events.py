@@ -191,6 +191,21 @@ class MailMade(SmtpAccept, frozen=True, kw_only=True, tag="mail.made"):
     parent: int = 0
 
 
+@declare("read from {source}, a log of {server}, where it is {key}")
+class MailImported(Event, frozen=True, kw_only=True, tag="mail.imported"):
+    """What another server's log told of a message was read in, at ``at``; it was never ours.
+
+    ``lines`` are the numbers of the first lines that told of it, ``over`` says whether they
+    reach to its end.
+    """
+
+    source: str
+    server: str
+    key: str
+    lines: tuple[int, ...] = ()
+    over: bool = False
+
+
 @declare("refused at {stage}: {reply}", Outcome.FAIL)
 class SmtpReject(Event, frozen=True, kw_only=True, tag="smtp.reject"):
     """A permanent negative reply; ``check`` names the check that objected.

@@ -41,6 +41,7 @@ _SIMPLE = {
     State.TEMPFAILED: "TRY_LATER",
     State.ABORTED: "ABORTED",
 }
+_REFUSALS = ("smtp.reject", "smtp.tempfail")
 _NEEDS_CAUSE = frozenset(
     {"BOUNCED", "EXPIRED", "FORWARD_FAILED", "WAITING", "REJECTED", "TRY_LATER", "REMOTE_LOST"}
 )
@@ -183,23 +184,34 @@ class _Case:
             "original": one["original"] or "-",
             "restore": "",
         }
+        imported = self._last("mail.imported")
         name = self._name(BY_WORD[one["state"]])
+        if imported is not None:
+            self.facts["server"] = imported["fields"].get("server", "-")
+            self.facts["source"] = imported["fields"].get("source", "-")
+            if BY_WORD[one["state"]].is_open:
+                name = "NOT_TOLD"
         cause = self._cause(name) if name in _NEEDS_CAUSE else None
         if cause is not None:
             self.facts["cause"] = self._fill(cause.words[self.words.language])
         language, verdicts = self.words.language, self.words.verdicts
-        told = [self._fill(verdicts[name][language]), *self._on_the_way()]
+        there = f"{name}_THERE" if imported is not None else ""
+        told = [self._fill(verdicts.get(there, verdicts[name])[language]), *self._on_the_way()]
+        if imported is not None:
+            told.append(self._fill(verdicts["IMPORTED"][language]))
         advice = verdicts[name]
         if name in ("DELETED", "VANISHED") and not self.facts["restore"]:
             advice = verdicts["NOT_KEPT"]
             told.append(self._fill(advice[language]))
-        actions = [*self._does(cause.words if cause else {}), *self._does(advice)]
+        is_theirs = there in verdicts  # what their settings are is not for us to change
+        actions = [*self._does(cause.words if cause and not is_theirs else {})]
+        actions += self._does(advice)
         return Verdict(
             one["n"],
             one["address"],
             name,
             cause.name if cause else "",
-            " ".join(told),
+            " ".join([*map(_ended, told[:-1]), told[-1]]),
             tuple(self._evidence()),
             tuple(dict.fromkeys(actions)),
         )
@@ -315,6 +327,8 @@ class _Case:
         for event in self.events:
             if event["kind"] not in kinds or event["trace"] != self.document["trace"]:
                 continue
+            if event["kind"] in _REFUSALS and not _concerns(event, address):
+                continue  # another recipient's, who has no number either
             its = event["fields"].get("n", 0)
             if its in (0, n) or (event["fields"].get("addr") == address and address):
                 yield event
@@ -338,11 +352,12 @@ class _Case:
 
     def _evidence(self) -> Iterator[str]:
         """The events that the verdict rests on, one line each."""
-        n = self.recipient["n"]
+        n, address = self.recipient["n"], self.recipient["address"]
         st = self.recipient["stored"]
         lines = [
             f"{self._when(event['at'])}  {event['kind']:<14} {safe(_line(event))}"
             for event in self.events
+            if event["kind"] not in _REFUSALS or _concerns(event, address)
             if event["outcome"] != "info" or event["kind"].startswith(("queue.", "dsn.", "route."))
             if event["fields"].get("n", 0) in (0, n) or st in _sts(event)
         ]
@@ -368,6 +383,17 @@ class _Case:
 def clock(text: str, zone: tzinfo | None) -> str:
     """A document's time in a zone (None: local), to the second, with the zone's offset."""
     return datetime.fromisoformat(text).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def _concerns(refusal: Document, address: str) -> bool:
+    """Whether a refusal is that of a recipient, or of the whole message."""
+    said = str(refusal["fields"].get("addr", ""))
+    return not said or not address or said.lower() == address.lower()
+
+
+def _ended(sentence: str) -> str:
+    """A sentence that another one may follow; a server's own words may have no end."""
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 class _Facts(dict[str, str]):
