@@ -7,6 +7,7 @@ import click
 
 from mtad.errors import NothingFound
 from tracing import eventschema
+from tracing.cli_export import export
 from tracing.cli_import import import_logs
 from tracing.events import REGISTRY
 from tracing.render import safe
@@ -35,4 +36,5 @@ def schema(kind: str | None) -> None:
     click.echo(json.dumps(found, ensure_ascii=False, indent=2))
 
 
+log.add_command(export)
 log.add_command(import_logs)
