@@ -3,10 +3,12 @@
 import asyncio
 import fcntl
 import os
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -472,3 +474,58 @@ def test_a_command_does_not_wait_for_a_journal_that_another_has(
         monkeypatch.setattr(time, "sleep", never)
         with command_journal(places) as second:
             assert (first.name, second.name) == ("cli-40", "cli-41")
+
+
+async def test_threads_beside_the_loop_share_a_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.open(tmp_path / "access-0", node=16)
+    await journal.commit(meta("first"))
+    syncs, sync = 0, disk.fdatasync
+
+    def slow(fd: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        time.sleep(0.05)
+        sync(fd)
+
+    monkeypatch.setattr(disk, "fdatasync", slow)
+
+    def act(number: int) -> int:
+        journal.keep(event(f"note {number}"))
+        return journal.commit_now(meta(f"act {number}"))
+
+    with ThreadPoolExecutor(8) as pool:
+        loop = asyncio.get_running_loop()
+        done = await asyncio.gather(*(loop.run_in_executor(pool, act, i) for i in range(8)))
+    assert len({*done}) == 8
+    assert syncs < 8
+    found = told(tmp_path / "access-0")
+    assert all(found.index(f"note {i}") < found.index(f"act {i}") for i in range(8))
+    await journal.close()
+
+
+async def test_the_bell_may_ring_once_for_much(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as bell:
+        bell.bind(os.fspath(tmp_path / "bell"))
+        journal = Journal.open(
+            tmp_path / "access-0", node=16, doorbell=tmp_path / "bell", ring_seconds=0.05
+        )
+        await journal.commit(meta("first"))
+        await asyncio.to_thread(journal.commit_now, meta("second"))
+        assert told(tmp_path / "access-0") == ["first", "second"]
+        with pytest.raises(BlockingIOError):
+            bell.recv(256)
+        rung = await asyncio.wait_for(asyncio.to_thread(_heard, bell), 5)
+        assert rung.startswith(b"access-0 ")
+        await asyncio.sleep(0.1)
+        with pytest.raises(BlockingIOError):
+            bell.recv(256)
+        await journal.commit(meta("third"))
+        await journal.close()
+        assert bell.recv(256).startswith(b"access-0 ")
+
+
+def _heard(bell: socket.socket) -> bytes:
+    select.select([bell], [], [], 5)
+    return bell.recv(256)

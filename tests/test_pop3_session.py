@@ -247,10 +247,10 @@ async def test_a_journal_that_takes_nothing(
         async with running.logged_in() as client:
             await client.talk("C: DELE 1\nS: .*")
 
-            async def full(*_: object) -> int:
+            def full(*_: object) -> int:
                 raise JournalFull("no space")
 
-            monkeypatch.setattr(running.journal, "commit", full)
+            monkeypatch.setattr(running.journal, "commit_now", full)
             await client.talk(r"C: QUIT" "\n" r"S: -ERR \[SYS/TEMP\] .*" "\nEOF")
         monkeypatch.undo()
         assert len(running.files()) == 1

@@ -373,14 +373,14 @@ async def test_a_file_renamed_at_the_last_moment_is_found(place: Place, act: str
     await box.create("Sub", actor="x")
     (first, _) = box.owner.messages("INBOX")
     new, cur = place.maildir / "new", place.maildir / "cur"
-    commit = place.journal.commit
+    commit = place.journal.commit_now
 
-    async def renaming(meta: Meta, body: bytes = b"") -> int:
-        seq = await commit(meta, body)
+    def renaming(meta: Meta, body: bytes = b"") -> int:
+        seq = commit(meta, body)
         (new / first.base).rename(cur / f"{first.base}:2,R")
         return seq
 
-    with mock.patch.object(place.journal, "commit", renaming):
+    with mock.patch.object(place.journal, "commit_now", renaming):
         if act == "flags":
             await box.flags("INBOX", [1], ["\\Seen"], [], actor="x")
         elif act == "move":
@@ -430,7 +430,7 @@ async def test_a_full_journal_is_a_sentence_and_loses_nothing(place: Place) -> N
     (place.maildir / "cur" / "1.foreign.host:2,S").write_bytes(MAIL)
     past = time.time_ns() - 5_000_000_000
     os.utime(place.maildir / "cur", ns=(past, past))
-    with mock.patch.object(place.journal, "commit", side_effect=JournalFull("no space")):
+    with mock.patch.object(place.journal, "commit_now", side_effect=JournalFull("no space")):
         for attempt in (
             box.sync(),
             box.expunge("INBOX", [1], actor="x"),

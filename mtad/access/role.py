@@ -29,6 +29,8 @@ BELL = "access.bell"
 """The datagram socket in ``run/``: a JSON list of box addresses that got mail."""
 STOP_SECONDS = 8.0
 """For acts under way once all sessions are over."""
+RING_SECONDS = 0.01
+"""How long the log waits for what was done to boxes; nobody waits for the log."""
 _DATAGRAM = 65536
 
 _log = logging.getLogger("mtad.access")
@@ -56,6 +58,7 @@ async def serve(
             doorbell=places.doorbell,
             segment_bytes=settings.segment_bytes,
             cap_bytes=settings.cap_bytes,
+            ring_seconds=RING_SECONDS,
         )
     )
     if replayed:

@@ -98,9 +98,12 @@ class Tip:
         self._unsynced = False
 
     def show(self) -> None:
-        """Let readers see the journal up to here, and ring."""
+        """Let readers see the journal up to here."""
         with contextlib.suppress(OSError):  # the next one shows it
             os.pwrite(self._mark_fd, segment.pack_mark(self._number, self._at), 0)
+
+    def ring(self) -> None:
+        """Tell readers that there is something."""
         if self._bell is not None:
             self._bell.ring(
                 b"%b %d %d" % (os.fsencode(self._directory.name), self._number, self._at)

@@ -45,6 +45,7 @@ class _Entry:
 
     __slots__ = (
         "body",
+        "done",
         "error",
         "future",
         "head",
@@ -62,6 +63,7 @@ class _Entry:
         self.sync = sync
         self.head = self.body = b""
         self.size = 0
+        self.done = False
         self.error: Exception | None = None
         self.future: asyncio.Future[int] | None = None
 
@@ -79,6 +81,7 @@ class Journal:
         segment_bytes: int,
         cap_bytes: int,
         doorbell: Path | None,
+        ring_seconds: float = 0.0,
     ) -> None:
         self.directory = directory
         self.name = directory.name
@@ -100,6 +103,8 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shared = 0
         self._inline = False
+        self._ring_seconds = ring_seconds
+        self._rings = False
         self._closed = False
 
     @classmethod
@@ -111,17 +116,20 @@ class Journal:
         doorbell: Path | None = None,
         segment_bytes: int = 16 * 2**20,
         cap_bytes: int = 256 * 2**20,
+        ring_seconds: float = 0.0,
     ) -> Self:
         """Take the journal and begin a fresh segment with a new epoch.
 
-        Frame numbers and ids go on above everything that is found. Without space the journal
-        opens all the same, and refuses frames until there is some. Raises Locked when another
-        process has it, JournalBroken when it cannot be written.
+        With ``ring_seconds`` the bell rings that much later, once for all that came meanwhile:
+        a reader that works at once takes the writer's core from it. Frame numbers and ids go
+        on above everything that is found. Without space the journal opens all the same, and
+        refuses frames until there is some. Raises Locked when another process has it,
+        JournalBroken when it cannot be written.
         """
         disk.make_folder(directory)
         lock = Lock.take(directory)
         try:
-            self = cls(directory, lock, segment_bytes, cap_bytes, doorbell)
+            self = cls(directory, lock, segment_bytes, cap_bytes, doorbell, ring_seconds)
         except OSError as error:
             lock.release()
             raise failure(error) from error
@@ -205,10 +213,14 @@ class Journal:
         return await future
 
     def commit_now(self, meta: frame.Meta, body: bytes = b"") -> int:
-        """The same as ``commit`` for a process without an event loop."""
+        """The same as ``commit`` for threads beside the event loop, or without one.
+
+        Whoever gets the turn writes for all that wait for it.
+        """
         entry = self._enqueue(meta, body)
         with self._lock:
-            self._announce(self._write_pending())
+            if not entry.done:
+                self._announce(self._write_pending())
         if entry.error is not None:
             raise entry.error
         return entry.seq
@@ -219,7 +231,15 @@ class Journal:
         Under overload events are dropped, first those that only describe a connection; a
         ``log.gap`` event then says how many.
         """
+        self.keep(event)
+        self.time_notes()
+
+    def keep(self, event: events.Event) -> None:
+        """The first half of ``note``, for any thread: it goes before what is committed next."""
         self._notes.add(event)
+
+    def time_notes(self) -> None:
+        """The second half: what waits is written within ``NOTE_SECONDS``."""
         if self._timer is None and not self._closed:
             loop = self._loop
             if loop is None:
@@ -256,6 +276,7 @@ class Journal:
                 if self._notes:
                     self._enqueue(None, b"")
                 self._announce(self._write_pending())
+                self._tip.ring()
                 self._tip.trim()
         except OSError:
             pass  # what was promised is durable; the segment just keeps its size
@@ -373,9 +394,12 @@ class Journal:
                     entry.error = failure(error)
                     self._notes.put_back(entry.notes)
                 self._tip.refuse()
+            for entry in group:
+                entry.done = True
             begin += len(group)
         if entries:
             self._tip.show()
+            self._ring()
         return entries
 
     def _write(self, group: Sequence[_Entry], size: int) -> None:
@@ -387,6 +411,20 @@ class Journal:
                 buffers.append(entry.body)
             sync |= entry.sync
         self._tip.write(buffers, size, sync=sync)
+
+    def _ring(self) -> None:
+        """Tell readers, now or soon."""
+        loop = self._loop
+        if not self._ring_seconds or loop is None or loop.is_closed():
+            self._tip.ring()
+        elif not self._rings and not self._closed:
+            self._rings = True
+            loop.call_soon_threadsafe(loop.call_later, self._ring_seconds, self._ring_now)
+
+    def _ring_now(self) -> None:
+        self._rings = False
+        if not self._closed:
+            self._tip.ring()
 
     def _roll(self, first: _Entry) -> None:
         if self._sparing is not None:

@@ -423,19 +423,32 @@ class Box:
         await self._turn.acquire()
         self.owner.by = by
         answer: asyncio.Future[T] = loop.create_future()
+        _pool.submit(self._act, work, answer)
+        return await answer
 
-        def thread() -> None:
+    def _act(self, work: Callable[[], T], answer: "asyncio.Future[T]") -> None:
+        """In a thread: the act, its answer, what remains to be done for it, the turn given back."""
+        tell = answer.get_loop().call_soon_threadsafe
+        try:
             try:
-                result = work()
+                answering = partial(_give, answer, work())
             except Exception as error:
-                loop.call_soon_threadsafe(_fail, answer, error)
-            else:
-                loop.call_soon_threadsafe(_give, answer, result)
+                answering = partial(_fail, answer, error)
+            if not self.owner.has_more:
+                tell(self._answer, answering)
+                return
+            tell(answering)
             with suppress(MtadError, OSError, sqlite3.Error):  # whoever acts next meets it again
                 self.owner.follow()
+        except BaseException:
+            tell(self._turn.release)
+            raise
+        tell(self._turn.release)
 
-        loop.run_in_executor(_pool, thread).add_done_callback(lambda _: self._turn.release())
-        return await answer
+    def _answer(self, answering: Callable[[], None]) -> None:
+        """An act is over: its caller goes on, and the next one has its turn."""
+        self._turn.release()
+        answering()
 
     async def _read(self, work: Callable[[], T]) -> T:
         """What needs no turn, since it reads what was committed."""
@@ -463,9 +476,12 @@ class Box:
         loop = self._loop
         if loop is None or loop.is_closed():
             return
-        loop.call_soon_threadsafe(self._watching.hear, deltas, self.owner.by)
-        loop.call_soon_threadsafe(self._summaries.heard, deltas)
-        loop.call_soon_threadsafe(self.texts.heard, deltas)
+        loop.call_soon_threadsafe(self._hear, deltas, self.owner.by)
+
+    def _hear(self, deltas: Sequence[Delta], by: object) -> None:
+        self._watching.hear(deltas, by)
+        self._summaries.heard(deltas)
+        self.texts.heard(deltas)
 
 
 def _give(answer: asyncio.Future[T], result: T) -> None:

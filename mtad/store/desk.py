@@ -1,12 +1,10 @@
 """What a box needs of a journal, callable from the threads its work is done in.
 
 A journal belongs to one event loop's thread; boxes do their listing, renaming and indexing
-elsewhere. Where there is a loop, commits and notes are handed to it, in order; where there is
-none (a command), they are made directly.
+elsewhere. Commits are made where they are asked for, and notes go before those that follow them.
 """
 
 import asyncio
-import threading
 
 from mtad.journal.frame import Meta
 from mtad.journal.writer import Journal
@@ -19,7 +17,6 @@ class Desk:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._direct = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -32,15 +29,12 @@ class Desk:
 
     def commit(self, meta: Meta) -> int:
         """Make a frame durable; returns its number. Raises JournalFull and JournalBroken."""
-        if self.loop is None:
-            with self._direct:
-                return self.journal.commit_now(meta)
-        return asyncio.run_coroutine_threadsafe(self.journal.commit(meta), self.loop).result()
+        return self.journal.commit_now(meta)
 
     def note(self, event: Event) -> None:
         """Record what needs no durability of its own."""
         if self.loop is None:
-            with self._direct:
-                self.journal.note(event)
+            self.journal.note(event)
         else:
-            self.loop.call_soon_threadsafe(self.journal.note, event)
+            self.journal.keep(event)
+            self.loop.call_soon_threadsafe(self.journal.time_notes)

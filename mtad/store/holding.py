@@ -245,6 +245,11 @@ class Holding:
         self._unfinished.append((act, seq))
         acts.announce(self.ground, act, planned)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether ``follow`` has anything to do."""
+        return bool(self._unfinished)
+
     def follow(self) -> None:
         """Do what was promised and is not done."""
         with self._turn:

@@ -92,6 +92,7 @@ def _check(known: Sequence[str], flags: Sequence[str]) -> None:
 async def _tell(session: Session, columns: Sequence[Column], uids: Sequence[int]) -> None:
     selected = opened(session)
     lines = Lines(session, columns)
-    for part in batches.cut(uids):
+    for number, part in enumerate(batches.cut(uids)):
+        if number:
+            await session.drain()
         await session.write(lines.of(batches.located(selected, part)))
-        await session.drain()
