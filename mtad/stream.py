@@ -21,6 +21,8 @@ MAX_INPUT = 64 * 1024
 """Octets of input that may wait before reading pauses."""
 MAX_OUTPUT = 64 * 1024
 """Octets that the transport may hold before writing waits."""
+MIN_APART = 32 * 1024
+"""Octets of output from which it is handed over in pieces, since joining them takes longer."""
 HANDSHAKE_SECONDS = 30
 LINGER_SECONDS = 1.0
 """After the last word: time for the client to read it before the socket goes."""
@@ -269,9 +271,13 @@ class Stream(asyncio.Protocol):
         if not self._output:
             return
         output, self._output = self._output, []
+        gathered, self._gathered = self._gathered, 0
+        self.sent += gathered
+        if gathered >= MIN_APART and self._deflate is None:
+            if self.link is not None and not self.is_lost:
+                self.link.writelines(output)
+            return
         data = output[0] if len(output) == 1 else b"".join(output)
-        self._gathered = 0
-        self.sent += len(data)
         if self._deflate is not None:
             data = self._deflate.compress(data) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
         if self.link is not None and not self.is_lost:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mtad import stream
+from mtad.imap import write
 from mtad.imap.handlers import fetch
 from tests.imap import serving
 from tests.imap_acts import events
@@ -349,6 +351,23 @@ async def test_many_messages_in_batches(tmp_path: Path, monkeypatch: pytest.Monk
                 re.findall(r"FETCH \(UID (\d+) .*?number (\d+)", one, re.S)[0] for one in said
             ]
             assert numbers == [(f"{n}", f"{n - 1}") for n in range(1, 601)]
+
+
+@pytest.mark.parametrize("size", [write.MIN_LONG - 1, write.MIN_LONG, 3 * stream.MIN_APART])
+async def test_long_messages_are_whole(size: int, tmp_path: Path) -> None:
+    texts = [chr(ord("a") + number) * (size + number) for number in range(3)]
+    async with serving(tmp_path) as running:
+        for text in texts:
+            await running.deliver(f"Subject: long\n\n{text}".encode())
+        async with running.client("EXAMINE INBOX") as client:
+            said = await client.ok("FETCH 1:* (UID BODY[TEXT] FLAGS RFC822.HEADER BODY[TEXT]<1.2>)")
+            header = "Subject: long\r\n\r\n"
+            assert said == [
+                f"* {number} FETCH (UID {number} BODY[TEXT] {{{len(text)}}}\r\n{text} "
+                f"FLAGS (\\Recent) RFC822.HEADER {{{len(header)}}}\r\n{header} "
+                f"BODY[TEXT]<1> {{2}}\r\n{text[1:3]})"
+                for number, text in enumerate(texts, 1)
+            ]
 
 
 async def test_who_read_what_is_written_down(tmp_path: Path) -> None:

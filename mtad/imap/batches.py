@@ -14,6 +14,7 @@ from typing import TypeVar
 from mtad.imap.commands import Item
 from mtad.imap.selected import Selected
 from mtad.imap.session import Session
+from mtad.imap.write import Long
 from mtad.store.cache_rendering import Summary
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class Found:
 
     uids: Sequence[int]
     summaries: Mapping[int, Summary]
-    read: Mapping[int, Sequence[bytes]]
+    read: Mapping[int, Sequence[bytes | Long]]
     fields: Mapping[Item, Mapping[int, bytes]]
 
 
@@ -100,15 +101,35 @@ class Lines:
     def __init__(self, session: Session, columns: Sequence[Column]) -> None:
         self._values = [values for _, values in columns]
         self._by_uid = session.uidonly
-        said = b" ".join([template for template, _ in columns])
-        self._template = b"* %%d %b (%b)\r\n" % (b"UIDFETCH" if self._by_uid else b"FETCH", said)
+        self._opening = b"* %%d %b (" % (b"UIDFETCH" if self._by_uid else b"FETCH")
+        self._templates = [(b" " if at else b"") + one for at, (one, _) in enumerate(columns)]
+        self._template = self._opening + b"".join(self._templates) + b")\r\n"
 
     def of(self, batch: Batch) -> bytes:
         """The lines of a batch."""
-        keys = batch.uids if self._by_uid else batch.numbers
         template = self._template
-        columns = [values(batch) for values in self._values]
-        return b"".join([template % row for row in zip(keys, *columns, strict=True)])
+        return b"".join([template % row for row in self._rows(batch)])
+
+    def pieces(self, batch: Batch) -> list[bytes]:
+        """The same where values may be ``Long``, those apart."""
+        found: list[bytes] = []
+        said = b""
+        for number, *row in self._rows(batch):
+            said += self._opening % number
+            for template, value in zip(self._templates, row, strict=True):
+                if isinstance(value, Long):
+                    found += (said + template % value.opening, value.data)
+                    said = b""
+                else:
+                    said += template % value
+            said += b")\r\n"
+        found.append(said)
+        return found
+
+    def _rows(self, batch: Batch) -> Iterator[tuple[object, ...]]:
+        """Of each message its number and its values."""
+        keys = batch.uids if self._by_uid else batch.numbers
+        return zip(keys, *(values(batch) for values in self._values), strict=True)
 
 
 # ------------------------------------------------------------ what is in memory

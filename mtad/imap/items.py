@@ -172,6 +172,6 @@ CACHED: dict[str, Callable[[Summary], bytes]] = {
 # ------------------------------------------------------------------------ files
 
 
-def _read(at: int, batch: Batch) -> Sequence[bytes]:
+def _read(at: int, batch: Batch) -> Sequence[bytes | write.Long]:
     read = batch.found.read
     return [read[uid][at] for uid in batch.uids]

@@ -46,12 +46,12 @@ class Reading:
         self.is_unknown = False
         """Whether a part could not be decoded (RFC 3516 4.3); it is told as NIL."""
 
-    def __call__(self, data: bytes) -> Sequence[bytes]:
+    def __call__(self, data: bytes) -> Sequence[bytes | write.Long]:
         """The items' values, in order."""
         message = Opened(data)
         return [self._value(item, message) for item in self._items]
 
-    def _value(self, item: Item, message: "Opened") -> bytes:
+    def _value(self, item: Item, message: "Opened") -> bytes | write.Long:
         if item.name.startswith("BINARY"):
             try:
                 found = sections.binary(message.data, message.part, item.section.part)
@@ -65,7 +65,7 @@ class Reading:
             found = partly(item, found)
             return write.literal8(found) if b"\0" in found else write.literal(found)
         found = message.section(SECTIONS.get(item.name, item.section))
-        return b"NIL" if found is None else write.literal(partly(item, found))
+        return b"NIL" if found is None else write.long_literal(partly(item, found))
 
 
 class Opened:

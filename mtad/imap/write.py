@@ -5,12 +5,14 @@ is quoted only to those who enabled it (``utf8``). Nothing here ends a line but 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from mtad import mutf7
 from mtad.imap.commands import STAR, NumberSet
 from mtad.imap.dates import written as date_time
 
 __all__ = [
+    "Long",
     "astring",
     "code",
     "date_time",
@@ -21,6 +23,7 @@ __all__ = [
     "listed",
     "literal",
     "literal8",
+    "long_literal",
     "mailbox",
     "mailbox_list",
     "namespace",
@@ -33,6 +36,8 @@ __all__ = [
 
 MAX_QUOTED = 4096
 """Octets of a quoted string; longer ones become literals."""
+MIN_LONG = 4096
+"""Octets of a literal from which it is not copied into its line."""
 
 _ATOM = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&'+,-./:;<=>?@^_`|}~"
@@ -52,6 +57,23 @@ def quoted(data: bytes) -> bytes:
 def literal(data: bytes) -> bytes:
     """A literal; no NUL may be in it (RFC 9051 9, CHAR8)."""
     return b"{%d}\r\n%b" % (len(data), data)
+
+
+@dataclass(frozen=True, slots=True)
+class Long:
+    """A literal that is sent as it is, since copying it takes longer than a write of its own."""
+
+    data: bytes
+
+    @property
+    def opening(self) -> bytes:
+        """What stands before it."""
+        return b"{%d}\r\n" % len(self.data)
+
+
+def long_literal(data: bytes) -> bytes | Long:
+    """The same as ``literal`` for who takes long ones apart."""
+    return literal(data) if len(data) < MIN_LONG else Long(data)
 
 
 def literal8(data: bytes) -> bytes:

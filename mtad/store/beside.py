@@ -41,6 +41,15 @@ class Beside:
             found = self._all(f"{ask} {chosen}", (mailbox, json.dumps([*uids])))
         return [Row(*values) for values in found]
 
+    def names(self, mailbox: int, uids: Iterable[int]) -> list[tuple[int, bool, str]]:
+        """Of messages that are there, in order of UID: UID, whether in ``new``, the file's name."""
+        ask = (
+            "SELECT uid, fresh, name FROM msg WHERE mailbox = ? "
+            "AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid"
+        )
+        found = self._all(ask, (mailbox, json.dumps([*uids])))
+        return [(uid, bool(fresh), name) for uid, fresh, name in found]
+
     def count(self, mailbox: int) -> int:
         """Messages in a mailbox."""
         return int(self._all("SELECT count(*) FROM msg WHERE mailbox = ?", (mailbox,))[0][0])

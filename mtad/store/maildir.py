@@ -168,12 +168,12 @@ def remove(path: Path | str) -> None:
     disk.unlink(path)
 
 
-def open_file(path: Path) -> int:
+def open_file(path: Path | str) -> int:
     """A descriptor of a regular file, symbolic links refused. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     return descriptor
 
 

@@ -6,7 +6,6 @@ name, one that is gone is left out.
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from mtad.errors import NothingFound
@@ -16,12 +15,13 @@ from mtad.store.owner import Owner
 T = TypeVar("T")
 
 
-def places(owner: Owner, mailbox: str, uids: Sequence[int]) -> dict[int, Path]:
-    """Where messages should lie. Raises NothingFound for the mailbox."""
-    files = owner.ground.files
-    folder = owner.mailbox(mailbox).folder
+def places(owner: Owner, mailbox: str, uids: Sequence[int]) -> dict[int, str]:
+    """The paths where messages should lie. Raises NothingFound for the mailbox."""
+    known = owner.mailbox(mailbox)
+    folder = owner.ground.files.mailbox(known.folder)
     return {
-        row.uid: files.path(folder, owner.ground.entry(row)) for row in owner.rows(mailbox, uids)
+        uid: f"{folder}/{'new' if fresh else 'cur'}/{name}"
+        for uid, fresh, name in owner.index.beside.names(known.id, uids)
     }
 
 

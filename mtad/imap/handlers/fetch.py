@@ -52,7 +52,9 @@ async def fetch(session: Session, command: Fetch) -> Ok | None:
     try:
         async with aclosing(_batches(session, selected, uids, plan)) as found:
             async for batch in found:
-                await _send(session, lines.of(batch))
+                if sent:
+                    await session.drain()
+                await _send(session, lines.pieces(batch) if plan.reading else [lines.of(batch)])
                 sent += batch.uids
     finally:
         if readers.is_reading(asked):
@@ -64,14 +66,17 @@ async def fetch(session: Session, command: Fetch) -> Ok | None:
     return None
 
 
-async def _send(session: Session, data: bytes) -> None:
-    if len(data) <= PIECE:
-        await session.write(data)
-    else:
-        view = memoryview(data)
-        for start in range(0, len(data), PIECE):
-            await session.write(bytes(view[start : start + PIECE]))
-    await session.drain()
+async def _send(session: Session, pieces: Sequence[bytes]) -> None:
+    """Send octets; others have a turn after each ``PIECE`` of them. Raises Gone."""
+    waits = 0
+    for piece in pieces:
+        for start in range(0, len(piece), PIECE):
+            part = piece if len(piece) <= PIECE else piece[start : start + PIECE]
+            if waits and waits + len(part) > PIECE:
+                await session.drain()
+                waits = 0
+            session.put(part)
+            waits += len(part)
 
 
 FLAGS = Item("FLAGS", peek=True)
@@ -179,7 +184,7 @@ async def _batches(
 
 async def _find(selected: Selected, uids: Sequence[int], plan: Plan) -> Found:
     summaries: Mapping[int, Summary] = {}
-    read: Mapping[int, Sequence[bytes]] = {}
+    read: Mapping[int, Sequence[bytes | write.Long]] = {}
     fields: dict[Item, Mapping[int, bytes]] = {}
     box, mailbox = selected.box, selected.view.name
     for item in plan.fields:
