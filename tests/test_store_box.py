@@ -1,9 +1,12 @@
 """A box's acts, from file names to events, over a real journal."""
 
+import asyncio
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -14,8 +17,9 @@ from mtad.errors import Locked, MtadError, NothingFound, UsageError
 from mtad.journal.frame import Meta
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal, JournalFull
-from mtad.store import maildir, names
+from mtad.store import maildir, names, owner
 from mtad.store.box import Box, Message, Prepared
+from mtad.store.telling import chunks
 from tracing import ids
 from tracing.events import (
     BoxAppend,
@@ -364,6 +368,42 @@ async def test_acts_of_thousands_are_cut_into_frames(place: Place) -> None:
         1000,
         100,
     ]
+
+
+async def test_flags_do_not_wait_for_the_files_of_earlier_ones(place: Place) -> None:
+    place.deliver(3)
+    box = place.box()
+    await box.sync()
+    began, go_on = threading.Event(), threading.Event()
+    steps: list[str] = []
+    rename, commit = maildir.rename, place.journal.commit_now
+
+    def renamed(source: Path | str, target: Path | str) -> None:
+        began.set()
+        assert go_on.wait(10)
+        rename(source, target)
+        steps.append("file")
+
+    def committed(meta: Meta, body: bytes = b"") -> int:
+        steps.append("frame")
+        return commit(meta, body)
+
+    with (
+        mock.patch.object(owner, "CHUNK", 1),
+        mock.patch.object(owner, "chunks", partial(chunks, size=1)),
+        mock.patch.object(maildir, "rename", renamed),
+        mock.patch.object(place.journal, "commit_now", committed),
+    ):
+        await box.flags("INBOX", [1, 2, 3], ["\\Flagged"], actor="x")
+        assert await asyncio.to_thread(began.wait, 10)
+        second = asyncio.ensure_future(box.flags("INBOX", [2], [], ["\\Flagged"], actor="x"))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert (await second).changed == (2,)
+        await box.sync()
+    assert steps == ["frame"] * 3 + ["file", "frame", "file"]
+    assert [one.flags for one in box.owner.messages()] == ["F", "", "F"]
+    assert len([name for name in place.files() if name.endswith(":2,F")]) == 2
 
 
 @pytest.mark.parametrize("act", ["flags", "move", "expunge"])

@@ -129,7 +129,8 @@ def later(place: Place, box: Box) -> None:
     """Flags of so many messages that the files follow later."""
     with mock.patch.object(owner, "CHUNK", 1):
         box.owner.flags("INBOX", [1, 2], ["\\Seen", "Later"], [], later=True, actor="x")
-    box.owner.follow()
+    while box.owner.has_more:
+        box.owner.follow()
 
 
 def copy(place: Place, box: Box) -> None:
@@ -180,6 +181,46 @@ def test_every_act_is_whole_or_not_begun(
             break
         cuts += 1
     assert cuts >= 4
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["killed", "power-cut"])
+def test_flags_that_overtake_files_are_whole_or_not_begun(tmp_path: Path, lost: bool) -> None:
+    """Each change whose frame is durable counts, wherever the files are by then."""
+    after = [["", "", ""], ["S", "S", ""], ["S", "F", ""], ["S", "FR", "R"]]
+
+    def acts(box: Box) -> None:
+        with mock.patch.object(owner, "CHUNK", 1):
+            box.owner.flags("INBOX", [1, 2], ["\\Seen"], [], later=True, actor="x")
+        box.owner.flags("INBOX", [2], ["\\Flagged"], ["\\Seen"], later=True, actor="x")
+        with mock.patch.object(owner, "CHUNK", 1):
+            box.owner.flags("INBOX", [2, 3], ["\\Answered"], [], later=True, actor="x")
+        while box.owner.has_more:
+            box.owner.follow()
+            assert [row.flags for row in box.owner.rows("INBOX")] == after[3]
+
+    for step in range(1, 100):
+        place = Place(tmp_path / f"{step}")
+        box = prepared(place)
+        before = index_files(place)
+        with cut_at(step) as steps, suppress(Cut):
+            acts(box)
+        done = len(steps) < step
+        promised = (steps if done else steps[:-1]).count("commit_now")
+        die(box)
+        place.journal.close_now()
+        if lost:
+            put_back(place, before)
+        flags = {base: one[1] for base, one in sorted(state(place).items()) if one[0] == "INBOX"}
+        assert [*flags.values()] == after[promised], steps
+        lettered = [path.name for path in place.maildir.glob("cur/*:2,*")]
+        words = ["", "", "a"]
+        wanted = {
+            f"{base}:2,{one}{word}" for (base, one), word in zip(flags.items(), words, strict=True)
+        }
+        assert {*lettered} == {name for name in wanted if not name.endswith(",")}
+        if done:
+            break
+    assert step > 8
 
 
 def _shape(found: dict[str, tuple[str, str, tuple[str, ...], int, bytes]]) -> object:

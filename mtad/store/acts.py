@@ -134,13 +134,15 @@ def _flags(ground: Ground, act: Flags, journal: str, seq: int, known: dict[str, 
     with files.changing((mailbox.folder, "new"), (mailbox.folder, "cur")):
         for copy, flags, words in zip(act.copies, act.flags, act.keywords, strict=True):
             row = known.get(copy.base)
-            if row is not None:
-                (named if row.modseq == act.modseq else rows).append(row)
-            else:
+            if row is None:
                 row = _lost(ground, mailbox, copy)
                 if row is None:
                     continue
                 made.append(row)
+            elif row.modseq > act.modseq:
+                continue  # a later act, told already, says what its flags are
+            else:
+                (named if row.modseq == act.modseq else rows).append(row)
             letters = marks.get((flags, words))
             if letters is None:
                 letters = marks[flags, words] = ground.marks(mailbox, flags, words)

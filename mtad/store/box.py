@@ -72,6 +72,8 @@ class Box:
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
         self._turn = asyncio.Lock()
+        self._waiting = 0
+        """Acts that wait for their turn."""
         self._watching = Watching()
         self._summaries = Filling(owner)
         self.texts = Texts(owner)
@@ -420,14 +422,18 @@ class Box:
     async def _run(self, work: Callable[[], T], by: object = None) -> T:
         """One act; it keeps its turn until it is done, whether or not its caller still waits."""
         loop = self._loop = self.owner.desk.loop = asyncio.get_running_loop()
-        await self._turn.acquire()
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
         self.owner.by = by
         answer: asyncio.Future[T] = loop.create_future()
         _pool.submit(self._act, work, answer)
         return await answer
 
     def _act(self, work: Callable[[], T], answer: "asyncio.Future[T]") -> None:
-        """In a thread: the act, its answer, what remains to be done for it, the turn given back."""
+        """In a thread: the act and its answer, then what remains of it until others wait."""
         tell = answer.get_loop().call_soon_threadsafe
         try:
             try:
@@ -439,7 +445,8 @@ class Box:
                 return
             tell(answering)
             with suppress(MtadError, OSError, sqlite3.Error):  # whoever acts next meets it again
-                self.owner.follow()
+                while self.owner.has_more and not self._waiting:
+                    self.owner.follow()
         except BaseException:
             tell(self._turn.release)
             raise

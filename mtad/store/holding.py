@@ -31,6 +31,8 @@ from mtad.where import Places
 from tracing.events import BoxAcl, BoxForeign, BoxMailbox, Event
 
 MAILDIR = "Maildir"
+MOST_LAGGING = 100
+"""Acts whose files may follow later; those of further ones are waited for."""
 
 
 class Holding:
@@ -56,6 +58,8 @@ class Holding:
         self.by: object = None
         """The session for which work is done, None where it is nobody's."""
         self._unfinished: list[tuple[Promised, int]] = []
+        self._told = 0
+        """How many of these the index tells already: their files are to follow."""
         self._lock = take_lock(folder, address)
         self._counts: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._closed = False
@@ -164,20 +168,33 @@ class Holding:
     # ------------------------------------------------------------- for the acts
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """One piece of work at a time, what failed before it first. Raises MtadError if closed."""
+    def working(self, *, lagging: bool = False) -> Iterator[None]:
+        """One piece of work at a time, what failed before it first. Raises MtadError if closed.
+
+        With ``lagging`` it may be done while files are to follow earlier acts (``lags``).
+        """
         with self._turn:
             if self._closed:
                 raise MtadError(f"the box {self.address} is closed")
-            self._finish()
+            if not (lagging and self.lags):
+                self._finish()
             yield
+
+    @property
+    def lags(self) -> bool:
+        """Whether all that is not done are files, not too many, that follow what the index says."""
+        return 0 < self._told == len(self._unfinished) <= MOST_LAGGING
 
     def _finish(self) -> None:
         """Do what was promised and failed."""
         while self._unfinished:
-            what, seq = self._unfinished[0]
-            self._perform(what, self.desk.name, seq)
-            del self._unfinished[0]
+            self._finish_one()
+
+    def _finish_one(self) -> None:
+        what, seq = self._unfinished[0]
+        self._perform(what, self.desk.name, seq)
+        del self._unfinished[0]
+        self._told = max(0, self._told - 1)
 
     def _perform(self, what: Promised, journal: str, seq: int, planned: Sequence[Row] = ()) -> None:
         if isinstance(what, BoxForeign):
@@ -238,12 +255,13 @@ class Holding:
     def do_later(self, act: Flags, event: Event, planned: Sequence[Row]) -> None:
         """Promise a change of flags and tell it; its files follow by ``follow``.
 
-        It has the standing of an act that failed after its promise: nothing else is done
-        before it, and no end, orderly or not, forgets it.
+        It has the standing of an act that failed after its promise: nothing but further changes
+        of flags is done before it, and no end, orderly or not, forgets it.
         """
         seq = self.promise(Meta(events=(raw(event),), acts=(act,)))
         self._unfinished.append((act, seq))
         acts.announce(self.ground, act, planned)
+        self._told += 1
 
     @property
     def has_more(self) -> bool:
@@ -251,10 +269,10 @@ class Holding:
         return bool(self._unfinished)
 
     def follow(self) -> None:
-        """Do what was promised and is not done."""
+        """Do the first thing that was promised and is not done."""
         with self._turn:
-            if not self._closed:
-                self._finish()
+            if self._unfinished and not self._closed:
+                self._finish_one()
 
     def shape(self, event: BoxMailbox | BoxAcl) -> None:
         """The same for what is done to a mailbox as a whole: the event says it."""

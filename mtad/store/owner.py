@@ -48,9 +48,9 @@ class Owner(Shaping):
             return self.look(doubt=True)
 
     def is_stale(self) -> bool:
-        """Whether ``sync`` would have to list anything; in any thread, waits for no act."""
+        """Whether ``sync`` would find anything to do; in any thread, waits for no act."""
         folders = [mailbox.folder for mailbox in list(self.index.mailboxes.values())]
-        return self.ground.files.is_stale(folders)
+        return self.has_more or self.ground.files.is_stale(folders)
 
     def mailboxes(self) -> list[MailboxInfo]:
         """Every mailbox with its numbers, INBOX first; waits for no act."""
@@ -153,12 +153,15 @@ class Owner(Shaping):
 
         ``replace`` leaves only ``add``. Messages changed after the mod-sequence
         ``unchanged_since`` stay as they are (RFC 7162 3.1.3). With ``later`` files of many
-        messages are renamed by ``follow``. Raises NothingFound, UsageError and MtadError.
+        messages are renamed by ``follow``, and those of any while others are to follow.
+        Raises NothingFound, UsageError and MtadError.
         """
         plus, plus_words = keywords.sort(add)
         minus, minus_words = keywords.sort(remove)
-        with self.working():
-            self.look()
+        with self.working(lagging=later):
+            lags = self.lags
+            if not lags:
+                self.look()
             box = self.mailbox(mailbox)
             changed, failed = [], []
             after: dict[tuple[str, str], tuple[str, tuple[str, ...], bool]] = {}
@@ -177,7 +180,7 @@ class Owner(Shaping):
                     after[row.flags, row.keywords] = known
                 if known[2]:
                     changed.append((row, known[0], known[1]))
-            do = self.do_later if later and len(changed) > CHUNK else self.do
+            do = self.do_later if lags or (later and len(changed) > CHUNK) else self.do
             for part in chunks(changed):
                 rows = [row for row, _, _ in part]
                 act = Flags(
