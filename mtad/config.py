@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
@@ -64,6 +65,36 @@ class Store(Section):
     keep_deleted_days: int = Field(
         14, ge=0, description="Days for which a deleted message stays recoverable on disk."
     )
+
+
+class Database(Section):
+    """Where directory and event log are kept: in files, or in a PostgreSQL database."""
+
+    url: str = Field(
+        "",
+        description="postgresql://USER@HOST/DATABASE, or postgresql:///DATABASE?host=FOLDER for "
+        "its socket; empty: SQLite files below data_dir. Needs mtad[postgresql].",
+    )
+    password_file: str = Field(
+        "",
+        description="File with the password only; relative to this file. Empty: what libpq "
+        "finds, PGPASSFILE or ~/.pgpass.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _without_password(cls, given: str) -> str:
+        if given:
+            try:
+                parts = urlsplit(given)
+                secret = parts.password is not None or "password" in dict(parse_qsl(parts.query))
+            except ValueError as error:
+                raise ValueError(f"no address of a database: {error}") from error
+            if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+                raise ValueError("expected postgresql://USER@HOST/DATABASE")
+            if secret:
+                raise ValueError("a password does not belong here: use database.password_file")
+        return given
 
 
 class Backup(Section):
@@ -143,6 +174,7 @@ class Config(Section):
     tls: Tls = Field(default_factory=Tls)
     journal: Journal = Field(default_factory=Journal)
     store: Store = Field(default_factory=Store)
+    database: Database = Field(default_factory=Database)
     backup: Backup = Field(default_factory=Backup)
     report: Report = Field(default_factory=Report)
     metrics: Metrics = Field(default_factory=Metrics)
@@ -211,4 +243,5 @@ def _problems(error: ValidationError, table: Mapping[str, Any]) -> Iterator[str]
             yield f"{name}: required"
         else:
             said = problem["msg"].removeprefix("Value error, ")
-            yield f"{name}: {said[:1].lower() + said[1:]}, got {problem['input']!r}"
+            given = "" if name == "database.url" else f", got {problem['input']!r}"
+            yield f"{name}: {said[:1].lower() + said[1:]}{given}"

@@ -1,6 +1,7 @@
-"""SQLite databases: how they are opened, and how they grow by Alembic revisions.
+"""Databases: how they are opened, and how they grow by Alembic revisions.
 
-Two kinds: ``state.db`` (branch ``state``) and the month files of the log (branch ``log``).
+Two kinds: ``state.db`` (branch ``state``) and the month files of the log (branch ``log``); on a
+PostgreSQL server the schemas ``mtad`` and ``log``.
 Migrating is one transaction: it happens whole or not at all.
 """
 
@@ -13,7 +14,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 
+from mtad import postgresql
 from mtad.errors import Corrupt, MtadError
+from mtad.where import Kept
 
 STATE = "state"
 LOG = "log"
@@ -29,19 +32,21 @@ _IN_SOURCES = Path(__file__).parent.parent / "migrations"
 class NewerVersion(MtadError):
     """A database was migrated by a later version of mtad than this one."""
 
-    def __init__(self, file: Path, revision: str) -> None:
+    def __init__(self, file: Kept, revision: str) -> None:
         super().__init__(
             f"the database {file} is from a newer version of mtad (revision {revision}); "
             "upgrade mtad"
         )
 
 
-def engine(file: Path, *, read_only: bool = False) -> sa.Engine:
-    """An engine for a database in WAL mode with foreign keys enforced.
+def engine(file: Kept, *, read_only: bool = False) -> sa.Engine:
+    """An engine for a database in WAL mode with foreign keys enforced, or for a server's.
 
     Transactions begin with the first statement and take the write lock with the first write.
     ``read_only`` opens the file without making it.
     """
+    if not isinstance(file, Path):
+        return postgresql.engine(file)
     mode = "ro" if read_only else "rwc"
     quoted = str(file.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
@@ -62,9 +67,9 @@ def engine(file: Path, *, read_only: bool = False) -> sa.Engine:
     return made
 
 
-def revision(file: Path) -> str:
-    """The revision a database is at, "" when it has none. Raises Corrupt."""
-    if not file.is_file():
+def revision(file: Kept) -> str:
+    """The revision a database is at, "" when it has none. Raises Corrupt, Unreachable."""
+    if isinstance(file, Path) and not file.is_file():
         return ""
     made = engine(file, read_only=True)
     try:
@@ -84,7 +89,7 @@ def head(branch: str) -> str:
     return str(ScriptDirectory.from_config(config(branch)).get_current_head())
 
 
-def check(file: Path, branch: str) -> None:
+def check(file: Kept, branch: str) -> None:
     """Make sure this version may use a database.
 
     Raises NewerVersion for a revision it does not know, MtadError for one it has yet to
@@ -98,17 +103,20 @@ def check(file: Path, branch: str) -> None:
         raise MtadError(f"the database {file} is not up to date; 'mtad serve' brings it there")
 
 
-def upgrade_state(file: Path) -> None:
-    """Make ``state.db``, or bring it to this version. Raises NewerVersion, Corrupt."""
+def upgrade_state(file: Kept) -> None:
+    """Make the tables of the directory, or bring them to this version.
+
+    Raises NewerVersion, Corrupt, and for a server what ``postgresql.connect`` does.
+    """
     upgrade(file, STATE)
 
 
-def upgrade(file: Path, branch: str, to: str = "head") -> None:
+def upgrade(file: Kept, branch: str, to: str = "head") -> None:
     """Bring a database to a revision of a branch in one transaction."""
     _migrate(file, branch, to, command.upgrade)
 
 
-def downgrade(file: Path, branch: str, to: str = "base") -> None:
+def downgrade(file: Kept, branch: str, to: str = "base") -> None:
     """Take a database back to an earlier revision of a branch in one transaction."""
     _migrate(file, branch, to, command.downgrade)
 
@@ -125,7 +133,7 @@ def config(branch: str, link: sa.Connection | None = None) -> Config:
     return made
 
 
-def _migrate(file: Path, branch: str, to: str, change: object) -> None:
+def _migrate(file: Kept, branch: str, to: str, change: object) -> None:
     found = revision(file)
     known = {one.revision for one in ScriptDirectory.from_config(config(branch)).walk_revisions()}
     if found and found not in known:
@@ -133,10 +141,13 @@ def _migrate(file: Path, branch: str, to: str, change: object) -> None:
     made = engine(file)
     try:
         with made.connect() as link:
-            # Foreign keys are checked again from the next connection on: tables are rebuilt.
-            link.exec_driver_sql("PRAGMA foreign_keys=OFF")
-            link.commit()
-            link.exec_driver_sql("BEGIN IMMEDIATE")
+            if isinstance(file, Path):
+                # Foreign keys are checked again from the next connection on: tables are rebuilt.
+                link.exec_driver_sql("PRAGMA foreign_keys=OFF")
+                link.commit()
+                link.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                postgresql.prepare(file, link, branch)
             change(config(branch, link), to)  # type: ignore[operator]
             link.commit()
     finally:

@@ -39,6 +39,7 @@ from mtad.journal.writer import Journal
 from mtad.reload import InForce
 from mtad.signals import Signals
 from mtad.submit import daily, tls_reports
+from mtad.where import Kept
 from tracing import events, ids
 from tracing.queries import Log
 
@@ -424,7 +425,7 @@ def unlinked(content: Path, seconds: float) -> list[Path]:
     ]
 
 
-def remove(paths: list[Path], seconds: float, log: Path) -> int:
+def remove(paths: list[Path], seconds: float, log: Kept) -> int:
     """Remove those of the files that are still unlinked and not of the queue; how many were."""
     removed = 0
     with contextlib.closing(Log(log)) as view:

@@ -77,7 +77,7 @@ class Figures(Collector):
         events = oldest = 0
         directory = self._loaded.places.log
         for month in months.listing(directory):
-            with closing(months.open_reading(months.path(directory, month))) as link:
+            with closing(months.reading(directory, month)) as link:
                 for status, n in link.execute("SELECT status, sum(n) FROM stat_hour GROUP BY 1"):
                     counts[State(status)] += n
                 for status, n, m in link.execute(_QUEUE):

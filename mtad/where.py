@@ -18,19 +18,48 @@ DEFAULT_DATA_DIR = "data"
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL database that keeps the directory and the log in place of files.
+
+    ``url`` never holds a password. That is in ``password_file``, or where libpq looks for it.
+    """
+
+    url: str
+    password_file: Path | None = None
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Kept = Path | Server
+"""Where something is kept: in a file or folder, or on a server."""
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
-    """Every path below the data directory; the one home of the layout."""
+    """Every path below the data directory, the one home of the layout; and the database."""
 
     data: Path
+    server: Server | None = None
 
     @property
-    def state_db(self) -> Path:
+    def state_db(self) -> Kept:
         """Domains, boxes, aliases, settings."""
+        return self.server or self.state_file
+
+    @property
+    def state_file(self) -> Path:
+        """The same in a file, whatever the settings say."""
         return self.data / "state.db"
 
     @property
-    def log(self) -> Path:
+    def log(self) -> Kept:
         """Month files of the event log."""
+        return self.server or self.log_folder
+
+    @property
+    def log_folder(self) -> Path:
+        """The same in files, whatever the settings say."""
         return self.data / "log"
 
     @property
@@ -130,7 +159,18 @@ def places(path: Path, table: Mapping[str, Any] | None = None) -> Places:
     written = (read_toml(path) if table is None else table).get("data_dir", DEFAULT_DATA_DIR)
     if not isinstance(written, str):
         raise ConfigError(f"{path}: data_dir: expected text, got {written!r}")
-    return Places((path.resolve().parent / written).resolve())
+    return Places((path.resolve().parent / written).resolve(), _server(path, table))
+
+
+def _server(path: Path, table: Mapping[str, Any] | None) -> Server | None:
+    """The database server that the settings name, if they do; ``mtad.config`` checks them."""
+    section = (read_toml(path) if table is None else table).get("database")
+    url = section.get("url") if isinstance(section, Mapping) else None
+    if not isinstance(url, str) or not url or not isinstance(section, Mapping):
+        return None
+    secret = section.get("password_file")
+    beside = path.resolve().parent / secret if isinstance(secret, str) and secret else None
+    return Server(url, beside)
 
 
 def drop(path: Path, table: Mapping[str, Any]) -> Path:

@@ -1,15 +1,16 @@
 """Fixtures that several areas share: real mail, shared data, a whole server's directory."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from mtad import config
 from mtad.config import Loaded
+from mtad.where import Kept
 from tests import corpus as archives
-from tests import mails
+from tests import mails, postgresql
 from tests.corpus import Mail
 from tests.server import PORTS
 
@@ -34,6 +35,27 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgresql.Cluster]:
+    """A PostgreSQL server for this process; skips the test where its package is missing."""
+    if not postgresql.BINARIES.is_dir():
+        pytest.skip(f"no {postgresql.BINARIES}; Debian has it as postgresql-15")
+    made = postgresql.Cluster()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module", params=["files", "server"])
+def new_log(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Kept]:
+    """Makes places for logs: folders, or databases of a PostgreSQL server."""
+    if request.param == "server":
+        made: postgresql.Cluster = request.getfixturevalue("cluster")
+        return made.database
+    return lambda: tmp_path_factory.mktemp("data") / "log"
 
 
 @pytest.fixture

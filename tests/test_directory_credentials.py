@@ -149,6 +149,7 @@ def test_each_change_is_an_event_without_a_secret(changes: Changes, tmp_path: Pa
 def logged_by(changes: Changes) -> list[object]:
     from mtad.where import Places  # noqa: PLC0415
 
+    assert isinstance(changes._state_db, Path)
     return list(logged(Places(changes._state_db.parent)))
 
 

@@ -273,9 +273,9 @@ async def test_too_many_at_once_are_asked_to_come_later(
 
 async def test_an_unreadable_database_is_our_trouble(house: House_, places: where.Places) -> None:
     at = house()
-    places.state_db.write_bytes(b"damaged" * 1000)
+    places.state_file.write_bytes(b"damaged" * 1000)
     for end in ("-wal", "-shm"):
-        places.state_db.with_name(f"state.db{end}").unlink(missing_ok=True)
+        places.state_file.with_name(f"state.db{end}").unlink(missing_ok=True)
     at.logins.verifier._engine.dispose()
     assert await at.plain(SECRET) == Denied(temporary=True)
 

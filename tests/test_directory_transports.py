@@ -150,7 +150,7 @@ def test_a_password_is_kept_and_never_shown(terminal: Terminal) -> None:
     shown = terminal.run(*words, stdin="s3cr3t-word\n")
     shown += terminal.run("transport", "list", "--json") + terminal.run("transport", "show", "*")
     assert "s3cr3t-word" not in shown
-    state_db = terminal.site.places.state_db
+    state_db = terminal.site.places.state_file
     assert stat.S_IMODE(os.stat(state_db).st_mode) & 0o077 == 0
     table = TransportTable(state_db)
     assert table().find("x.test").password == "s3cr3t-word"
@@ -181,7 +181,7 @@ def test_a_database_that_is_gone_changes_nothing(
     terminal.run("transport", "set", "a.test", "error", "5.1.6", "gone")
     table = TransportTable(terminal.site.places.state_db)
     assert table().find("a.test").kind == "error"
-    terminal.site.places.state_db.rename(terminal.site.places.state_db.with_suffix(".away"))
+    terminal.site.places.state_file.rename(terminal.site.places.state_file.with_suffix(".away"))
     table._looked = 0
     assert table().find("a.test").kind == "error"
     assert "stay as they were" in caplog.text
@@ -197,7 +197,7 @@ def test_it_costs_nothing_while_nothing_changes(
     for _ in range(2):
         table()
         table._looked = 0
-        for path in site.places.state_db.parent.glob("state.db*"):
+        for path in site.places.state_file.parent.glob("state.db*"):
             os.utime(path, (old, old))
     table()
     monkeypatch.setattr(transports, "read", None)

@@ -26,6 +26,7 @@ ONLY_IMPORTERS = {
     "aiosmtpd": {"mtad/smtp/receiver.py"},
     "apscheduler": {"mtad/jobs.py"},
     "dns": {"mtad/dns.py"},
+    "psycopg": {"mtad/postgresql.py"},
     "textual": {"tui/"},
     "rich": {"tui/"},
 }

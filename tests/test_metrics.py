@@ -111,7 +111,7 @@ def test_a_counter_never_falls(noted: Loaded) -> None:
         raise AssertionError("not told")
 
     assert delivered() == 1
-    for file in noted.places.log.glob("2*.db*"):
+    for file in noted.places.log_folder.glob("2*.db*"):
         file.unlink()
     assert delivered() == 1
     recorder = Recorder(noted.places.log)

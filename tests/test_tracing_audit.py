@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from mtad.where import Kept
+from tests.postgresql import IN_FILES
 from tests.tracing_events import AT, DECEMBER, Mail, mint
 from tracing import audit, events, ids, sending
 from tracing.audit import (
@@ -153,9 +155,10 @@ def test_what_is_on_its_way_balances() -> None:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[tuple[Path, list[Mail], Callable[[], LogFacts]]]:
+def log(new_log: Callable[[], Kept]) -> Iterator[tuple[Kept, list[Mail], Callable[[], LogFacts]]]:
     """Five messages in a log, the last one over the turn of the month."""
-    recorder = Recorder(tmp_path)
+    directory = new_log()
+    recorder = Recorder(directory)
     new = mint()
     mails = [Mail(new, to=("alice@example.org", f"b{i}@example.org")) for i in range(4)]
     late = Mail(mint(DECEMBER - 1000), at=DECEMBER - 1000)
@@ -170,10 +173,10 @@ def log(tmp_path: Path) -> Iterator[tuple[Path, list[Mail], Callable[[], LogFact
     made: list[LogFacts] = []
 
     def read() -> LogFacts:
-        made.append(LogFacts(tmp_path))
+        made.append(LogFacts(directory))
         return made[-1]
 
-    yield tmp_path, mails, read
+    yield directory, mails, read
     for one in made:
         one.close()
 
@@ -215,6 +218,7 @@ def test_the_log_tells_its_facts(log: Any) -> None:
     assert audited(facts) == []
 
 
+@IN_FILES
 @pytest.mark.parametrize(
     "act",
     [
@@ -236,6 +240,7 @@ def test_a_changed_log_is_noticed(log: Any, act: str) -> None:
     assert "2026-11" in told[0]
 
 
+@IN_FILES
 def test_a_lost_row_is_noticed(log: Any) -> None:
     directory, mails, read = log
     with sqlite3.connect(directory / "2026-12.db") as link:
@@ -246,6 +251,7 @@ def test_a_lost_row_is_noticed(log: Any) -> None:
     assert "no stored copy is recorded" in told
 
 
+@IN_FILES
 @pytest.mark.parametrize("gone", ["NULL", str(AT)])
 @pytest.mark.parametrize("n", [1, 0])
 def test_a_copy_that_came_from_nowhere_is_noticed(log: Any, n: int, gone: str) -> None:
@@ -287,6 +293,7 @@ def test_copies_that_came_otherwise_are_told_of(tmp_path: Path) -> None:
         assert (copy.st, copy.gone) == (sts[-1] + 1, True)
 
 
+@IN_FILES
 def test_only_a_period_is_looked_at(log: Any) -> None:
     directory, mails, _ = log
     with sqlite3.connect(directory / "2026-11.db") as link:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtad import db
+from mtad.where import Kept
+from tests.postgresql import IN_FILES
 from tests.tracing_events import DECEMBER, Mail, mint
 from tracing import events, ids, months, search
 from tracing.log import Applied, Recorder
@@ -53,7 +55,7 @@ def lives(count: int) -> list[list[events.Event]]:
 
 def assert_counted(directory: Path) -> None:
     for month in months.listing(directory):
-        link = months.open_reading(months.path(directory, month))
+        link = months.reading(directory, month)
         counted = link.execute("SELECT h, status, n, bytes FROM stat_hour ORDER BY 1, 2").fetchall()
         assert counted == link.execute(f"{PLAIN} ORDER BY 1, 2", (ids.HOUR,)).fetchall()
         link.close()
@@ -74,9 +76,9 @@ def test_hours_are_right_after_every_batch(tmp_path: Path, size: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def directory(new_log: Callable[[], Kept]) -> Kept:
     """Both months, each message recorded whole."""
-    directory = tmp_path_factory.mktemp("log")
+    directory = new_log()
     recorder = Recorder(directory)
     for number, told in enumerate(lives(250), 1):
         recorder.apply([Applied("mta-0", number, 0, told)])
@@ -85,7 +87,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def known(directory: Path) -> Iterator[tuple[Log, list[Row]]]:
+def known(directory: Kept) -> Iterator[tuple[Log, list[Row]]]:
     log = Log(directory)
     yield log, list(log.rows(log.ids(search.EVERYTHING, 1000)).values())
     log.close()
@@ -124,6 +126,7 @@ def test_an_overview_is_exact(known: tuple[Log, list[Row]]) -> None:
     exact()
 
 
+@IN_FILES
 def test_a_month_that_counted_events_is_counted_anew(
     directory: Path, known: tuple[Log, list[Row]], tmp_path: Path
 ) -> None:

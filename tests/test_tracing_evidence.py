@@ -1,5 +1,6 @@
 """Fields of the filter language that ask what events say: stage, rule, tls, snap, dur, verdict."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def test_what_is_found(log: tuple[Log, dict[int, str]], text: str) -> None:
 @pytest.mark.parametrize("text", QUESTIONS)
 def test_nothing_is_read_through(log: tuple[Log, dict[int, str]], text: str) -> None:
     link = log[0]._link("2026-11")
-    assert link is not None
+    assert isinstance(link, sqlite3.Connection)
     assert scanned(steps(link, text)) == []
     assert scanned(steps(link, f"{text} from:sender@example.net")) == []
 

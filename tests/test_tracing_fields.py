@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtad.where import Kept
+from tests.postgresql import IN_FILES
 from tests.tracing_events import AT, mint
 from tracing import choosing, events, finding, months, search, sending
 from tracing.finding import Finder
@@ -114,9 +116,9 @@ MAILS = [
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Log, list[Mail]]]:
+def filled(new_log: Callable[[], Kept]) -> Iterator[tuple[Kept, Log, list[Mail]]]:
     """The messages above, a hundred times."""
-    directory = tmp_path_factory.mktemp("log")
+    directory = new_log()
     recorder, known = Recorder(directory), []
     ids = mint(AT)
     for number, mail in enumerate(MAILS * 100, 1):
@@ -193,7 +195,7 @@ QUESTIONS: dict[str, tuple[Callable[[Mail], bool], str]] = {
 @pytest.mark.parametrize("rare", [finding.RARE, 1], ids=["gathered", "walked"])
 @pytest.mark.parametrize("text", QUESTIONS)
 def test_a_field_finds_what_it_says(
-    filled: tuple[Path, Log, list[Mail]], monkeypatch: pytest.MonkeyPatch, text: str, rare: int
+    filled: tuple[Kept, Log, list[Mail]], monkeypatch: pytest.MonkeyPatch, text: str, rare: int
 ) -> None:
     monkeypatch.setattr(finding, "RARE", rare)
     _, log, known = filled
@@ -226,18 +228,20 @@ def scanned(found: list[str]) -> list[str]:
 TABLES = ("msg", "m", "rcpt", "r", "ev", "also", "st")
 
 
+@IN_FILES
 @pytest.mark.parametrize("text", [text for text, (_, index) in QUESTIONS.items() if index])
-def test_every_field_has_its_index(filled: tuple[Path, Log, list[Mail]], text: str) -> None:
+def test_every_field_has_its_index(filled: tuple[Kept, Log, list[Mail]], text: str) -> None:
     link = filled[1]._link("2026-11")
-    assert link is not None
+    assert isinstance(link, sqlite3.Connection)
     found = steps(link, text)
     assert scanned(found) == []
     assert any(QUESTIONS[text][1] in one for one in found), found
 
 
-def test_pairs_of_fields_read_nothing_through(filled: tuple[Path, Log, list[Mail]]) -> None:
+@IN_FILES
+def test_pairs_of_fields_read_nothing_through(filled: tuple[Kept, Log, list[Mail]]) -> None:
     link = filled[1]._link("2026-11")
-    assert link is not None
+    assert isinstance(link, sqlite3.Connection)
     by_field = {
         text.partition(":")[0]: text
         for text, (_, index) in QUESTIONS.items()
@@ -280,7 +284,7 @@ QUESTIONS["tries:>1"] = (lambda k: k.tries > 1, "rcpt_tries")
 
 @settings(max_examples=60, deadline=None)
 @given(text=expressions())
-def test_brackets_bars_and_negation(filled: tuple[Path, Log, list[Mail]], text: str) -> None:
+def test_brackets_bars_and_negation(filled: tuple[Kept, Log, list[Mail]], text: str) -> None:
     """The log, the plain meaning, and the query without brackets agree."""
     _, log, known = filled
     query = search.parse(text, NOW)

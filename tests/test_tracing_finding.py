@@ -2,7 +2,7 @@
 
 import ipaddress
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from unittest import mock
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtad.where import Kept
 from tests.tracing_events import AT, DECEMBER, Mail, mint
 from tracing import addresses, conditions, events, finding, ids, search
 from tracing.log import Applied, Recorder
@@ -95,9 +96,9 @@ def means(matcher: search.Address, address: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Log, list[Fact]]]:
+def known(new_log: Callable[[], Kept]) -> Iterator[tuple[Log, list[Fact]]]:
     """Two months: one-off senders and recipients, lists, aliases, refusals; newest first."""
-    directory = tmp_path_factory.mktemp("log")
+    directory = new_log()
     pick = random.Random(11)
     recorder = Recorder(directory)
     numbers = []

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from mtad.where import Kept
+from tests.postgresql import IN_FILES
 from tests.tracing_events import AT, DECEMBER, Mail, mint
 from tracing import events, ids, months
 from tracing.log import Applied, Busy, Recorder, month_of
@@ -18,11 +20,11 @@ from tracing.writer import MonthWriter
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "log"
+def directory(new_log: Callable[[], Kept]) -> Kept:
+    return new_log()
 
 
-def state_of(directory: Path, mail: Mail) -> tuple[State, list[tuple[str, State, str]]]:
+def state_of(directory: Kept, mail: Mail) -> tuple[State, list[tuple[str, State, str]]]:
     """The message's state, and each recipient's with the mailbox its copy is in."""
     log = Log(directory)
     row = log.rows([mail.m])[mail.m]
@@ -31,11 +33,11 @@ def state_of(directory: Path, mail: Mail) -> tuple[State, list[tuple[str, State,
     return row.state, shown
 
 
-def everything(directory: Path) -> dict[str, list[tuple[Any, ...]]]:
+def everything(directory: Kept) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all month files but the journals' marks, by month and table."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     for month in months.listing(directory):
-        link = months.open_reading(months.path(directory, month))
+        link = months.reading(directory, month)
         for table in ("msg", "rcpt", "st", "ev", "also", "addr", "dom", "str", "stat_hour"):
             found[f"{month}.{table}"] = sorted(link.execute(f"SELECT * FROM {table}"), key=repr)
         link.close()
@@ -66,7 +68,7 @@ def test_pieces_make_the_same_rows(tmp_path: Path, size: int) -> None:
     assert made["whole"] == made["pieces"]
 
 
-def test_seq_has_no_gaps_and_is_told(directory: Path) -> None:
+def test_seq_has_no_gaps_and_is_told(directory: Kept) -> None:
     recorder = Recorder(directory)
     new = mint()
     told: list[tuple[int, events.Event]] = []
@@ -79,7 +81,7 @@ def test_seq_has_no_gaps_and_is_told(directory: Path) -> None:
     recorder.close()
 
 
-def test_a_frame_is_applied_once(directory: Path) -> None:
+def test_a_frame_is_applied_once(directory: Kept) -> None:
     new = mint()
     frames = [Applied("mta-0", n, 0, Mail(new).whole()) for n in range(1, 4)]
     recorder = Recorder(directory)
@@ -104,7 +106,7 @@ def over_the_turn() -> tuple[Mail, list[events.Event]]:
     return mail, told + mail.accept() + mail.deliver() + mail.close()
 
 
-def test_a_message_over_the_turn_of_the_month(directory: Path) -> None:
+def test_a_message_over_the_turn_of_the_month(directory: Kept) -> None:
     mail, told = over_the_turn()
     recorder = Recorder(directory)
     recorder.apply([Applied("mta-0", 1, 0, told)])
@@ -132,12 +134,13 @@ def test_a_message_over_the_turn_of_the_month(directory: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["2026-11", "2026-12"])
 def test_a_crash_between_the_months(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    directory: Kept, new_log: Callable[[], Kept], monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     """Whichever month was not written, replay completes it and doubles nothing."""
     mail, told = over_the_turn()
     frame = Applied("mta-0", 1, 0, told)
-    whole = Recorder(directory.with_name("whole"))
+    other = new_log()
+    whole = Recorder(other)
     whole.apply([frame])
     whole.close()
 
@@ -160,10 +163,11 @@ def test_a_crash_between_the_months(
     recorder.apply([frame])
     assert recorder.applied("mta-0") == 1
     recorder.close()
-    assert everything(directory) == everything(directory.with_name("whole"))
+    assert everything(directory) == everything(other)
     assert state_of(directory, mail)[0] is State.STORED
 
 
+@IN_FILES
 def test_a_failing_statement_leaves_nothing(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +211,7 @@ def test_a_failing_statement_leaves_nothing(
     assert everything(directory) == expected
 
 
-def test_only_one_recorder(directory: Path) -> None:
+def test_only_one_recorder(directory: Kept) -> None:
     recorder = Recorder(directory)
     with pytest.raises(Busy, match="another process writes the log"):
         Recorder(directory)
@@ -215,6 +219,7 @@ def test_only_one_recorder(directory: Path) -> None:
     Recorder(directory).close()
 
 
+@IN_FILES
 def test_a_draft_left_by_a_crash_is_no_month(directory: Path) -> None:
     directory.mkdir()
     (directory / ".2026-11.db.new").write_bytes(b"half a file")
@@ -226,7 +231,7 @@ def test_a_draft_left_by_a_crash_is_no_month(directory: Path) -> None:
     recorder.close()
 
 
-def test_ids_go_on_above_all_recorded(directory: Path) -> None:
+def test_ids_go_on_above_all_recorded(directory: Kept) -> None:
     recorder = Recorder(directory)
     mail = Mail(mint(DECEMBER))
     far = ids.lowest(DECEMBER + 10**12)
@@ -237,6 +242,7 @@ def test_ids_go_on_above_all_recorded(directory: Path) -> None:
     recorder.close()
 
 
+@IN_FILES
 def test_a_newer_month_file_is_refused(directory: Path) -> None:
     recorder = Recorder(directory)
     recorder.apply([Applied("mta-0", 1, 0, Mail(mint()).whole())])
@@ -252,7 +258,7 @@ def test_a_newer_month_file_is_refused(directory: Path) -> None:
     log.close()
 
 
-def test_surrogates_do_not_stop_the_log(directory: Path) -> None:
+def test_surrogates_do_not_stop_the_log(directory: Kept) -> None:
     recorder = Recorder(directory)
     mail = Mail(
         mint(), sender="a\ud800@example.net", subject="x\udfffy", to=("b\udc80@example.org",)
@@ -331,7 +337,7 @@ STORY: dict[str, tuple[Callable[[Mail], list[events.Event]], State, list[State]]
 
 @pytest.mark.parametrize("name", STORY)
 @pytest.mark.parametrize("size", [1, 1000])
-def test_states(directory: Path, name: str, size: int) -> None:
+def test_states(directory: Kept, name: str, size: int) -> None:
     tell, state, recipients = STORY[name]
     mail = Mail(mint())
     recorder = Recorder(directory)
@@ -343,7 +349,7 @@ def test_states(directory: Path, name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-def test_two_ways_to_one_box(directory: Path, size: int) -> None:
+def test_two_ways_to_one_box(directory: Kept, size: int) -> None:
     """An alias and its target: one copy, the other recipient is a duplicate."""
     mail = Mail(mint(), to=("alice@example.org", "sales@example.org"), box="alice@example.org")
     duplicate = events.RouteDuplicate(
@@ -368,7 +374,7 @@ def box_event(cls: Any, mail: Mail, **more: Any) -> events.Event:
 
 
 @pytest.fixture
-def delivered(directory: Path) -> Iterator[tuple[Recorder, Mail, Callable[..., list[Any]]]]:
+def delivered(directory: Kept) -> Iterator[tuple[Recorder, Mail, Callable[..., list[Any]]]]:
     """A delivered message, and how further events are recorded."""
     recorder = Recorder(directory)
     mail = Mail(mint())
@@ -384,7 +390,7 @@ def delivered(directory: Path) -> Iterator[tuple[Recorder, Mail, Callable[..., l
     recorder.close()
 
 
-def test_an_expunged_copy_is_gone(directory: Path, delivered: Any) -> None:
+def test_an_expunged_copy_is_gone(directory: Kept, delivered: Any) -> None:
     recorder, mail, record = delivered
     assert recorder.gone(mail.sts) == set()
     record(box_event(events.BoxExpunge, mail))
@@ -392,7 +398,7 @@ def test_an_expunged_copy_is_gone(directory: Path, delivered: Any) -> None:
     assert state_of(directory, mail)[1] == [("alice@example.org", State.STORED, "")]
 
 
-def test_a_restored_copy_is_shown(directory: Path, delivered: Any) -> None:
+def test_a_restored_copy_is_shown(directory: Kept, delivered: Any) -> None:
     _, mail, record = delivered
     back = events.Item(mail.mint.new(), mail.m, 9, mail.base(mail.sts[0]))
     record(box_event(events.BoxExpunge, mail))
@@ -402,7 +408,7 @@ def test_a_restored_copy_is_shown(directory: Path, delivered: Any) -> None:
     assert state_of(directory, mail)[1] == [("alice@example.org", State.STORED, "Old")]
 
 
-def test_a_renamed_mailbox_takes_its_messages_along(directory: Path, delivered: Any) -> None:
+def test_a_renamed_mailbox_takes_its_messages_along(directory: Kept, delivered: Any) -> None:
     _, mail, record = delivered
     record(box_event(events.BoxMove, mail, target="Work/2026"))
     record(
@@ -414,7 +420,7 @@ def test_a_renamed_mailbox_takes_its_messages_along(directory: Path, delivered: 
     assert state_of(directory, mail)[1] == [("alice@example.org", State.STORED, "Done/Work/2026")]
 
 
-def test_a_batch_may_move_messages_and_rename_mailboxes(directory: Path) -> None:
+def test_a_batch_may_move_messages_and_rename_mailboxes(directory: Kept) -> None:
     """A renaming takes along what moved in just before it, and nothing that moved out."""
     new = mint()
     mails = [Mail(new) for _ in range(2)]
@@ -437,7 +443,7 @@ def test_a_batch_may_move_messages_and_rename_mailboxes(directory: Path) -> None
     assert found == ["Done", "Other"]
 
 
-def test_an_act_recorded_before_its_delivery(directory: Path) -> None:
+def test_an_act_recorded_before_its_delivery(directory: Kept) -> None:
     """Journals are read one after the other: the deletion may come first and stays."""
     mail = Mail(mint())
     told = mail.whole()
@@ -449,7 +455,7 @@ def test_an_act_recorded_before_its_delivery(directory: Path) -> None:
     recorder.close()
 
 
-def test_a_bulk_act_is_in_every_timeline(directory: Path) -> None:
+def test_a_bulk_act_is_in_every_timeline(directory: Kept) -> None:
     new = mint()
     mails = [Mail(new) for _ in range(3)]
     recorder = Recorder(directory)
@@ -475,6 +481,7 @@ def test_a_bulk_act_is_in_every_timeline(directory: Path) -> None:
     recorder.close()
 
 
+@IN_FILES
 def test_statistics_come_by_themselves(directory: Path) -> None:
     recorder = Recorder(directory)
     new = mint()
@@ -490,7 +497,7 @@ def test_statistics_come_by_themselves(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_by_lmtp_a_recipient_may_be_refused_after_it_was_taken(directory: Path, size: int) -> None:
+def test_by_lmtp_a_recipient_may_be_refused_after_it_was_taken(directory: Kept, size: int) -> None:
     """In whatever batches the events come."""
     mail = Mail(mint(), to=("alice@example.org", "bob@example.org", "carol@example.org"))
     told, accept = mail.begin(), mail.accept()[0]

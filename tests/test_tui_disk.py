@@ -38,7 +38,7 @@ class Server:
         self.settings = folder / "mtad.toml"
         self.settings.write_text('hostname = "mail.example.org"\n')
         self.places = Places(folder / "data")
-        self.places.log.mkdir(parents=True)
+        self.places.log_folder.mkdir(parents=True)
         self.recorder = Recorder(self.places.log)
         self.mint = ids.Mint(1)
         self.seq = 0
@@ -202,7 +202,7 @@ async def test_no_log_is_one_sentence_and_the_screen_works(tmp_path: Path, scree
 async def test_a_newer_database_is_one_sentence(server: Server, screen: str) -> None:
     server.take("x")
     server.recorder.close()
-    file = months.path(server.places.log, months.listing(server.places.log)[0])
+    file = months.path(server.places.log_folder, months.listing(server.places.log)[0])
     with sqlite3.connect(file) as link:
         link.execute("UPDATE alembic_version SET version_num='log_9999'")
     link.close()
@@ -215,7 +215,9 @@ async def test_a_newer_database_is_one_sentence(server: Server, screen: str) -> 
 
 
 async def test_a_file_that_is_no_database_is_one_sentence(server: Server) -> None:
-    (server.places.log / "2026-10.db").write_bytes(b"no database at all, just some text" * 50)
+    (server.places.log_folder / "2026-10.db").write_bytes(
+        b"no database at all, just some text" * 50
+    )
     app = server.app("trace")
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(pilot)

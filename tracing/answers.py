@@ -8,10 +8,10 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from mtad.errors import Corrupt, MtadError, Unreachable, UsageError
+from mtad.where import Kept
 from tracing import addresses, ids, months, search
 from tracing.events import to_fields
 from tracing.queries import Log, Recipient, Row, Stored
@@ -26,7 +26,7 @@ MAX_LOOKED = 5_000
 """Messages looked at one by one to count them."""
 
 
-def answer(directory: Path, text: str, limit: int = 50) -> Document:
+def answer(directory: Kept, text: str, limit: int = 50) -> Document:
     """The timeline where ``text`` names one trace, otherwise the list it filters.
 
     Raises what ``readable`` raises. Takes milliseconds; call it in a thread from an event loop.
@@ -37,7 +37,7 @@ def answer(directory: Path, text: str, limit: int = 50) -> Document:
 
 
 @contextlib.contextmanager
-def readable(directory: Path) -> Iterator[None]:
+def readable(directory: Kept) -> Iterator[None]:
     """Say failures of reading a log so that the person who asked can act on them.
 
     Raises UsageError with the place for a query that makes no sense, MtadError for a log of a
@@ -100,7 +100,7 @@ def timeline(log: Log, trace: int) -> Document:
     }
 
 
-def tree(directory: Path, text: str) -> Document:
+def tree(directory: Kept, text: str) -> Document:
     """All messages that came of one another, oldest first, each with its timeline.
 
     ``messages`` is empty where ``text`` names no message. Raises what ``readable`` raises.

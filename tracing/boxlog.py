@@ -5,8 +5,8 @@ No index leads there, so each month is read through: a matter of seconds, for re
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
+from mtad.where import Kept
 from tracing import addresses, months, retrieval
 from tracing.events import REGISTRY
 from tracing.stored import BoxEvent
@@ -19,11 +19,11 @@ _WHERE = (
 )
 
 
-def acts(directory: Path, box: str) -> Iterator[BoxEvent]:
+def acts(directory: Kept, box: str) -> Iterator[BoxEvent]:
     """The events of a box, given by its address. Raises sqlite3.Error for a damaged month."""
     local, host = addresses.split(addresses.fold(box))
     for month in reversed(months.listing(directory)):
-        with contextlib.closing(months.open_reading(months.path(directory, month))) as link:
+        with contextlib.closing(months.reading(directory, month)) as link:
             after = 0
             while True:
                 values: tuple[int | str, ...] = (after, local, addresses.reverse(host), *_KINDS)

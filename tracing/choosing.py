@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from mtad.where import Kept
 from tracing import addresses, ids, search, waiting
 from tracing.queries import Log
 from tracing.render import Document, rfc3339
@@ -27,7 +27,7 @@ _M, _N, _ADDR, _STATE, _ORIGINAL = (
 Takes = Callable[[list[Any]], bool]
 
 
-def parts(directory: Path, text: str) -> Iterator[Part]:
+def parts(directory: Kept, text: str) -> Iterator[Part]:
     """The recipients that a query means, oldest first. Raises search.SearchError."""
     query = search.parse(_spelled(text), time.time_ns() // 1000)
     if not query.terms and query.since is None and query.until is None:
@@ -97,7 +97,7 @@ def matches(wanted: search.Address, address: str) -> bool:
 # ------------------------------------------------------------------- documents
 
 
-def listing(directory: Path, text: str, limit: int) -> Iterator[Document]:
+def listing(directory: Kept, text: str, limit: int) -> Iterator[Document]:
     """Lines of up to ``limit`` ``recipients``; the last one says how many were ``left_out``."""
     shown = left_out = 0
     for part in parts(directory, text):
@@ -116,14 +116,14 @@ def listing(directory: Path, text: str, limit: int) -> Iterator[Document]:
     yield {"done": True, "left_out": left_out}
 
 
-def keys(directory: Path, text: str) -> Iterator[Document]:
+def keys(directory: Kept, text: str) -> Iterator[Document]:
     """Lines of ``keys``, each a message and a number, and a last one that says ``done``."""
     for part in parts(directory, text):
         yield {"keys": [[entry[_M], entry[_N]] for entry in part["entries"]]}
     yield {"done": True}
 
 
-def by_destination(directory: Path, text: str) -> Iterator[Document]:
+def by_destination(directory: Kept, text: str) -> Iterator[Document]:
     """One line of ``destinations``: what waits, by domain; the one with most comes first."""
     found: dict[str, _Destination] = {}
     for part in parts(directory, text):

@@ -50,9 +50,11 @@ def import_logs(
     from tracing.log import Busy  # noqa: PLC0415
 
     places = where.places(config_path(context))
+    if places.server is not None:
+        raise UsageError("imported history is kept in files only; this log is on a server")
     try:
         total = importing.run(
-            places.log,
+            places.log_folder,
             files,
             server or "exim",
             _zone(zone_name),

@@ -47,4 +47,4 @@ class Condition:
     exact: bool = True
 
 
-NEVER = Condition("0", (), ())
+NEVER = Condition("1=0", (), ())

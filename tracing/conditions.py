@@ -15,6 +15,7 @@ from typing import Any
 
 from tracing import addresses, details, search
 from tracing.condition import NEVER, Condition, Hits
+from tracing.months import Link
 from tracing.states import State
 
 LISTED = 1_000
@@ -45,7 +46,7 @@ class _Members:
 class Conditions:
     """Makes the conditions for one month file; ``values`` are the parameters they name."""
 
-    link: sqlite3.Connection
+    link: Link
     values: dict[str, Any] = field(default_factory=dict)
 
     def of(self, term: search.Term) -> Condition:
@@ -246,7 +247,8 @@ class Conditions:
         test = self._contains(part)
         first = f"{trigrams} LIMIT {LISTED + 1}"
         rows = self.link.execute(
-            f"SELECT a.id, {test} FROM ({first}) t CROSS JOIN addr a ON a.id=t.rowid", self.values
+            f"SELECT a.id, {test} FROM ({first}) AS t CROSS JOIN addr a ON a.id=t.rowid",
+            self.values,
         ).fetchall()
         if len(rows) <= LISTED:
             return _Members("addr", [row[0] for row in rows if row[1]])
@@ -266,15 +268,18 @@ class Conditions:
         local = _words("a.local", part)
         if "@" in part:
             nowhere = "a.dom IN (SELECT id FROM dom WHERE rname='')"
-            return f"(instr({local},{sought}) OR instr({local}||'@',{sought}) AND NOT {nowhere})"
+            return (
+                f"(instr({local},{sought})>0 OR instr({local}||'@',{sought})>0 AND NOT {nowhere})"
+            )
         longest = self._value(max(part.split("."), key=len))
         rows = self.link.execute(
-            f"SELECT id, rname FROM dom WHERE instr({_words('rname', part)},{longest})", self.values
+            f"SELECT id, rname FROM dom WHERE instr({_words('rname', part)},{longest})>0",
+            self.values,
         )
         # A domain's labels are kept in reverse, and the part may go over several.
         found = [dom for dom, name in rows if part in addresses.words(addresses.reverse(name))]
         domains = f" OR a.dom{self._among(found)}" if found else ""
-        return f"(instr({local},{sought}){domains})"
+        return f"(instr({local},{sought})>0{domains})"
 
 
 def _first(among: str) -> tuple[Hits, ...]:
@@ -308,7 +313,7 @@ def _all(conditions: Sequence[Condition]) -> Condition:
     """Conditions that hold together; the hits are those of one of them."""
     if len(conditions) == 1:
         return conditions[0]
-    test = " AND ".join(f"({one.test})" for one in conditions) or "1"
+    test = " AND ".join(f"({one.test})" for one in conditions) or "1=1"
     led = [one for one in conditions if one.hits is not None]
     narrow = next((one for one in led if not one.broad), led[0] if led else None)
     if narrow is None:

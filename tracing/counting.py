@@ -5,11 +5,11 @@ the sum of its whole hours; what it has of its first and last hour, and what is 
 minute, is counted message by message, so the figures are exact.
 """
 
-import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tracing import ids
+from tracing.months import Link
 from tracing.states import State
 
 if TYPE_CHECKING:
@@ -59,14 +59,12 @@ class Overview:
     last_at: int = 0
 
 
-def total(link: sqlite3.Connection) -> int:
+def total(link: Link) -> int:
     """The messages of a month file."""
     return int(link.execute(_TOTAL).fetchone()[0])
 
 
-def add(
-    link: sqlite3.Connection, month: tuple[int, int], span: tuple[int, int, int], to: Overview
-) -> None:
+def add(link: Link, month: tuple[int, int], span: tuple[int, int, int], to: Overview) -> None:
     """Add what a month file has, all of it as it is at one moment.
 
     ``month`` are the bounds of its ids; ``span`` is from when, from when by the minute, and
@@ -86,7 +84,7 @@ def add(
         link.execute("COMMIT")
 
 
-def _hours(link: sqlite3.Connection, low: int, high: int, to: Overview) -> None:
+def _hours(link: Link, low: int, high: int, to: Overview) -> None:
     first, last = -(-low // ids.HOUR), high // ids.HOUR
     if first < last:
         rows = link.execute(_BY_HOUR, (first, last)).fetchall()
@@ -98,7 +96,7 @@ def _hours(link: sqlite3.Connection, low: int, high: int, to: Overview) -> None:
         _sum(State(status), count, octets, to)
 
 
-def _minutes(link: sqlite3.Connection, low: int, high: int, to: Overview) -> None:
+def _minutes(link: Link, low: int, high: int, to: Overview) -> None:
     known = {minute.at: minute for minute in to.flow}
     for number, status, count, octets in link.execute(_BY_MINUTE, (low, high)):
         state, at = State(status), number * _MINUTE_US

@@ -1,13 +1,16 @@
-"""Making a month file, opening it to write, and bringing one of an earlier version up to date.
+"""Month files for the one who writes: making them, writing, bringing an earlier one up to date.
 
 A file appears under its name only when whole: tables, full-text tables and the revision
 stamp are written to ``.2026-12.db.new``, synced, renamed, and the directory is synced.
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -23,6 +26,23 @@ _PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA busy_timeout=10000",
 )
+
+_INSERT = {
+    "ev": "INSERT INTO ev VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "also": "INSERT OR IGNORE INTO also VALUES (?,?)",
+    "dom": "INSERT INTO dom VALUES (?,?)",
+    "addr": "INSERT INTO addr VALUES (?,?,?)",
+    "str": "INSERT INTO str VALUES (?,?)",
+    "addr_tri": "INSERT INTO addr_tri(rowid, a) VALUES (?,?)",
+    "msg_fts": "INSERT INTO msg_fts(rowid, subject) VALUES (?,?)",
+    "msg": "INSERT OR REPLACE INTO msg VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "rcpt": "INSERT OR REPLACE INTO rcpt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "st": "INSERT OR REPLACE INTO st VALUES (?,?,?,?,?,?,?,?)",
+    "stat_hour": "INSERT INTO stat_hour VALUES (?,?,?,?) ON CONFLICT DO UPDATE "
+    "SET n=n+excluded.n, bytes=bytes+excluded.bytes",
+    "meta": "INSERT OR REPLACE INTO meta VALUES (?,?)",
+    "chain": "INSERT INTO chain VALUES (?,?)",
+}
 
 
 def engine(file: Path) -> sa.Engine:
@@ -87,6 +107,116 @@ def upgrade(file: Path) -> None:
         from mtad import db  # noqa: PLC0415 - Alembic is wanted once per version
 
         db.upgrade(file, db.LOG)
+
+
+class Pen:
+    """Writes one month file."""
+
+    def __init__(self, file: Path) -> None:
+        self._engine = engine(file)
+        self._link = self._engine.connect()
+        driver: Any = self._link.connection.driver_connection
+        try:
+            months.check_revision(file, driver)
+        except BaseException:
+            self.close()
+            raise
+        self._driver: sqlite3.Connection = driver
+        self._cursor = driver.cursor()
+
+    def execute(self, text: str, values: Any = (), /) -> sqlite3.Cursor:
+        """Ask for rows."""
+        found: sqlite3.Cursor = self._cursor.execute(text, values)
+        return found
+
+    def cursor(self) -> sqlite3.Cursor:
+        """What asks further questions."""
+        return self._driver.cursor()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written within, or nothing. Raises sqlite3.Error or SQLAlchemy's."""
+        self._link.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._link.exec_driver_sql("COMMIT")
+        except BaseException:
+            if self._driver.in_transaction:
+                self._link.exec_driver_sql("ROLLBACK")
+            raise
+
+    def write(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows, or replace those there are."""
+        self._link.exec_driver_sql(_INSERT[table], list(rows))
+
+    def drop(self, recipients: Sequence[tuple[int, int]]) -> None:
+        """Take recipients away, given by message and number."""
+        self._link.exec_driver_sql("DELETE FROM rcpt WHERE msg=? AND n=?", list(recipients))
+
+    def uncount(self, hours: Sequence[tuple[int, int]]) -> None:
+        """Take away the counts of hours and states that came to nothing."""
+        text = "DELETE FROM stat_hour WHERE h=? AND status=? AND n=0"
+        self._link.exec_driver_sql(text, list(hours))
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log into the file and sync both."""
+        self._link.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def analyze(self) -> None:
+        """Tell the planner what the tables look like; tens of milliseconds."""
+        self._link.exec_driver_sql("PRAGMA analysis_limit=1000")
+        self._link.exec_driver_sql("ANALYZE")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._link.close()
+        self._engine.dispose()
+
+
+class Shelf:
+    """The month files in a folder, for their one writer, who has the folder's lock.
+
+    ``busy`` makes the error for a log that another process writes. Files of an earlier version
+    are brought to this one. Raises months.NewerVersion for one of a later version.
+    """
+
+    def __init__(self, directory: Path, busy: Callable[[str], Exception]) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._directory = directory
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise busy(f"another process writes the log in {directory}") from error
+        try:
+            for month in self.listing():
+                upgrade(months.path(directory, month))
+        except BaseException:
+            self.close()
+            raise
+
+    def mend(self) -> bool:
+        """Whether what was open had broken: files do not."""
+        return False
+
+    def listing(self) -> list[str]:
+        """The months there are, newest first."""
+        return months.listing(self._directory)
+
+    def create(self, month: str, marks: dict[str, int]) -> None:
+        """Make the file of a month, with the journals' marks it begins with, durably."""
+        create(self._directory, month, marks)
+
+    def pen(self, month: str) -> Pen:
+        """What writes a month."""
+        return Pen(months.path(self._directory, month))
+
+    def close(self) -> None:
+        """Give up the lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def _sync(path: Path) -> None:

@@ -8,14 +8,13 @@ names causes.
 # ruff: noqa: S608 - only question marks and our own words are put into statements
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from mtad.where import Kept
 from tracing import answers, ids, months, verdict
 from tracing.codec import ASIDE, ip_text
 from tracing.facts import seq_at
@@ -38,15 +37,17 @@ _EVENTS = (
 _KINDS = _EVENTS.replace("WHERE", "JOIN str k ON k.id=kind WHERE", 1)
 _SAID = "coalesce(r.s, json_extract(detail, '$.reply'), '')"
 _TLS_IN = (
-    "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM ev WHERE trace=m.cn AND kind=(SELECT id "
-    "FROM str WHERE s='tls.ok'))), 0) FROM msg m WHERE m.id>=:low AND m.id<:high "
-    "AND cn IS NOT NULL AND sha256 IS NOT NULL"
+    "SELECT count(*), coalesce(sum(CASE WHEN EXISTS (SELECT 1 FROM ev WHERE trace=m.cn AND "
+    "kind=(SELECT id FROM str WHERE s='tls.ok')) THEN 1 ELSE 0 END), 0) FROM msg m "
+    "WHERE m.id>=:low AND m.id<:high AND cn IS NOT NULL AND sha256 IS NOT NULL"
 )
 _SPEED = (
-    "SELECT rname, count(*), sum(json_extract(detail, '$.wait')), "
-    "sum(json_extract(detail, '$.connect')), sum(json_extract(detail, '$.ms')), "
-    "sum((SELECT json_extract(e.detail, '$.ms') FROM ev e WHERE e.trace=ev.trace AND e.kind="
-    "(SELECT id FROM str WHERE s='smtp.accept'))), sum(json_extract(detail, '$.tls') IS NOT NULL) "
+    "SELECT rname, count(*), sum(CAST(json_extract(detail, '$.wait') AS DOUBLE PRECISION)), "
+    "sum(CAST(json_extract(detail, '$.connect') AS DOUBLE PRECISION)), "
+    "sum(CAST(json_extract(detail, '$.ms') AS DOUBLE PRECISION)), "
+    "sum((SELECT CAST(json_extract(e.detail, '$.ms') AS DOUBLE PRECISION) FROM ev e WHERE "
+    "e.trace=ev.trace AND e.kind=(SELECT id FROM str WHERE s='smtp.accept'))), "
+    "count(json_extract(detail, '$.tls')) "
     "FROM ev JOIN addr ON addr.id=ev.addr JOIN dom ON dom.id=dom WHERE seq>=:first AND seq<:end "
     "AND ts>=:since AND ts<:until AND kind=(SELECT id FROM str WHERE s='out.delivered') GROUP BY 1"
 )
@@ -87,12 +88,12 @@ class _Sums:
     backups: list[tuple[int, str, str]] = field(default_factory=list)
 
 
-def day(directory: Path, since: int, until: int, words: verdict.Book) -> Document:
+def day(directory: Kept, since: int, until: int, words: verdict.Book) -> Document:
     """The summary of a span of time, in microseconds. Raises what ``answers.readable`` does."""
     sums = _Sums()
     with answers.readable(directory):
         for month in months.listing(directory):
-            with closing(months.open_reading(months.path(directory, month))) as link:
+            with closing(months.reading(directory, month)) as link:
                 _Month(link, since, until, words).add(sums)
     return _document(sums, since, until)
 
@@ -101,7 +102,7 @@ def day(directory: Path, since: int, until: int, words: verdict.Book) -> Documen
 class _Month:
     """One month file, read for a span."""
 
-    link: sqlite3.Connection
+    link: months.Link
     since: int
     until: int
     words: verdict.Book
@@ -152,7 +153,7 @@ class _Month:
         rows = self._run(
             "SELECT local, rname, count(*), sum(size) FROM msg JOIN addr ON addr.id=sender JOIN "
             "dom ON dom.id=addr.dom WHERE msg.id>=:low AND msg.id<:high AND sha256 IS NOT NULL "
-            f"GROUP BY sender ORDER BY 3 DESC LIMIT {_KEPT}"
+            f"GROUP BY 1, 2 ORDER BY 3 DESC LIMIT {_KEPT}"
         )
         for local, rname, count, octets in rows:
             sums.senders[spelled(local, rname)] += count
@@ -160,7 +161,7 @@ class _Month:
         rows = self._run(
             "SELECT local, rname, count(*) FROM rcpt JOIN addr ON addr.id=rcpt.addr JOIN dom ON "
             f"dom.id=addr.dom WHERE msg>=:low AND msg<:high AND n<{ASIDE} AND status<"
-            f"{int(State.REFUSED)} GROUP BY rcpt.addr ORDER BY 3 DESC LIMIT {_KEPT}"
+            f"{int(State.REFUSED)} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT {_KEPT}"
         )
         for local, rname, count in rows:
             sums.boxes[spelled(local, rname)] += count
@@ -174,7 +175,7 @@ class _Month:
         ):
             rows = self._run(
                 f"SELECT rname, n FROM (SELECT {column} AS d, count(*) AS n FROM {table} "
-                f"GROUP BY 1 ORDER BY 2 DESC LIMIT {_KEPT}) JOIN dom ON dom.id=d"
+                f"GROUP BY 1 ORDER BY 2 DESC LIMIT {_KEPT}) AS found JOIN dom ON dom.id=d"
             )
             for rname, count in rows:
                 if rname:
@@ -218,8 +219,7 @@ class _Month:
 
     def _logins(self, sums: _Sums) -> None:
         rows = self._run(
-            f"SELECT k.s, coalesce(json_extract(detail, '$.again'), 0), ip, count(*) "
-            f"{_KINDS} GROUP BY 1, 2, 3",
+            f"SELECT k.s, json_extract(detail, '$.again'), ip, count(*) {_KINDS} GROUP BY 1, 2, 3",
             ("auth.ok", "auth.fail", "auth.ban", "auth.refused"),
         )
         names = {"auth.ok": "ok", "auth.fail": "failed", "auth.ban": "banned"}

@@ -7,11 +7,11 @@ walked from the newest instead, among which such ones are many.
 
 # ruff: noqa: S608 - statements are put together of our own words; values are parameters
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracing.condition import LARGE, LONG_WAIT, NEVER, Condition, Hits
+from tracing.months import Link
 from tracing.terms import Span, Text
 
 Value = Callable[[object], str]
@@ -54,7 +54,7 @@ _NUMBERS = {
 }
 
 
-def of(matcher: Text | Span, link: sqlite3.Connection, value: Value) -> Condition:
+def of(matcher: Text | Span, link: Link, value: Value) -> Condition:
     """The condition of a matcher."""
     if isinstance(matcher, Span):
         if matcher.field == "dur":
@@ -78,7 +78,7 @@ def _span(number: _Number, span: Span, value: Value) -> Condition:
     return Condition(test, (Hits(column, f"{number.table} WHERE {where}", rare=True),))
 
 
-def _rqid(text: str, _: sqlite3.Connection, value: Value) -> Condition:
+def _rqid(text: str, _: Link, value: Value) -> Condition:
     named = value(text)
     return Condition(
         f"EXISTS (SELECT 1 FROM rcpt WHERE msg=m.id AND +rqid={named})",
@@ -86,7 +86,7 @@ def _rqid(text: str, _: sqlite3.Connection, value: Value) -> Condition:
     )
 
 
-def _user(text: str, _: sqlite3.Connection, value: Value) -> Condition:
+def _user(text: str, _: Link, value: Value) -> Condition:
     """The whole login, or its local part."""
     folded = text.lower()
     whole, first, end = value(folded), value(folded + "@"), value(folded + "A")
@@ -100,14 +100,14 @@ def _user(text: str, _: sqlite3.Connection, value: Value) -> Condition:
     )
 
 
-def _helo(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _helo(text: str, link: Link, value: Value) -> Condition:
     listed = _hosts(text, link)
     if not listed:
         return NEVER
     return Condition(f"+m.helo IN ({listed})", (Hits("id", f"msg WHERE helo IN ({listed})"),))
 
 
-def _mx(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _mx(text: str, link: Link, value: Value) -> Condition:
     listed = _hosts(text, link)
     if not listed:
         return NEVER
@@ -117,18 +117,18 @@ def _mx(text: str, link: sqlite3.Connection, value: Value) -> Condition:
     )
 
 
-def _hosts(text: str, link: sqlite3.Connection) -> str:
+def _hosts(text: str, link: Link) -> str:
     """The numbers of a host's name, or of all names below it, as a list in SQL."""
     name = text.strip("[]*.").rstrip(".")
     below = "%." + _escaped(name)
     rows = link.execute(
-        "SELECT id FROM str WHERE s=? COLLATE NOCASE OR s LIKE ? ESCAPE '\\' LIMIT ?",
+        "SELECT id FROM str WHERE lower(s)=lower(?) OR s LIKE ? ESCAPE '\\' LIMIT ?",
         (name, below, LISTED),
     )
     return ",".join(str(row[0]) for row in rows)
 
 
-def _reply(text: str, _: sqlite3.Connection, value: Value) -> Condition:
+def _reply(text: str, _: Link, value: Value) -> Condition:
     """A part of what a server said that did not simply take a recipient."""
     said = f"code!=250 AND reply LIKE {value(f'%{_escaped(text)}%')} ESCAPE '\\'"
     return Condition(
@@ -137,7 +137,7 @@ def _reply(text: str, _: sqlite3.Connection, value: Value) -> Condition:
     )
 
 
-def _event(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _event(text: str, link: Link, value: Value) -> Condition:
     """A kind of event, or all whose name begins so."""
     begins = text.rstrip("*").rstrip(".")
     rows = link.execute(
@@ -154,7 +154,7 @@ def _event(text: str, link: sqlite3.Connection, value: Value) -> Condition:
     return Condition(f"(EXISTS ({own}) OR EXISTS ({also}))")
 
 
-def _actor(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _actor(text: str, link: Link, value: Value) -> Condition:
     """Who did something: the whole name, or what follows its colon."""
     rows = link.execute(
         "SELECT id FROM str WHERE s=? OR s LIKE ? ESCAPE '\\' LIMIT ?",
@@ -184,26 +184,26 @@ _TROUBLED = (
 """All that was not simply stored: what was refused, put off or handed on is among it."""
 
 
-def _of_event(link: sqlite3.Connection, kinds: tuple[str, ...], said: str) -> str:
+def _of_event(link: Link, kinds: tuple[str, ...], said: str) -> str:
     """A test whether the message has an event of these kinds that says something."""
     listed = _kinds(link, kinds)
     return f"EXISTS (SELECT 1 FROM ev WHERE ev.trace=m.id AND +ev.kind IN ({listed}) AND {said})"
 
 
-def _kinds(link: sqlite3.Connection, kinds: tuple[str, ...]) -> str:
+def _kinds(link: Link, kinds: tuple[str, ...]) -> str:
     marks = ",".join("?" * len(kinds))
     rows = link.execute(f"SELECT id FROM str WHERE s IN ({marks})", kinds)
-    return ",".join(str(row[0]) for row in rows)
+    return ",".join(str(row[0]) for row in rows) or "-1"
 
 
-def _stage(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _stage(text: str, link: Link, value: Value) -> Condition:
     """Where in the dialogue it was refused, put off or broken off, by us or by another server."""
     kinds = ("smtp.reject", "smtp.tempfail", "smtp.abort", "out.deferred", "out.failed")
     said = f"json_extract(ev.detail, '$.stage')={value(text)}"
     return Condition(_of_event(link, kinds, said), _TROUBLED, exact=False)
 
 
-def _rule(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _rule(text: str, link: Link, value: Value) -> Condition:
     """The check that refused it, or the rule that held it."""
     named = value(text)
     check = f"json_extract(ev.detail, '$.check')={named}"
@@ -214,7 +214,7 @@ def _rule(text: str, link: sqlite3.Connection, value: Value) -> Condition:
     )
 
 
-def _snap(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _snap(text: str, link: Link, value: Value) -> Condition:
     """The snapshot that it was put back from."""
     listed = _kinds(link, ("restore.message",))
     if not listed:
@@ -234,7 +234,7 @@ def _snap(text: str, link: sqlite3.Connection, value: Value) -> Condition:
     )
 
 
-def _tls(text: str, link: sqlite3.Connection, value: Value) -> Condition:
+def _tls(text: str, link: Link, value: Value) -> Condition:
     """The TLS it came or left by: none, any, or a part of version and cipher."""
     came = _kinds(link, ("tls.ok",))
     session = f"SELECT 1 FROM ev WHERE ev.trace=m.cn AND +ev.kind IN ({came})"
@@ -251,7 +251,7 @@ def _tls(text: str, link: sqlite3.Connection, value: Value) -> Condition:
 def _duration(span: Span, value: Value) -> Condition:
     """How long it took to take the message in, from the end of its octets to our reply."""
     bounds = [(">=", span.low), ("<=", span.high)]
-    took = "coalesce(json_extract(ev.detail, '$.ms'), 0)*1000"
+    took = "coalesce(CAST(json_extract(ev.detail, '$.ms') AS DOUBLE PRECISION), 0)*1000"
     said = " AND ".join(f"{took}{sign}{value(at)}" for sign, at in bounds if at is not None)
     kinds = "SELECT id FROM str WHERE s IN ('smtp.accept','mail.made')"
     return Condition(
@@ -263,7 +263,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-_TEXTS: dict[str, Callable[[str, sqlite3.Connection, Value], Condition]] = {
+_TEXTS: dict[str, Callable[[str, Link, Value], Condition]] = {
     "rqid": _rqid,
     "user": _user,
     "helo": _helo,

@@ -1,12 +1,12 @@
 """The log's side of the audit, streamed from the month files."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
+from mtad.where import Kept
 from tracing import addresses, chain, ids, months
 from tracing.audit import Break, Copy, Fate, Handed, Message
 from tracing.codec import ASIDE
@@ -18,6 +18,12 @@ _COPY = (
     "JOIN dom ON dom.id=addr.dom JOIN str ON str.id=mailbox "
 )
 
+
+_EVENTS = (
+    "SELECT seq, ts, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail FROM ev "
+    "WHERE seq>? ORDER BY seq"
+)
+"""What the hash chain is over."""
 
 _Row = tuple[int, int, str, str, int, int | None, int, int | None, int | None]
 
@@ -51,18 +57,16 @@ class LogFacts:
     Messages and copies are those of the ``period``, events those that were recorded then.
     """
 
-    def __init__(self, directory: Path, period: Period = Period()) -> None:
-        self._links = {
-            month: months.open_reading(months.path(directory, month))
-            for month in reversed(months.listing(directory))
-        }
+    def __init__(self, directory: Kept, period: Period = Period()) -> None:
+        self._opened = months.Links(directory)
+        found = ((month, self._opened.open(month)) for month in reversed(self._opened.listing()))
+        self._links = {month: link for month, link in found if link is not None}
         self._period = period
         self._low, self._high = period.ids
 
     def close(self) -> None:
         """Close the files."""
-        for link in self._links.values():
-            link.close()
+        self._opened.close()
         self._links.clear()
 
     def messages(self) -> Iterator[Message]:
@@ -70,26 +74,28 @@ class LogFacts:
         for link in self._links.values():
             promised = dict(
                 link.execute(
-                    "SELECT trace, json_extract(detail, '$.count') FROM ev "
+                    "SELECT trace, CAST(json_extract(detail, '$.count') AS BIGINT) FROM ev "
                     "WHERE kind IN (SELECT id FROM str WHERE s IN ('smtp.accept', 'mail.made')) "
                     "AND trace>=? AND trace<?",
                     (self._low, self._high),
                 )
             )
-            rows = link.execute(
+            rows = months.stream(
+                link,
                 "SELECT msg, n, local, rname, status, st, params IS NOT NULL, rcpt.ts, next_try "
                 "FROM rcpt JOIN addr ON addr.id=addr JOIN dom ON dom.id=addr.dom "
                 "WHERE n<? AND (status<? OR msg IN (SELECT id FROM msg WHERE sha256 IS NOT NULL)) "
                 "AND msg>=? AND msg<? ORDER BY msg, n",
                 (ASIDE, int(State.REFUSED), self._low, self._high),
             )
-            part: list[tuple[int, list[_Row]]] = []
-            for m, group in groupby(rows, key=lambda row: row[0]):
-                part.append((m, list(group)))
-                if len(part) == _CHUNK:
-                    yield from self._told(part, promised)
-                    part = []
-            yield from self._told(part, promised)
+            with closing(rows):
+                part: list[tuple[int, list[_Row]]] = []
+                for m, group in groupby(rows, key=lambda row: row[0]):
+                    part.append((m, list(group)))
+                    if len(part) == _CHUNK:
+                        yield from self._told(part, promised)
+                        part = []
+                yield from self._told(part, promised)
             for m, count in promised.items():
                 yield Message(m, count, ())
 
@@ -162,12 +168,14 @@ class LogFacts:
         for link in self._links.values():
             where = "WHERE st.id>=? AND st.id<? OR gone>=? AND gone<?"
             values = (self._low, self._high, self._period.since, self._period.until)
-            rows = link.execute(_COPY.replace("SELECT ", "SELECT st.n, ", 1) + where, values)
+            asked = _COPY.replace("SELECT ", "SELECT st.n, ", 1) + where
+            rows = months.stream(link, asked, values)
             while part := rows.fetchmany(_CHUNK):
                 others |= {row[1]: _copy(row[1:]) for row in part if not row[0]}
                 delivered = {row[1]: _copy(row[1:]) for row in part if row[0]}
                 for st in delivered.keys() - self._delivered(delivered.values()):
                     yield delivered[st]
+            rows.close()
         came = self._came(min(others)) if others else set()
         yield from (copy for st, copy in others.items() if st not in came)
 
@@ -181,8 +189,9 @@ class LogFacts:
             link = self._links.get(month)
             if link is not None:
                 rows = link.execute(
-                    "SELECT json_extract(detail, '$.st') FROM ev WHERE trace IN (SELECT value "
-                    "FROM json_each(?)) AND kind=(SELECT id FROM str WHERE s='store.delivered')",
+                    "SELECT CAST(json_extract(detail, '$.st') AS BIGINT) FROM ev WHERE trace IN "
+                    "(SELECT value FROM json_each(?)) "
+                    "AND kind=(SELECT id FROM str WHERE s='store.delivered')",
                     (json.dumps(sorted(traces)),),
                 )
                 found.update(row[0] for row in rows)
@@ -194,7 +203,8 @@ class LogFacts:
         for month, link in self._links.items():
             if month >= ids.month(oldest):
                 rows = link.execute(
-                    "SELECT json_extract(item.value, '$[0]') FROM ev, json_each(detail, '$.items') "
+                    "SELECT CAST(json_extract(item.value, '$[0]') AS BIGINT) "
+                    "FROM ev, json_each(detail, '$.items') "
                     "AS item WHERE kind IN (SELECT id FROM str WHERE s IN "
                     "('box.append', 'box.copy', 'box.foreign', 'restore.message'))"
                 )
@@ -221,29 +231,32 @@ class LogFacts:
             yield from _breaks(month, link, self._period)
 
 
-def _breaks(month: str, link: sqlite3.Connection, period: Period) -> Iterator[Break]:
+def _breaks(month: str, link: months.Link, period: Period) -> Iterator[Break]:
     first, end = (seq_at(link, at) for at in (period.since, period.until))
     row = link.execute(
         "SELECT hi, head FROM chain WHERE hi<? ORDER BY hi DESC LIMIT 1", (first,)
     ).fetchone()
     last, head = row or (0, b"")
-    events = link.execute("SELECT * FROM ev WHERE seq>? ORDER BY seq", (last,))
+    events = months.stream(link, _EVENTS, (last,))
     for hi, recorded in link.execute("SELECT hi, head FROM chain WHERE hi>? ORDER BY hi", (last,)):
         if last >= end:
+            events.close()
             return
         rows = events.fetchmany(hi - last)
         whole = bool(rows) and rows[0][0] == last + 1 and rows[-1][0] == hi
         if not whole or chain.link(head, rows) != recorded:
             yield Break(month, last + 1, hi)
             # Go on behind the place, so that one change is one break.
-            events = link.execute("SELECT * FROM ev WHERE seq>? ORDER BY seq", (hi,))
+            events.close()
+            events = months.stream(link, _EVENTS, (hi,))
         head, last = recorded, hi
     extra = events.fetchall()
+    events.close()
     if extra:
         yield Break(month, extra[0][0], extra[-1][0])
 
 
-def seq_at(link: sqlite3.Connection, at: int) -> int:
+def seq_at(link: months.Link, at: int) -> int:
     """About where the events of a time begin: they are recorded nearly in order of time."""
     high = link.execute("SELECT coalesce(max(seq), 0) + 1 FROM ev").fetchone()[0]
     low = 0

@@ -10,7 +10,6 @@ gathered after all. Counting hits up to a limit tells which case it is.
 # ruff: noqa: S608 - statements are put together of our own words; values are parameters
 
 import json
-import sqlite3
 from array import array
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from tracing import ids, search
 from tracing.condition import Condition
 from tracing.conditions import Conditions
+from tracing.months import Link
 
 RARE = 20_000
 """Hits in a month up to which they are gathered."""
@@ -44,14 +44,14 @@ class Part:
 class Finder:
     """A query made ready for one month file; reads the dictionaries when made."""
 
-    link: sqlite3.Connection
+    link: Link
     low: int
     high: int
     _conditions: list[Condition] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, query: search.Query, link: sqlite3.Connection, low: int, high: int) -> "Finder":
+    def of(cls, query: search.Query, link: Link, low: int, high: int) -> "Finder":
         """The query for ids in [low, high) of the month behind ``link``."""
         if query.since is not None:
             low = max(low, ids.lowest(query.since))
@@ -101,7 +101,7 @@ class Finder:
         floor = self._below(high, looks)
         low = self.low if floor is None else floor + 1
         tests = " AND ".join(f"({one.test})" for one in self._conditions)
-        text = f"SELECT count(*), coalesce(sum({tests}), 0) FROM msg m "
+        text = f"SELECT count(*), coalesce(sum(CASE WHEN {tests} THEN 1 ELSE 0 END), 0) FROM msg m "
         row = self._run(f"{text} WHERE m.id>=:low AND m.id<:high", low, high).fetchone()
         return Part(found, row[1], row[0], floor is not None)
 
@@ -113,10 +113,10 @@ class Finder:
         if leader is None:
             return text
         parts = leader.streams if self._in_order(leader) else leader.hits
-        union = " UNION ".join(hits.select for hits in parts or ()) or "SELECT 0 AS id WHERE 0"
+        union = " UNION ".join(hits.select for hits in parts or ()) or "SELECT 0 AS id WHERE 1=0"
         if not others:
             # The sign keeps SQLite from walking all messages only because they come in order.
-            return union if self._in_order(leader) else f"SELECT +id AS id FROM ({union})"
+            return union if self._in_order(leader) else f"SELECT +id AS id FROM ({union}) AS found"
         return f"{text} AND m.id IN ({union})"
 
     def _in_order(self, leader: Condition | None) -> bool:
@@ -158,7 +158,7 @@ class Finder:
             return found, array("q")
         # Read as one text and sorted here: a row each, or a list that SQLite keeps in order with
         # every row it meets, costs half as much again.
-        text = f"SELECT json_group_array(id) FROM ({self.statement(broad)})"
+        text = f"SELECT json_group_array(id) FROM ({self.statement(broad)}) AS found"
         every: list[int] = json.loads(self._run(text, self.low, low).fetchone()[0])
         return found, array("q", sorted(every, reverse=True))
 
@@ -173,10 +173,10 @@ class Finder:
         return array("q", (row[0] for row in rows))
 
     def _count(self, statement: str, high: int, limit: int) -> int:
-        counted = f"SELECT count(*) FROM ({statement} LIMIT :n)"
+        counted = f"SELECT count(*) FROM ({statement} LIMIT :n) AS found"
         return int(self._run(counted, self.low, high, limit).fetchone()[0])
 
-    def _run(self, text: str, low: int, high: int, n: int = 0) -> sqlite3.Cursor:
+    def _run(self, text: str, low: int, high: int, n: int = 0) -> Any:
         return self.link.execute(text, {**self._values, "low": low, "high": high, "n": n})
 
 

@@ -5,8 +5,8 @@ that there is something to read, so that a line missed, repeated or late changes
 """
 
 import time
-from pathlib import Path
 
+from mtad.where import Kept
 from tracing import search
 from tracing.events import Event
 from tracing.queries import Log, Stored
@@ -19,7 +19,7 @@ _REMEMBERED = 10_000
 class Follower:
     """Events from the present end of the log on."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Kept) -> None:
         self._log = Log(directory)
         self._cursor = self._log.cursor()
 
@@ -50,7 +50,7 @@ class Filter:
     Raises search.SearchError.
     """
 
-    def __init__(self, directory: Path, text: str) -> None:
+    def __init__(self, directory: Kept, text: str) -> None:
         self._log = Log(directory)
         self._text = text
         self._matched: set[int] = set()

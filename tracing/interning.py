@@ -5,8 +5,7 @@ the batch fail, everything is forgotten and read again from the file. Caches are
 generations, of which the elder goes when the younger is full.
 """
 
-import sqlite3
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tracing import addresses
 
@@ -47,7 +46,7 @@ class Cache(Generic[V]):
 class Dictionaries:
     """Numbers for the addresses, domains and strings of one month file; one thread only."""
 
-    def __init__(self, link: sqlite3.Connection) -> None:
+    def __init__(self, link: Any) -> None:
         self._cursor = link.cursor()
         self._addresses: Cache[tuple[int, int, bool]] = Cache()
         self._domains: Cache[int] = Cache()

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 
+from mtad.where import Kept
 from tracing import answers, ids
 from tracing.events import BackupDone, BackupStart, Event
 from tracing.queries import Log
@@ -13,7 +13,7 @@ from tracing.render import Document
 _GONE = ("box.expunge", "box.vanished")
 
 
-def add(directory: Path, documents: list[Document]) -> None:
+def add(directory: Kept, documents: list[Document]) -> None:
     """Put into each timeline ``kept``: for each act that ended a copy, the snapshot that has it.
 
     The key is the act's month/seq, the value "" where no snapshot has it.

@@ -7,18 +7,23 @@ takes it. All marks of a batch are written to every month it touches and, last o
 newest month there is; what the newest month has, all of them have.
 """
 
-import fcntl
-import os
+import contextlib
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tracing import codec, creation, ids, months
+from mtad.where import Kept
+from tracing import codec, creation, ids
 from tracing.events import BoxMailbox, Event, StoreDelivered
 from tracing.projection import COPIES, KIN, MESSAGES, OF_PATH, copy_delivered
 from tracing.rows import Home
 from tracing.writer import MonthWriter
+
+if TYPE_CHECKING:
+    from tracing.postgresql.pen import Shelf
 
 MAX_BATCH = 20_000
 """Events in one transaction; a longer batch is several."""
@@ -48,28 +53,20 @@ def month_of(event: Event) -> str:
 
 
 class Recorder:
-    """Writes the log in ``directory``, which it locks; one thread at a time.
+    """Writes the log in a directory or on a server, which it locks; one thread at a time.
 
     Month files of an earlier version are brought to this one first. Raises Busy when another
-    process has the lock, months.NewerVersion for a file of a later version. ``mint`` makes ids
+    process has the lock, months.NewerVersion for a log of a later version, and sqlite3.Error
+    where a server cannot be reached. ``mint`` makes ids
     above all that were ever recorded.
     """
 
-    def __init__(self, directory: Path, *, node: int = 33) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._directory = directory
+    def __init__(self, log: Kept, *, node: int = 33) -> None:
         self._writers: dict[str, MonthWriter] = {}
         self._recent: MonthWriter | None = None
-        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._shelf = _shelf(log)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            raise Busy(f"another process writes the log in {directory}") from error
-        try:
-            listed = months.listing(directory)
-            for month in listed:
-                creation.upgrade(months.path(directory, month))
+            listed = self._shelf.listing()
             if listed:
                 self._writer(listed[0])
         except BaseException:
@@ -83,20 +80,23 @@ class Recorder:
 
     def applied(self, journal: str) -> int:
         """The last frame of a journal that every month it touched has; 0 for none."""
+        self._mend()
         newest = self._newest()
         return newest.marks.get(journal, 0) if newest else 0
 
     def gone(self, sts: Iterable[int]) -> set[int]:
         """Those of the stored copies that are known to have been expunged or to have vanished."""
+        self._mend()
         found: set[int] = set()
-        for month, part in _by_month(sts, set(months.listing(self._directory))):
+        for month, part in _by_month(sts, set(self._shelf.listing())):
             found |= self._writer(month).gone(part)
         return found
 
     def spent(self, messages: Iterable[int]) -> set[int]:
         """Those of the messages whose recipients were all elsewhere and have their end."""
+        self._mend()
         found: set[int] = set()
-        for month, part in _by_month(messages, set(months.listing(self._directory))):
+        for month, part in _by_month(messages, set(self._shelf.listing())):
             found |= self._writer(month).spent(part)
         return found
 
@@ -109,6 +109,7 @@ class Recorder:
         written skip their part at the next try. A month skips frames it has already, and
         their events are not in the answer.
         """
+        self._mend()
         noted: list[tuple[int, Event]] = []
         part: list[Applied] = []
         count = 0
@@ -148,7 +149,8 @@ class Recorder:
             self._commit(marks, last_id)
         except BaseException:
             for writer in self._writers.values():
-                writer.abandon()
+                with contextlib.suppress(sqlite3.Error):
+                    writer.abandon()
             raise
         return noted
 
@@ -186,7 +188,7 @@ class Recorder:
 
     def root_of(self, m: int) -> int:
         """The first ancestor of a message; itself where it has none, or is not known."""
-        if m <= 0 or not months.path(self._directory, ids.month(m)).exists():
+        if m <= 0 or ids.month(m) not in self._shelf.listing():
             return m
         return self._writer(ids.month(m)).root_of(m)
 
@@ -196,7 +198,7 @@ class Recorder:
 
     def all_homes(self) -> list[Home]:
         """Every month file that has not had the present frame."""
-        every = (self._writer(month) for month in months.listing(self._directory))
+        every = (self._writer(month) for month in self._shelf.listing())
         return [writer for writer in every if self._wants(writer)]
 
     def _home(self, number: int) -> MonthWriter | None:
@@ -228,16 +230,17 @@ class Recorder:
         """The writer of a month; its file is made, with the newest month's marks, if needed."""
         writer = self._writers.get(month)
         if writer is None:
-            if not months.path(self._directory, month).exists():
+            if month not in self._shelf.listing():
                 newest = self._newest()
-                creation.create(self._directory, month, dict(newest.marks) if newest else {})
-            writer = self._writers[month] = MonthWriter(self._directory, month)
+                self._shelf.create(month, dict(newest.marks) if newest else {})
+            writer = self._writers[month] = MonthWriter(month, self._shelf.pen(month))
         return writer
 
     # -------------------------------------------------------------------- care
 
     def checkpoint(self) -> None:
         """Bring everything applied so far to the disk: journals may drop it afterwards."""
+        self._mend()
         for writer in self._writers.values():
             writer.checkpoint()
 
@@ -253,9 +256,24 @@ class Recorder:
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._shelf.close()
+
+    def _mend(self) -> None:
+        """Begin anew where the server was gone: what it has is read again."""
+        if self._shelf.mend():
+            self._writers.clear()
+            self._recent = None
+            listed = self._shelf.listing()
+            if listed:
+                self._writer(listed[0])
+
+
+def _shelf(log: Kept) -> "creation.Shelf | Shelf":
+    if isinstance(log, Path):
+        return creation.Shelf(log, Busy)
+    from tracing.postgresql.pen import Shelf  # noqa: PLC0415 - an extra
+
+    return Shelf(log, Busy)
 
 
 def _by_month(numbers: Iterable[int], there: set[str]) -> Iterator[tuple[str, list[int]]]:

@@ -5,15 +5,14 @@ messages that were refused, addresses that are one or two letters off, the same 
 same without the time. Each look is bounded, the newest months come first.
 """
 
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import tzinfo
-from pathlib import Path
 from typing import Literal
 
+from mtad.where import Kept
 from tracing import addresses, answers, ids, months, search
 from tracing.nearness import slips
 from tracing.queries import Log, Row
@@ -45,7 +44,7 @@ class Miss:
     near: str = ""
 
 
-def of(directory: Path, text: str) -> list[Miss]:
+def of(directory: Kept, text: str) -> list[Miss]:
     """The near misses of a question that found nothing. Raises what ``answers.readable`` does."""
     with answers.readable(directory), closing(Log(directory)) as log:
         query = search.parse(text, time.time_ns() // 1000)
@@ -58,7 +57,7 @@ def of(directory: Path, text: str) -> list[Miss]:
         return found
 
 
-def _looks(log: Log, directory: Path, query: search.Query) -> Iterator[Miss]:
+def _looks(log: Log, directory: Kept, query: search.Query) -> Iterator[Miss]:
     wanted = [term.matcher for term in query.terms if not term.negated]
     known = list(_addresses(wanted))
     if query.terms and (query.since is not None or query.until is not None):
@@ -117,17 +116,17 @@ def _subjects(wanted: Sequence[Matcher]) -> Iterator[Subject]:
 # ------------------------------------------------------------ addresses nearby
 
 
-def _near(directory: Path, asked: Address) -> list[str]:
+def _near(directory: Kept, asked: Address) -> list[str]:
     """Addresses a slip or two away, the nearest first."""
     found: dict[str, int] = {}
     for month in months.listing(directory)[:MAX_MONTHS]:
-        with closing(months.open_reading(months.path(directory, month))) as link:
+        with closing(months.reading(directory, month)) as link:
             for address, far in _compared(link, asked):
                 found[address] = min(far, found.get(address, far))
     return sorted(found, key=lambda address: (found[address], address))[:MOST]
 
 
-def _compared(link: sqlite3.Connection, asked: Address) -> Iterator[tuple[str, int]]:
+def _compared(link: months.Link, asked: Address) -> Iterator[tuple[str, int]]:
     if asked.exact:
         yield from _whole(link, asked.exact)
     elif asked.domain:
@@ -145,7 +144,7 @@ def _compared(link: sqlite3.Connection, asked: Address) -> Iterator[tuple[str, i
                 yield spelled(local, rname), far
 
 
-def _whole(link: sqlite3.Connection, asked: str) -> Iterator[tuple[str, int]]:
+def _whole(link: months.Link, asked: str) -> Iterator[tuple[str, int]]:
     local, host = addresses.split(asked)
     for dom, name, far in _domains(link, host):
         rest = MAX_SLIPS - far
@@ -157,7 +156,7 @@ def _whole(link: sqlite3.Connection, asked: str) -> Iterator[tuple[str, int]]:
                 yield addresses.join(other, name), further
 
 
-def _domains(link: sqlite3.Connection, host: str) -> Iterator[tuple[int, str, int]]:
+def _domains(link: months.Link, host: str) -> Iterator[tuple[int, str, int]]:
     """Domains up to two slips away, with how many; the domain itself is none away."""
     wide = (len(host) - MAX_SLIPS, len(host) + MAX_SLIPS, MAX_COMPARED)
     text = "SELECT id, rname FROM dom WHERE length(rname) BETWEEN ? AND ? LIMIT ?"

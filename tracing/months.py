@@ -1,16 +1,20 @@
-"""Month files by name: which there are, what they span, and opening them to read.
+"""The months of a log: which there are, what they span, and opening them to read.
 
 ``log/2026-11.db`` holds what the ids and events of that month (UTC) brought, and
-``log/imported/2026-11.db`` what was read out of the logs of other servers. Reading needs
-nothing but the standard library, so that a question to the files starts at once.
+``log/imported/2026-11.db`` what was read out of the logs of other servers; on a PostgreSQL
+server a schema of the month has our own (``tracing.postgresql``). Reading files needs nothing
+but the standard library, so that a question to them starts at once.
 """
 
 import os
 import re
 import sqlite3
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Protocol
 
+from mtad.where import Kept
 from tracing import ids
 
 REVISION = "log_0004"
@@ -41,11 +45,21 @@ _BUSY_SECONDS = 10
 class NewerVersion(Exception):
     """A month file was made by a later version of mtad than this one."""
 
-    def __init__(self, path: Path, revision: str) -> None:
+    def __init__(self, place: Path | str, revision: str) -> None:
         super().__init__(
-            f"the database {path} is from a newer version of mtad (revision {revision}); "
+            f"the database {place} is from a newer version of mtad (revision {revision}); "
             "upgrade mtad"
         )
+
+
+class Link(Protocol):
+    """A month to be read: what ``sqlite3.Connection`` has, errors as well."""
+
+    def execute(self, text: str, values: Sequence[Any] | Mapping[str, Any] = ..., /) -> Any:
+        """Run a statement; the answer is iterable and can be fetched."""
+
+    def close(self) -> None:
+        """Let it go."""
 
 
 def path(directory: Path, month: str) -> Path:
@@ -53,10 +67,14 @@ def path(directory: Path, month: str) -> Path:
     return directory / f"{month}.db"
 
 
-def listing(directory: Path) -> list[str]:
-    """The months there are files of, newest first."""
+def listing(log: Kept) -> list[str]:
+    """The months there are, newest first."""
+    if not isinstance(log, Path):
+        from tracing.postgresql import session  # noqa: PLC0415 - an extra
+
+        return session.listing(log)
     try:
-        names = os.listdir(directory)
+        names = os.listdir(log)
     except FileNotFoundError:
         return []
     return sorted((name[:-3] for name in names if _NAME.fullmatch(name)), reverse=True)
@@ -88,6 +106,70 @@ def span(month: str) -> tuple[int, int]:
     """Bounds [low, high) of the ids made in a month."""
     begin, end = times(month)
     return ids.lowest(begin), ids.lowest(end)
+
+
+def reading(log: Kept, month: str) -> Link:
+    """A month by itself. Raises as ``open_reading`` does."""
+    if isinstance(log, Path):
+        return open_reading(path(log, month))
+    from tracing.postgresql import session  # noqa: PLC0415 - an extra
+
+    return session.reading(log, month)
+
+
+class Links:
+    """The months of a log, opened once and as they are wanted; one thread at a time."""
+
+    def __init__(self, log: Kept) -> None:
+        self._log = log
+        self._files: dict[str, tuple[tuple[int, int], sqlite3.Connection]] = {}
+        self._session: Any = None
+        if not isinstance(log, Path):
+            from tracing.postgresql.session import Session  # noqa: PLC0415 - an extra
+
+            self._session = Session(log)
+
+    def listing(self) -> list[str]:
+        """The months there are, newest first."""
+        if isinstance(self._log, Path):
+            return listing(self._log)
+        self._session.check()
+        return list(self._session.listing())
+
+    def everything(self) -> list[tuple[str, ...]]:
+        """The months there are, newest first, each with our own and the imported one."""
+        if isinstance(self._log, Path):
+            return everything(self._log)
+        return [(month,) for month in self.listing()]
+
+    def open(self, month: str) -> Link | None:
+        """What has this name at present; None where there is nothing."""
+        if not isinstance(self._log, Path):
+            return self._session.month(month) if self._session.has(month) else None
+        file = path(self._log, month)
+        try:
+            there = os.stat(file)
+            place, link = self._files.get(month, (None, None))
+            if link is None or place != (there.st_dev, there.st_ino):
+                link = open_reading(file)
+                self._files[month] = (there.st_dev, there.st_ino), link
+        except FileNotFoundError:
+            self._files.pop(month, None)
+            return None
+        return link
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for _, link in self._files.values():
+            link.close()
+        self._files.clear()
+        if self._session is not None:
+            self._session.close()
+
+
+def stream(link: Link, text: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
+    """A cursor, to be closed, on a long answer that need not be in memory at once."""
+    return getattr(link, "stream", link.execute)(text, values)
 
 
 def open_reading(file: Path) -> sqlite3.Connection:

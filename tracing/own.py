@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
+from mtad.where import Kept
 from tracing import addresses, answers, ids, search
 from tracing.choosing import matches
 from tracing.queries import Log
@@ -47,7 +47,7 @@ _OF_OTHERS = frozenset(
 """Fields that a sender may see of what happened to a recipient."""
 
 
-def answer(directory: Path, address: str, text: str, limit: int) -> Document:
+def answer(directory: Kept, address: str, text: str, limit: int) -> Document:
     """The person's messages that a query finds, or the timeline of one that it names.
 
     Raises what ``answers.readable`` does.

@@ -7,14 +7,12 @@ thread at a time, any number of them beside each other and beside the recorder.
 # ruff: noqa: S608 - only question marks are put into statements
 
 import json
-import os
-import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
+from mtad.where import Kept
 from tracing import codec, counting, ids, months, retrieval, search
 from tracing.codec import ASIDE
 from tracing.counting import Overview
@@ -99,17 +97,14 @@ class Page:
 
 
 class Log:
-    """The log in a directory, to be read; there need not be one yet."""
+    """The log in a directory or on a server, to be read; there need not be one yet."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._links: dict[str, tuple[tuple[int, int], sqlite3.Connection]] = {}
+    def __init__(self, log: Kept) -> None:
+        self._links = months.Links(log)
 
     def close(self) -> None:
         """Close the files."""
-        for _, link in self._links.values():
-            link.close()
-        self._links.clear()
+        self._links.close()
 
     # ---------------------------------------------------------------- messages
 
@@ -224,7 +219,7 @@ class Log:
     def _places(self, m: int, sts: Sequence[int]) -> dict[int | str, str]:
         """Mailboxes of the living copies of a message, by stored copy and by box."""
         found: dict[int | str, str] = {}
-        for month in months.listing(self._directory):
+        for month in self._links.listing():
             link = self._link(month) if month >= ids.month(m) else None
             if link is None:
                 continue
@@ -285,12 +280,12 @@ class Log:
 
     def cursor(self) -> dict[str, int]:
         """The end of the log: where ``events_after`` finds what comes from now on."""
-        return {month: self._last_seq(month) for month in months.listing(self._directory)}
+        return {month: self._last_seq(month) for month in self._links.listing()}
 
     def events_after(self, cursor: dict[str, int], limit: int = 1000) -> list[Stored]:
         """Events beyond a month → seq cursor, oldest month first, in order of recording."""
         found: list[Stored] = []
-        for month in reversed(months.listing(self._directory)):
+        for month in reversed(self._links.listing()):
             link = self._link(month)
             if link is not None and len(found) < limit:
                 where = "WHERE seq>? ORDER BY seq LIMIT ?"
@@ -301,7 +296,7 @@ class Log:
     def of_kind(self, kind: type[E_], since: int, until: int) -> Iterator[E_]:
         """Every event of a kind in a time span, microseconds; reads all of its months."""
         where = "WHERE kind=(SELECT id FROM str WHERE s=?) AND ts>=? AND ts<? AND seq>? "
-        for month in months.listing(self._directory):
+        for month in self._links.listing():
             link = self._link(month)
             seq = 0
             while link is not None:
@@ -329,7 +324,7 @@ class Log:
             f"WHERE kind IN (SELECT id FROM str WHERE s IN ({marks})) AND ts>=? AND seq<? "
             "ORDER BY seq DESC LIMIT ?"
         )
-        for month in months.listing(self._directory):
+        for month in self._links.listing():
             if months.times(month)[1] <= since or (before is not None and month > before[0]):
                 continue
             link = self._link(month)
@@ -353,7 +348,7 @@ class Log:
 
     def total(self) -> int:
         """How many messages there are, imported ones too."""
-        every = (name for files in months.everything(self._directory) for name in files)
+        every = (name for files in self._links.everything() for name in files)
         links = [self._link(name) for name in every]
         return sum(counting.total(link) for link in links if link is not None)
 
@@ -363,7 +358,7 @@ class Log:
         """Counts by state, the last failures and the totals; the flow from ``flow_since`` on."""
         result = Overview()
         span = since, since if flow_since is None else max(since, flow_since), until
-        for month in months.listing(self._directory):
+        for month in self._links.listing():
             link = self._link(month)
             if link is not None:
                 counting.add(link, months.span(month), span, result)
@@ -383,25 +378,15 @@ class Log:
         """The months that may tell of a trace, from that of a number on, oldest first."""
         if ids.is_imported(trace):
             return [months.home(trace)]
-        return [m for m in reversed(months.listing(self._directory)) if m >= ids.month(number)]
+        return [m for m in reversed(self._links.listing()) if m >= ids.month(number)]
 
-    def _link(self, month: str) -> sqlite3.Connection | None:
-        """The month file that has this name at present, opened once."""
-        file = months.path(self._directory, month)
-        try:
-            there = os.stat(file)
-            place, link = self._links.get(month, (None, None))
-            if link is None or place != (there.st_dev, there.st_ino):
-                link = months.open_reading(file)
-                self._links[month] = (there.st_dev, there.st_ino), link
-        except FileNotFoundError:
-            self._links.pop(month, None)
-            return None
-        return link
+    def _link(self, month: str) -> months.Link | None:
+        """The month that has this name at present, opened once."""
+        return self._links.open(month)
 
     def _finders(self, query: search.Query, after: int | None = None) -> Iterator[Finds]:
         """The query for each month it concerns, newest first."""
-        for files in months.everything(self._directory):
+        for files in self._links.everything():
             low, high = months.span(files[0])
             if after is not None:
                 low = max(low, after + 1)
@@ -422,7 +407,7 @@ def _by_month(numbers: Iterable[int]) -> dict[str, list[int]]:
     return by_month
 
 
-def _rows(link: sqlite3.Connection, part: Sequence[int]) -> dict[int, Row]:
+def _rows(link: months.Link, part: Sequence[int]) -> dict[int, Row]:
     marks = ",".join("?" * len(part))
     first: dict[int, list[str]] = {}
     for m, local, rname in link.execute(
@@ -457,6 +442,6 @@ def _rows(link: sqlite3.Connection, part: Sequence[int]) -> dict[int, Row]:
 
 
 def _events(
-    month: str, link: sqlite3.Connection, where: str, values: tuple[int | str, ...]
+    month: str, link: months.Link, where: str, values: tuple[int | str, ...]
 ) -> list[Stored]:
     return [Stored(month, seq, event) for seq, event in retrieval.events(link, where, values)]

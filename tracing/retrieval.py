@@ -3,12 +3,12 @@
 # ruff: noqa: S608 - conditions are the caller's words; values are parameters
 
 import json
-import sqlite3
 from typing import Any
 
 from tracing import addresses, codec
 from tracing.codec import ASIDE
 from tracing.events import Event, SmtpMail, kind_of
+from tracing.months import Link
 
 _KEPT_KINDS = frozenset(kind_of(cls) for cls in codec.KEPT)
 _EVENT = (
@@ -18,9 +18,7 @@ _EVENT = (
 )
 
 
-def events(
-    link: sqlite3.Connection, where: str, values: tuple[int | str, ...]
-) -> list[tuple[int, Event]]:
+def events(link: Link, where: str, values: tuple[int | str, ...]) -> list[tuple[int, Event]]:
     """The events a condition on ``ev`` selects, each with its seq."""
     rows = link.execute(_EVENT + where, values).fetchall()
     traces = {row[3] for row in rows if row[2] in _KEPT_KINDS}
@@ -40,7 +38,7 @@ def spelled(local: str | None, rname: str | None) -> str:
     return addresses.join(local, addresses.reverse(rname or ""))
 
 
-def _kept(link: sqlite3.Connection, kind: str, traces: set[int]) -> dict[int, dict[str, Any]]:
+def _kept(link: Link, kind: str, traces: set[int]) -> dict[int, dict[str, Any]]:
     """What the rows of messages hold of their events, by trace."""
     listed = json.dumps(sorted(traces))
     among = "IN (SELECT value FROM json_each(?))"

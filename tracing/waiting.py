@@ -6,13 +6,12 @@ messages' recipients as ``ENTRY`` names them; times in microseconds.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
-from pathlib import Path
 from typing import Any, TypedDict
 
+from mtad.where import Kept
 from tracing import ids, months
 from tracing.retrieval import spelled
 from tracing.states import State
@@ -61,14 +60,14 @@ class Part(TypedDict):
     entries: list[list[Any]]
 
 
-def parts(directory: Path, messages: Iterable[int] | None = None) -> Iterator[Part]:
+def parts(directory: Kept, messages: Iterable[int] | None = None) -> Iterator[Part]:
     """Everything that waits, oldest first, or of the given messages; raises as ``Log`` does."""
     wanted = None if messages is None else sorted(messages)
     for month in reversed(months.listing(directory)):
         low, high = months.span(month)
         here = None if wanted is None else [m for m in wanted if low <= m < high]
         if here is None or here:
-            with closing(months.open_reading(months.path(directory, month))) as link:
+            with closing(months.reading(directory, month)) as link:
                 yield from _month(link, here)
 
 
@@ -77,7 +76,7 @@ def parameters(entry: Sequence[Any]) -> dict[str, Any]:
     return dict(json.loads(entry[-1])) if entry[-1] != "{}" else {}
 
 
-def _month(link: sqlite3.Connection, messages: Sequence[int] | None) -> Iterator[Part]:
+def _month(link: months.Link, messages: Sequence[int] | None) -> Iterator[Part]:
     if messages is None:
         rows = link.execute(f"{_ENTRIES} ORDER BY msg, n")
     else:
@@ -93,7 +92,7 @@ def _month(link: sqlite3.Connection, messages: Sequence[int] | None) -> Iterator
         yield _part(link, entries)
 
 
-def _part(link: sqlite3.Connection, entries: list[list[Any]]) -> Part:
+def _part(link: months.Link, entries: list[list[Any]]) -> Part:
     among = json.dumps(sorted({entry[0] for entry in entries}))
     return {
         "messages": [

@@ -6,40 +6,51 @@ gaps; each batch adds a link to the hash chain (``tracing.chain``).
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
-from tracing import addresses, chain, codec, creation, ids, months
+from tracing import addresses, chain, codec, ids, months
 from tracing.codec import ASIDE
 from tracing.events import Event
 from tracing.interning import Dictionaries
 from tracing.rows import Message, Recipient, Stored
 from tracing.states import ENDED_ELSEWHERE
 
-_INSERT = {
-    "ev": "INSERT INTO ev VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "also": "INSERT OR IGNORE INTO also VALUES (?,?)",
-    "dom": "INSERT INTO dom VALUES (?,?)",
-    "addr": "INSERT INTO addr VALUES (?,?,?)",
-    "str": "INSERT INTO str VALUES (?,?)",
-    "addr_tri": "INSERT INTO addr_tri(rowid, a) VALUES (?,?)",
-    "msg_fts": "INSERT INTO msg_fts(rowid, subject) VALUES (?,?)",
-    "msg": "INSERT OR REPLACE INTO msg VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "rcpt": "INSERT OR REPLACE INTO rcpt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "st": "INSERT OR REPLACE INTO st VALUES (?,?,?,?,?,?,?,?)",
-    "stat_hour": "INSERT INTO stat_hour VALUES (?,?,?,?) ON CONFLICT DO UPDATE "
-    "SET n=n+excluded.n, bytes=bytes+excluded.bytes",
-    "meta": "INSERT OR REPLACE INTO meta VALUES (?,?)",
-    "chain": "INSERT INTO chain VALUES (?,?)",
-}
-_DROP = "DELETE FROM rcpt WHERE msg=? AND n=?"
-_UNCOUNT = "DELETE FROM stat_hour WHERE h=? AND status=? AND n=0"
 _SPENT = (
     "SELECT msg FROM rcpt WHERE msg IN (SELECT value FROM json_each(?)) AND n<? GROUP BY msg "
-    "HAVING min(status IN (SELECT value FROM json_each(?))) AND count(params)"
+    "HAVING min(CASE WHEN status IN (SELECT value FROM json_each(?)) THEN 1 ELSE 0 END)=1 "
+    "AND count(params)>0"
 )
 _ANALYZE_AFTER = 7_000
 """Events before the first ANALYZE."""
+
+
+class Pen(Protocol):
+    """What reads and writes the tables of one month."""
+
+    def cursor(self) -> Any:
+        """What asks questions."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is written within, or nothing."""
+
+    def write(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows, or replace those there are."""
+
+    def drop(self, recipients: Sequence[tuple[int, int]]) -> None:
+        """Take recipients away, given by message and number."""
+
+    def uncount(self, hours: Sequence[tuple[int, int]]) -> None:
+        """Take away the counts of hours and states that came to nothing."""
+
+    def checkpoint(self) -> None:
+        """Bring everything committed to the disk."""
+
+    def analyze(self) -> None:
+        """Tell the planner what the tables look like."""
+
+    def close(self) -> None:
+        """Let the month go."""
 
 
 def _message_row(m: Message) -> tuple[Any, ...]:
@@ -67,18 +78,14 @@ def _recipient_row(m: int, r: Recipient) -> tuple[Any, ...]:
 class MonthWriter:
     """The month file of one thread; ``names`` are its dictionaries."""
 
-    def __init__(self, directory: Path, month: str) -> None:
+    def __init__(self, month: str, pen: Pen) -> None:
         self.month = month
         self.low, self.high = months.span(month)
         self.begin, self.end = months.times(month)
-        file = months.path(directory, month)
-        self._engine = creation.engine(file)
-        self._link = self._engine.connect()
-        driver: Any = self._link.connection.driver_connection
+        self._pen = pen
         try:
-            months.check_revision(file, driver)
-            self._cursor = driver.cursor()
-            self.names = Dictionaries(driver)
+            self._cursor = pen.cursor()
+            self.names = Dictionaries(pen)
             self._read_position()
         except BaseException:
             self.close()
@@ -171,7 +178,9 @@ class MonthWriter:
         copy = self._stored.get(st)
         if copy is not None or st > self._highest_st:
             return copy
-        row = self._cursor.execute("SELECT * FROM st WHERE id=?", (st,)).fetchone()
+        row = self._cursor.execute(
+            "SELECT id,msg,n,box,mailbox,base,size,gone FROM st WHERE id=?", (st,)
+        ).fetchone()
         return Stored(*row) if row is not None else None
 
     def store(self, copy: Stored) -> None:
@@ -198,9 +207,8 @@ class MonthWriter:
     def commit(self, marks: dict[str, int], last_id: int) -> None:
         """Write the batch and the journals' marks as one transaction, or nothing of it."""
         try:
-            self._link.exec_driver_sql("BEGIN IMMEDIATE")
-            head = self._write(marks, last_id)
-            self._link.exec_driver_sql("COMMIT")
+            with self._pen.transaction():
+                head = self._write(marks, last_id)
         except BaseException:
             self.abandon()
             raise
@@ -216,8 +224,6 @@ class MonthWriter:
 
     def abandon(self) -> None:
         """Forget the batch."""
-        if self._cursor.connection.in_transaction:
-            self._link.exec_driver_sql("ROLLBACK")
         self.names.forget()
         self.clear()
 
@@ -243,7 +249,7 @@ class MonthWriter:
         head = chain.link(self._head, self.rows) if self.rows else self._head
         counts = self._counts(changed)
         if dropped:
-            self._link.exec_driver_sql(_DROP, dropped)
+            self._pen.drop(dropped)
         names = self.names
         for table, rows in (
             ("dom", names.fresh_domains),
@@ -261,9 +267,9 @@ class MonthWriter:
             ("chain", [(self.rows[-1][0], head)] if self.rows else []),
         ):
             if rows:
-                self._link.exec_driver_sql(_INSERT[table], rows)
+                self._pen.write(table, rows)
         if fewer := [(hour, status) for hour, status, n, _ in counts if n < 0]:
-            self._link.exec_driver_sql(_UNCOUNT, fewer)
+            self._pen.uncount(fewer)
         return head
 
     def _counts(self, changed: Sequence[Message]) -> list[tuple[int, int, int, int]]:
@@ -294,15 +300,13 @@ class MonthWriter:
         return {row[0] for row in self._cursor.execute(_SPENT, values)}
 
     def checkpoint(self) -> None:
-        """Bring the write-ahead log into the file and sync both."""
-        self._link.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Bring everything committed to the disk."""
+        self._pen.checkpoint()
 
     def analyze(self) -> None:
-        """Tell the planner what the tables look like; tens of milliseconds."""
-        self._link.exec_driver_sql("PRAGMA analysis_limit=1000")
-        self._link.exec_driver_sql("ANALYZE")
+        """Tell the planner what the tables look like."""
+        self._pen.analyze()
 
     def close(self) -> None:
-        """Close the file."""
-        self._link.close()
-        self._engine.dispose()
+        """Let the month go."""
+        self._pen.close()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from mtad import clock, control
 from mtad.errors import MtadError, Unreachable
-from mtad.where import Places
+from mtad.where import Kept, Places
 from tracing import months, search
 from tracing.queries import Log, Recipient, Row
 from tui import asked, figures
@@ -49,7 +49,7 @@ def sentence(error: BaseException) -> str:
 class Lane:
     """One thread with its own view of the log; questions are answered one after the other."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Kept) -> None:
         self._log = Log(directory)
         self._thread = ThreadPoolExecutor(1, "tui")
 

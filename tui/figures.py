@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mtad import control
 from mtad.errors import MtadError, Unreachable
-from mtad.where import Places
+from mtad.where import Kept, Places
 from tracing import months
 from tracing.queries import Log, Row
 from tui.data import Failure, Flow, Glance, Role
@@ -92,8 +92,11 @@ def _boxes(folder: Path) -> int | None:
         return None
 
 
-def _octets(folder: Path) -> int:
-    with os.scandir(folder) as files:
+def _octets(log: Kept) -> int:
+    """What the log takes on this disk: nothing where a server has it."""
+    if not isinstance(log, Path):
+        return 0
+    with os.scandir(log) as files:
         return sum(file.stat().st_size for file in files if file.is_file())
 
 

@@ -46,7 +46,7 @@ async def serve(
     start: journal locked, database or certificate unusable.
     """
     places, settings = loaded.places, loaded.config.journal
-    replay = Replay(places.journal)
+    replay = Replay(places.journal, log=places.log)
     replayed, problems = await asyncio.to_thread(recover, places, loaded.config.hostname, replay)
     for problem in problems:
         _log.error("an act could not be finished: %s", problem)

@@ -12,7 +12,6 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Protocol
 
 from mtad.address import Address
@@ -21,6 +20,7 @@ from mtad.clock import now_us
 from mtad.directory.lookup import Target
 from mtad.reports.srs import Invalid, Srs, Unwritable
 from mtad.reports.token import Tokens
+from mtad.where import Kept
 from tracing.events import SmtpAccept
 from tracing.months import NewerVersion
 from tracing.queries import Log
@@ -52,7 +52,7 @@ class Passing:
         self,
         directory: Directory,
         secrets: Sequence[bytes],
-        history: Path,
+        history: Kept,
         at: Callable[[], int] = now_us,
     ) -> None:
         self._directory = directory
@@ -118,7 +118,7 @@ def _target(address: str, given: str) -> Target:
     return Target(address, given, alias=False, remote=True, forward=True)
 
 
-def reverse_path(history: Path, m: int, n: int) -> str:
+def reverse_path(history: Kept, m: int, n: int) -> str:
     """The reverse-path that a message passed on to recipient ``n`` came with; empty if unknown.
 
     Reads the log: for a thread. Raises OSError, sqlite3.Error or NewerVersion.

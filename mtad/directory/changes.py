@@ -8,7 +8,6 @@ directory that the log does not explain. No event carries a password or its hash
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -30,6 +29,7 @@ from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Meta, raw
 from mtad.journal.writer import Journal
 from mtad.reports.words import Lang
+from mtad.where import Kept
 from tracing.events import AdminChange
 
 ABSENT = "absent"
@@ -57,7 +57,7 @@ class Changes:
     and then nothing was changed.
     """
 
-    def __init__(self, state_db: Path, journal: Journal, actor: str) -> None:
+    def __init__(self, state_db: Kept, journal: Journal, actor: str) -> None:
         self._state_db = state_db
         self._journal = journal
         self._actor = actor

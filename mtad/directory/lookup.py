@@ -1,32 +1,26 @@
 """Who receives mail for an address: the directory in memory, read again when it changed.
 
-Nothing here waits or asks the database per recipient. ``refresh`` compares the database file
-and its write-ahead log with what was read last; equal means the view is current.
+Nothing here waits or asks the database per recipient. ``refresh`` reads it again when it changed.
 """
 
-import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from mtad.address import Address, parse
-from mtad.directory import database, tables
+from mtad.directory import tables
 from mtad.directory.credentials import CRAM
+from mtad.directory.following import Followed
 from mtad.directory.rules import Rule, Rules, against
 from mtad.reports.words import Lang
+from mtad.where import Kept
 
 MAX_TARGETS = 1000
 """Boxes that one address may lead to."""
 POSTMASTER = "postmaster"
 """The local part every domain accepts (RFC 5321 4.5.1)."""
 POSTMASTER_SETTING = "postmaster"
-UNSETTLED_NS = 50_000_000
-"""A file this young may change again without its time or size showing it."""
-
-_Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +89,10 @@ class View:
 class Directory:
     """Answers from memory. Safe for several threads: a refresh replaces the view whole."""
 
-    def __init__(self, state_db: Path) -> None:
-        self._state_db = state_db
-        self._files = (str(state_db), f"{state_db}-wal")
+    def __init__(self, state_db: Kept) -> None:
+        self._followed = Followed(state_db, read)
         self.generation = 0
         """How often the database was read."""
-        self._signature: _Signature | None = None
         none: frozenset[str] = frozenset()
         self._view = View(none, none, none, {}, {}, "", {}, False, none, none, {}, {}, {}, {})
         self.refresh()
@@ -108,7 +100,7 @@ class Directory:
     @property
     def is_stale(self) -> bool:
         """Whether ``refresh`` would read the database; costs two stats."""
-        return self._signature is None or self._signature != self._look()
+        return self._followed.is_stale
 
     def refresh(self) -> None:
         """Read the directory again if it changed since the last time.
@@ -116,15 +108,10 @@ class Directory:
         Two stats when nothing changed; else one read of all rows, about 3 ms for a thousand
         boxes. Raises Unreachable where the database cannot be read; the view stays then.
         """
-        if not self.is_stale:
-            return
-        before = self._look()
-        with database.reading(self._state_db) as connection:
-            self._view = read(connection)
-        self.generation += 1
-        newest = max((entry[0] for entry in before if entry), default=0)
-        settled = time.time_ns() - newest > UNSETTLED_NS
-        self._signature = before if settled else None
+        view = self._followed.refresh()
+        if view is not None:
+            self._view = view
+            self.generation += 1
 
     def is_local(self, domain: str) -> bool:
         """Whether we take mail for a domain, given in normal form."""
@@ -224,17 +211,6 @@ class Directory:
         if view.postmaster:
             return parse(view.postmaster)
         return Address(POSTMASTER, min(view.domains, default="localhost"))
-
-    def _look(self) -> _Signature:
-        return tuple(_signature(path) for path in self._files)
-
-
-def _signature(path: str) -> tuple[int, int, int] | None:
-    try:
-        seen = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
 
 
 def _expand(view: View, start: str) -> Iterator[tuple[str, bool]]:

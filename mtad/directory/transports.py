@@ -7,18 +7,17 @@ it is, for it must be sent; the database is readable for the server alone.
 
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import sqlalchemy as sa
 
-from mtad.directory import database, tables
-from mtad.directory.lookup import UNSETTLED_NS
+from mtad.directory import tables
+from mtad.directory.following import Followed
 from mtad.errors import MtadError
+from mtad.where import Kept
 
 Kind = Literal["mx", "relay", "lmtp", "command", "error"]
 TlsMode = Literal["", "none", "opportunistic", "required", "verify", "implicit"]
@@ -94,10 +93,8 @@ class TransportTable:
     A look costs two stats and is taken at most once a second, a reading some milliseconds.
     """
 
-    def __init__(self, state_db: Path) -> None:
-        self._state_db = state_db
-        self._files = (str(state_db), f"{state_db}-wal")
-        self._seen: object = None
+    def __init__(self, state_db: Kept) -> None:
+        self._followed = Followed(state_db, lambda connection: Transports(read(connection)))
         self._looked = float("-inf")
         self._transports = Transports()
 
@@ -110,31 +107,13 @@ class TransportTable:
         if now - self._looked >= LOOK_SECONDS:
             is_first = self._looked == float("-inf")
             try:
-                self._look()
+                self._transports = self._followed.refresh() or self._transports
             except MtadError as error:
                 if is_first:
                     raise
                 log.warning("the transports stay as they were: %s", error)
             self._looked = now
         return self._transports
-
-    def _look(self) -> None:
-        seen = tuple(map(_signature, self._files))
-        if seen == self._seen:
-            return
-        with database.reading(self._state_db) as connection:
-            self._transports = Transports(read(connection))
-        # A file this young may change again without its time or size showing it.
-        newest = max((each[0] for each in seen if each), default=0)
-        self._seen = seen if time.time_ns() - newest > UNSETTLED_NS else None
-
-
-def _signature(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def read(connection: sa.Connection) -> list[Transport]:

@@ -17,7 +17,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -30,6 +29,7 @@ from mtad.directory.tables import credential
 from mtad.errors import MtadError
 from mtad.sasl import scram_keys
 from mtad.sasl.steps import ScramKeys
+from mtad.where import Kept
 
 log = logging.getLogger("mtad.auth")
 
@@ -54,7 +54,7 @@ class Verifier:
 
     def __init__(
         self,
-        state_db: Path,
+        state_db: Kept,
         key: AuthKey,
         remember_seconds: float,
         seconds: Callable[[], float] = time.monotonic,

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from mtad.headers import Block
 from mtad.journal.frame import Frame
@@ -19,6 +18,7 @@ from mtad.reports.match import Key
 from mtad.reports.read import Incoming, is_candidate, read
 from mtad.reports.status_fields import Told
 from mtad.reports.token import Tokens
+from mtad.where import Kept
 from tracing import ids, search
 from tracing.events import Event, SmtpAccept
 from tracing.queries import Log
@@ -48,7 +48,7 @@ class Correlator:
     """Reports of executed frames; for the worker's thread."""
 
     def __init__(
-        self, directory: Path, content_path: Callable[[int], str], tokens: Tokens | None = None
+        self, directory: Kept, content_path: Callable[[int], str], tokens: Tokens | None = None
     ) -> None:
         self._directory = directory
         self._content_path = content_path

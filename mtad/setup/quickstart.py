@@ -124,7 +124,8 @@ def _certificate(place: Path, hostname: str, *, local: bool) -> None:
 
 def _data(places: where.Places) -> None:
     """The data directory with an up-to-date database and no mail."""
-    for path in (places.data, places.boxes, places.log, places.content, places.journal):
+    folders = [places.data, places.boxes, places.content, places.journal]
+    for path in (*folders, places.log_folder):
         path.mkdir(mode=0o700)
     places.run.mkdir(mode=0o700)
     db.upgrade_state(places.state_db)

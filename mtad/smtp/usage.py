@@ -9,8 +9,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from mtad.where import Kept
 from tracing import ids, months
 
 HOUR = 3600 * 1_000_000
@@ -49,7 +49,7 @@ class _Count:
 class Usage:
     """The counts of one process's users. ``log`` is the folder of the month files."""
 
-    def __init__(self, log: Path, now_us: Callable[[], int] | None = None) -> None:
+    def __init__(self, log: Kept, now_us: Callable[[], int] | None = None) -> None:
         self._log = log
         self._now = now_us or (lambda: time.time_ns() // 1000)
         self._counts: dict[str, _Count] = {}
@@ -67,7 +67,7 @@ class Usage:
         found: list[tuple[int, int]] = []
         for month in sorted({ids.month_at(since), ids.month_at(self._now())}):
             try:
-                link = months.open_reading(months.path(self._log, month))
+                link = months.reading(self._log, month)
             except FileNotFoundError:
                 continue
             try:

@@ -256,7 +256,7 @@ class Boxes:
             raise NothingFound(
                 f"there is no mail of {box}: no such box, or nothing was ever delivered"
             )
-        owner = Owner.open(folder, box, hostname, self._own_desk())
+        owner = Owner.open(folder, box, hostname, self._own_desk(), places.log)
         self._stack.callback(owner.close)
         self._owners[box] = owner
         return owner
@@ -265,7 +265,7 @@ class Boxes:
         """This command's journal, opened once every act is finished that others promise."""
         if self._desk is None:
             places = self._loaded.places
-            replay = Replay(places.journal)
+            replay = Replay(places.journal, log=places.log)
             try:
                 recover(places, self._loaded.config.hostname, replay)
             finally:

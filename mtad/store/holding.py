@@ -27,7 +27,7 @@ from mtad.store.noticing import Notice
 from mtad.store.quota import Limits, OverQuota, is_over
 from mtad.store.replay import Promised, Replay
 from mtad.store.rows import Row
-from mtad.where import Places
+from mtad.where import Kept, Places
 from tracing.events import BoxAcl, BoxForeign, BoxMailbox, Event
 
 MAILDIR = "Maildir"
@@ -80,7 +80,7 @@ class Holding:
                 files.trust(mailbox.folder, "new", mailbox.new_mtime)
                 files.trust(mailbox.folder, "cur", mailbox.cur_mtime)
             self.ground = Ground(address, index, files)
-            self._ledger = Ledger(Places(folder.parents[2]).log)
+            self._ledger = Ledger(replay.log)
             self.replayed = self._recover()
             sweep(self.ground)
             measure(self.ground)
@@ -90,9 +90,11 @@ class Holding:
             raise
 
     @classmethod
-    def open(cls, folder: Path, address: str, hostname: str, desk: Desk) -> Self:
+    def open(
+        cls, folder: Path, address: str, hostname: str, desk: Desk, log: Kept | None = None
+    ) -> Self:
         """Open a box on its own, looking through the journals for what it has still to do."""
-        replay = Replay(Places(folder.parents[2]).journal)
+        replay = Replay(Places(folder.parents[2]).journal, log=log)
         try:
             replay.scan()
             return cls(folder, address, hostname, replay, desk)

@@ -1,13 +1,14 @@
 """What the event log knows of a stored copy: its message, its digest, whether it is still there.
 
-Month files are read only, in short reads, and never waited for: what the log does not tell now
-is asked again at the next synchronisation.
+The log is read only, in short reads, and never waited for: what it does not tell now is asked
+again at the next synchronisation.
 """
 
 import sqlite3
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from mtad.where import Kept
 from tracing import ids
 
 _ASK = """
@@ -29,29 +30,22 @@ class Known(NamedTuple):
 
 
 class Ledger:
-    """Reads month files of the log. Not safe for concurrent threads."""
+    """Reads months of the log. Not safe for concurrent threads."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, log: Kept) -> None:
+        self._log = log
         self._months: dict[str, sqlite3.Connection] = {}
 
     def known(self, st: int) -> Known | None:
         """What the log says of a stored copy; None while it says nothing."""
         month = ids.month(st)
-        link = self._months.get(month)
         try:
-            if link is None:
-                path = self._directory / f"{month}.db"
-                if not path.exists():
-                    return None
-                link = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
-                )
-                link.execute("PRAGMA busy_timeout=50")
-                while len(self._months) >= _MONTHS:
-                    self._months.pop(next(iter(self._months))).close()
-                self._months[month] = link
-            found = link.execute(_ASK, (st,)).fetchone()
+            if isinstance(self._log, Path):
+                found = self._in_file(self._log / f"{month}.db", month, st)
+            else:
+                from tracing.postgresql import session  # noqa: PLC0415 - an extra
+
+                found = session.asked_shortly(self._log, month, _ASK, (st,))
         except sqlite3.Error:
             return None
         if found is None:
@@ -59,6 +53,20 @@ class Ledger:
         m, sha256, gone, local, rname = found
         host = ".".join(reversed((rname or "").split(".")))
         return Known(m or 0, sha256, gone is not None, f"{local}@{host}" if host else "")
+
+    def _in_file(self, path: Path, month: str, st: int) -> Any:
+        link = self._months.get(month)
+        if link is None:
+            if not path.exists():
+                return None
+            link = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
+            )
+            link.execute("PRAGMA busy_timeout=50")
+            while len(self._months) >= _MONTHS:
+                self._months.pop(next(iter(self._months))).close()
+            self._months[month] = link
+        return link.execute(_ASK, (st,)).fetchone()
 
     def close(self) -> None:
         """Close the month files."""

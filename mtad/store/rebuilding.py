@@ -105,7 +105,7 @@ def reindex(places: Places, address: str, hostname: str, desk: Desk) -> tuple[in
         maildir.sync_folder(folder)
     finally:
         os.close(lock)
-    replay = Replay(places.journal)
+    replay = Replay(places.journal, log=places.log)
     owner = Owner(folder, address, hostname, replay, desk)
     try:
         replay.scan()

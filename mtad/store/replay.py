@@ -13,6 +13,7 @@ from typing import NamedTuple
 from mtad.journal.frame import Act, Frame
 from mtad.journal.reader import Reader
 from mtad.store.mailboxes import ACTS
+from mtad.where import Kept
 from tracing.events import BoxAcl, BoxForeign, BoxMailbox
 
 OWNERS = ("access-*", "cli-*")
@@ -39,7 +40,9 @@ class Replay:
     says otherwise.
     """
 
-    def __init__(self, root: Path, *, own: str = "") -> None:
+    def __init__(self, root: Path, *, own: str = "", log: Kept | None = None) -> None:
+        self.log = log or root.parent / "log"
+        """The event log that boxes ask about their messages."""
         self._root = root
         self._own = own
         self._readers: dict[str, Reader] = {}

@@ -10,7 +10,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from mtad import clock, where
@@ -22,6 +21,7 @@ from mtad.outbound.https import PORT, Https, HttpsFailed, Request
 from mtad.reports import tlsrpt
 from mtad.reports.tlsrpt import Report, Tally
 from mtad.submit import drop
+from mtad.where import Kept
 from tracing import ids
 from tracing.queries import Log
 from tracing.sending import OutTls
@@ -128,7 +128,7 @@ async def send_daily(loaded: Loaded, new_id: Callable[[], int], now: datetime) -
     return await reports.send(tally, begin, end)
 
 
-def count(folder: Path, begin: datetime, end: datetime) -> Tally:
+def count(folder: Kept, begin: datetime, end: datetime) -> Tally:
     """The sessions that the log knows of a time span; reads it, so not for an event loop."""
     tally = Tally()
     since, until = (int(each.timestamp() * 1_000_000) for each in (begin, end))

@@ -5,8 +5,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
+from mtad.where import Kept
 from tracing import following, ids, months, search
 from tracing.queries import Log, Stored
 
@@ -17,7 +17,7 @@ LATE_MONTHS = 2
 PAUSE_SECONDS = 0.2
 
 
-def events(directory: Path, text: str, since: int, until: int) -> Iterator[list[Stored]]:
+def events(directory: Kept, text: str, since: int, until: int) -> Iterator[list[Stored]]:
     """The events from ``since`` on and before ``until``, microseconds, in parts.
 
     With a filter those of the messages that match it. What was imported from other servers is
@@ -35,7 +35,7 @@ def events(directory: Path, text: str, since: int, until: int) -> Iterator[list[
                 yield kept
 
 
-def followed(directory: Path, text: str, cursor: dict[str, int]) -> Iterator[list[Stored]]:
+def followed(directory: Kept, text: str, cursor: dict[str, int]) -> Iterator[list[Stored]]:
     """Events beyond a place as they come, of messages that match by then; without an end."""
     wanted = following.Filter(directory, text) if text.strip() else None
     with closing(Log(directory)) as log:
@@ -89,7 +89,7 @@ def _all(log: Log, cursor: dict[str, int]) -> Iterator[list[Stored]]:
             return
 
 
-def _start(directory: Path, since: int) -> dict[str, int]:
+def _start(directory: Kept, since: int) -> dict[str, int]:
     """A place behind the months that cannot have events of the time."""
     if since <= 0:
         return {}

@@ -24,7 +24,7 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO credential (box, name, kind, value, added, enabled) "
-        "SELECT address, '', 'argon2id', password, added, 1 FROM box"
+        "SELECT address, '', 'argon2id', password, added, true FROM box"
     )
     op.drop_column("box", "password")
 
