@@ -59,7 +59,7 @@ class Statement:
             return given
         changed: Any = dict(given) if isinstance(given, Mapping) else list(given)
         for key, make in self.made:
-            changed[key] = make(given[key])  # type: ignore[index,call-overload]
+            changed[key] = make(given[key])  # type: ignore[index]
         return changed  # type: ignore[no-any-return]
 
 
