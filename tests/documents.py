@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from mtad import cli
 from mtad.config import Config
 from mtad.setup.annotated import literal
-from tracing import eventdoc, fields
+from tracing import eventdoc, fields, views
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MADE = "<!-- Made by `make docs`; change the code instead. -->"
@@ -104,6 +104,8 @@ def filter_page() -> str:
         "- `!` or `-` before a term or a bracket negates it: `!(from:a | to:b)`.",
         '- Quotes keep spaces together: `subj:"annual report"`. `*` ends the beginning of a word.',
         "- A bare word is looked for in subject, addresses, Message-ID, id and IP address.",
+        "- `@name` is a view, a filter with a name: those below, and what `mtad trace --save NAME",
+        "  FILTER` keeps (`--views` lists, `--forget NAME` takes away).",
         "- Numbers: `5`, `>5`, `<=5`, `5..9`; sizes `20k`, `5M`; time spans `30s`, `15m`, `3d`.",
         "",
         "| field | what it looks at | example |",
@@ -112,6 +114,10 @@ def filter_page() -> str:
             f"| `{name}:` | {one.help} | `{_cell(one.example)}` |"
             for name, one in fields.FIELDS.items()
         ),
+        "",
+        "| view | what it stands for |",
+        "|---|---|",
+        *(f"| `@{name}` | `{_cell(text)}` |" for name, text in views.BUILT_IN.items()),
         "",
         "| time | what it means |",
         "|---|---|",

@@ -13,6 +13,7 @@ from backup.format import Entry
 from tracing import events, ids, search
 from tracing.queries import Recipient, Row, Stored
 from tracing.states import State
+from tracing.views import BUILT_IN
 from tui.acting import Acting
 from tui.data import (
     Around,
@@ -247,6 +248,10 @@ class MadeUp(Disk):
     def messages(self, query: search.Query) -> RowSource[Row]:
         """The list that fits."""
         return Messages(self, query.text)
+
+    def views(self) -> Mapping[str, str]:
+        """Those that are always there."""
+        return BUILT_IN
 
     async def total(self) -> int:
         """All."""

@@ -6,13 +6,12 @@ files, so both print the same. ``"schema": 1``; times are RFC 3339, ids as peopl
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from mtad.errors import Corrupt, MtadError, Unreachable, UsageError
 from mtad.where import Kept
-from tracing import addresses, ids, months, search
+from tracing import addresses, ids, months, saved, search
 from tracing.events import to_fields
 from tracing.queries import Log, Recipient, Row, Stored
 from tracing.render import Document, rfc3339
@@ -73,7 +72,7 @@ def named(log: Log, text: str) -> int | None:
 
 def listing(log: Log, text: str, limit: int) -> Document:
     """The newest messages that match, and how many older ones do."""
-    query = search.parse(text, time.time_ns() // 1000)
+    query = saved.parse(log.place, text)
     page = log.page(query, limit, MAX_COUNTED, MAX_LOOKED)
     rows = log.rows(page.ids)
     return {
@@ -108,7 +107,7 @@ def tree(directory: Kept, text: str) -> Document:
     with readable(directory), contextlib.closing(Log(directory)) as log:
         trace = named(log, addresses.storable(text.strip()))
         if trace is None:
-            trace = next(iter(log.ids(search.parse(text, time.time_ns() // 1000), 1)), 0)
+            trace = next(iter(log.ids(saved.parse(directory, text), 1)), 0)
         family = log.family(trace, MAX_FAMILY + 1)
         return {
             "schema": SCHEMA,

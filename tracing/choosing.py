@@ -5,14 +5,13 @@ query's ``to:`` and ``state:`` speak of. So ``to:@slow.test state:deferred`` mea
 recipients and not everyone a message to it has.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from mtad.where import Kept
-from tracing import addresses, ids, search, waiting
+from tracing import addresses, ids, saved, search, waiting
 from tracing.queries import Log
 from tracing.render import Document, rfc3339
 from tracing.states import State
@@ -29,7 +28,7 @@ Takes = Callable[[list[Any]], bool]
 
 def parts(directory: Kept, text: str) -> Iterator[Part]:
     """The recipients that a query means, oldest first. Raises search.SearchError."""
-    query = search.parse(_spelled(text), time.time_ns() // 1000)
+    query = saved.parse(directory, _spelled(text))
     if not query.terms and query.since is None and query.until is None:
         yield from waiting.parts(directory)
         return

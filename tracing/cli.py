@@ -15,7 +15,7 @@ import click
 
 from mtad import control, where
 from mtad.cli_options import config_option, config_path, json_option
-from mtad.errors import NothingFound, Unreachable
+from mtad.errors import NothingFound, Unreachable, UsageError
 from tracing import render
 from tracing.asking import ask
 from tracing.words import language_option
@@ -34,7 +34,10 @@ jsonl_option = click.option("--jsonl", is_flag=True, help="One JSON object per l
 
 
 @click.command(short_help="What happened to a message.")
-@click.argument("query", nargs=-1, required=True)
+@click.argument("query", nargs=-1)
+@click.option("--save", "name", metavar="NAME", help="Keep QUERY as the view @NAME.")
+@click.option("--views", "lists", is_flag=True, help="List the views.")
+@click.option("--forget", metavar="NAME", help="Take the view @NAME away.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 100_000),
@@ -51,6 +54,9 @@ jsonl_option = click.option("--jsonl", is_flag=True, help="One JSON object per l
 def trace(
     context: click.Context,
     query: tuple[str, ...],
+    name: str | None,
+    lists: bool,
+    forget: str | None,
     limit: int,
     tree: bool,
     lang: str | None,
@@ -61,10 +67,16 @@ def trace(
 
     QUERY is an id (or its first 6 characters or more) or a <Message-ID>, then the whole
     timeline is shown; or terms such as from:alice to:@example.org since:2d !state:delivered
-    subj:invoice ip:192.0.2.0/24 code:5xx, bare words, brackets and | for either.
+    subj:invoice ip:192.0.2.0/24 code:5xx, bare words, brackets and | for either; @failures and
+    the like are views, filters with a name, of one's own too.
     """
     places = where.places(config_path(context))
     text = " ".join(query)
+    if name is not None or forget is not None or lists:
+        _views(places, text, name, forget, as_json=as_json)
+        return
+    if not text.strip():
+        raise UsageError("say which messages: an id, terms such as from:alice since:2d, or *")
     if tree:
         _tree(places, text, lang, as_json)
         return
@@ -79,6 +91,35 @@ def trace(
         _print(found)
     if not parts:
         raise NothingFound(f"nothing found for {render.safe(text)}")
+
+
+def _views(
+    places: where.Places, text: str, name: str | None, forget: str | None, *, as_json: bool
+) -> None:
+    """Save a view, take one away, or list them."""
+    from tracing import answers, saved, views  # noqa: PLC0415 - needed by these options alone
+
+    if (name or forget) and places.server is not None:
+        raise UsageError("views are kept in files only; this log is on a server")
+    folder = places.log_folder
+    with answers.readable(folder):
+        if name is not None:
+            if not text.strip():
+                raise UsageError("say what the view stands for: mtad trace --save NAME FILTER")
+            saved.save(folder, name, text)
+        elif forget is not None:
+            saved.forget(folder, forget)
+        else:
+            own = saved.own(folder) if places.server is None else {}
+            every = {**own, **views.BUILT_IN}
+            if as_json:
+                shown = [
+                    {"name": one, "filter": every[one], "built_in": one in views.BUILT_IN}
+                    for one in every
+                ]
+                click.echo(json.dumps({"schema": 1, "views": shown}, ensure_ascii=False, indent=2))
+            else:
+                click.echo("\n".join(f"@{one:<16} {render.safe(every[one])}" for one in every))
 
 
 def _tree(places: where.Places, text: str, lang: str | None, as_json: bool) -> None:

@@ -4,10 +4,8 @@ The files are what is followed. A line of the daemon's streams (``news``, ``tail
 that there is something to read, so that a line missed, repeated or late changes nothing.
 """
 
-import time
-
 from mtad.where import Kept
-from tracing import search
+from tracing import saved, search
 from tracing.events import Event
 from tracing.queries import Log, Stored
 from tracing.render import Document
@@ -52,6 +50,7 @@ class Filter:
 
     def __init__(self, directory: Kept, text: str) -> None:
         self._log = Log(directory)
+        self._directory = directory
         self._text = text
         self._matched: set[int] = set()
         self._query()
@@ -74,7 +73,7 @@ class Filter:
         return found
 
     def _query(self) -> search.Query:
-        return search.parse(self._text, time.time_ns() // 1000)
+        return saved.parse(self._directory, self._text)
 
     def close(self) -> None:
         """Close the files."""

@@ -5,7 +5,6 @@ messages that were refused, addresses that are one or two letters off, the same 
 same without the time. Each look is bounded, the newest months come first.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from datetime import tzinfo
 from typing import Literal
 
 from mtad.where import Kept
-from tracing import addresses, answers, ids, months, search
+from tracing import addresses, answers, ids, months, saved, search
 from tracing.nearness import slips
 from tracing.queries import Log, Row
 from tracing.render import Document, moment, rfc3339, safe, state
@@ -47,7 +46,7 @@ class Miss:
 def of(directory: Kept, text: str) -> list[Miss]:
     """The near misses of a question that found nothing. Raises what ``answers.readable`` does."""
     with answers.readable(directory), closing(Log(directory)) as log:
-        query = search.parse(text, time.time_ns() // 1000)
+        query = saved.parse(directory, text)
         found: list[Miss] = []
         seen: set[int] = set()
         for miss in _looks(log, directory, query):

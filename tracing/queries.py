@@ -100,6 +100,7 @@ class Log:
     """The log in a directory or on a server, to be read; there need not be one yet."""
 
     def __init__(self, log: Kept) -> None:
+        self.place = log
         self._links = months.Links(log)
 
     def close(self) -> None:

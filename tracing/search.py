@@ -5,16 +5,17 @@
 Terms beside each other must all hold; ``|`` between them means either, and holds together less
 than they do; written without spaces it binds first, and the field need not be repeated:
 ``state:bounced|expired``. ``!`` or ``-`` before a term or a bracket negates it; quotes keep
-spaces together; a lone ``*`` means everything. The same text serves the command line, the
-terminal's filter line and saved views.
+spaces together; a lone ``*`` means everything; ``@name`` is a saved
+view. The same text serves the command line, the terminal's filter line and saved views.
 """
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from tracing import addresses, fields, ids, moments
+from tracing import addresses, fields, ids, moments, views
 from tracing.fields import address as address
 from tracing.fields import ids_from as ids_from
 from tracing.fields import ip as ip
@@ -62,11 +63,29 @@ class _Token:
     """Of a bar: no space on either side."""
 
 
-def parse(text: str, now_us: int, zone: tzinfo | None = None) -> Query:
+@dataclass(slots=True)
+class _Views:
+    """Views by name, those that are being read, and how many terms were read with them."""
+
+    table: Mapping[str, str]
+    inside: tuple[str, ...] = ()
+    terms: int = 0
+
+
+def parse(
+    text: str,
+    now_us: int,
+    zone: tzinfo | None = None,
+    views: Mapping[str, str] = views.BUILT_IN,
+) -> Query:
     """The query a line spells; times without an offset are in ``zone`` (None: local).
 
-    Raises SearchError.
+    ``@name`` stands for the filter of that name among ``views``. Raises SearchError.
     """
+    return _parse(text, now_us, zone, _Views(views))
+
+
+def _parse(text: str, now_us: int, zone: tzinfo | None, known: _Views) -> Query:
     text = addresses.storable(text)
     if len(text) > _MAX_TEXT:
         raise SearchError(text[:80], 0, f"a query has at most {_MAX_TEXT} characters")
@@ -75,7 +94,10 @@ def parse(text: str, now_us: int, zone: tzinfo | None = None) -> Query:
     if len(counted) > MAX_TERMS:
         where = counted[MAX_TERMS].position
         raise SearchError(text, where, f"a query has at most {MAX_TERMS} terms")
-    return _Reading(text, tokens, now_us, zone).query()
+    known.terms += len(counted)
+    if known.terms > views.MAX_TERMS:
+        raise SearchError(text, 0, f"with its views a query has at most {views.MAX_TERMS} terms")
+    return _Reading(text, tokens, now_us, zone, known).query()
 
 
 # ---------------------------------------------------------------------- tokens
@@ -156,11 +178,14 @@ def _value(text: str, at: int, in_brackets: bool) -> tuple[str, int, int]:
 class _Reading:
     """One pass over the tokens: alternatives of conjunctions of terms and brackets."""
 
-    def __init__(self, text: str, tokens: list[_Token], now_us: int, zone: tzinfo | None) -> None:
+    def __init__(
+        self, text: str, tokens: list[_Token], now_us: int, zone: tzinfo | None, known: _Views
+    ) -> None:
         self._text = text
         self._tokens = tokens
         self._now = now_us
         self._zone = zone
+        self._known = known
         self._at = 0
 
     def query(self) -> Query:
@@ -255,11 +280,40 @@ class _Reading:
         if not field and value == "*":
             nothing = Term(Group(((),)), True, written)
             return [nothing] if token.negated else []  # no condition says everything
+        name = value.removeprefix("@").lower()
+        if not field and value.startswith("@") and views.NAME.fullmatch(name):
+            return [Term(self._view(token, name), token.negated, written)]
         try:
             matcher = fields.FIELDS[field].read(value) if field else fields.anywhere(value)
         except ValueError as error:
             raise SearchError(self._text, token.value_at, str(error)) from None
         return [Term(matcher, token.negated, written)]
+
+    def _view(self, token: _Token, name: str) -> Group:
+        """What a view stands for; mistakes in it are told at its name."""
+        known = self._known
+        if name not in known.table:
+            near = difflib.get_close_matches(name, known.table, 1, 0.4)
+            hint = f"did you mean @{near[0]}?" if near else "'mtad trace --views' lists them"
+            reason = f"there is no view @{name} - {hint}; a domain is domain:{name}"
+            raise SearchError(self._text, token.position, reason)
+        if name in known.inside or len(known.inside) >= views.MAX_INSIDE:
+            reason = f"the view @{name} leads back to itself, or through too many others"
+            raise SearchError(self._text, token.position, reason)
+        before, known.inside = known.inside, (*known.inside, name)
+        try:
+            query = _parse(known.table[name], self._now, self._zone, known)
+        except SearchError as error:
+            if error.text == self._text:
+                raise
+            reason = f"in the view @{name}: {error}"
+            raise SearchError(self._text, token.position, reason) from error
+        known.inside = before
+        terms = list(query.terms)
+        if query.since is not None or query.until is not None:
+            span = Term(Span("time", query.since, query.until), False, query.text)
+            terms.append(self._plain(span))
+        return Group((tuple(terms),))
 
     def _time(self, token: _Token, field: str, value: str) -> Span:
         """A span of time, microseconds, its end not included; ``query`` knows it by its field."""

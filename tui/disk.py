@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mtad import clock, control
-from mtad.errors import MtadError, Unreachable
+from mtad.errors import Corrupt, MtadError, Unreachable
 from mtad.where import Kept, Places
-from tracing import months, search
+from tracing import months, saved, search
 from tracing.queries import Log, Recipient, Row
+from tracing.views import BUILT_IN
 from tui import asked, figures
 from tui.data import Around, Glance, Story
 from tui.saved import Saves
@@ -151,7 +152,15 @@ class Disk:
             self._glanced = self._figures.ask(lambda log: figures.glance(log, self._places, now))
         elif screen == "trace":
             with suppress(search.SearchError):
-                self._first = Messages(search.parse(text, now), self._searching, self._fetching)
+                self._first = Messages(
+                    search.parse(text, now, views=self.views()), self._searching, self._fetching
+                )
+
+    def views(self) -> Mapping[str, str]:
+        """The filters that have a name; those that are always there if the file is damaged."""
+        with suppress(Corrupt, OSError):
+            return saved.load(self._places.log)
+        return BUILT_IN
 
     def messages(self, query: search.Query) -> RowSource[Row]:
         """The messages that fit, newest first."""

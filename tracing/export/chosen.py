@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from mtad.where import Kept
-from tracing import following, ids, months, search
+from tracing import following, ids, months, saved, search
 from tracing.queries import Log, Stored
 
 FEW = 2_000
@@ -24,7 +24,7 @@ def events(directory: Kept, text: str, since: int, until: int) -> Iterator[list[
     left out. Raises search.SearchError, and what reading the log raises.
     """
     with closing(Log(directory)) as log:
-        query = search.parse(text, time.time_ns() // 1000)
+        query = saved.parse(directory, text)
         traces = _traces(log, query) if text.strip() else None
         if traces is not None and len(traces) <= FEW:
             parts = _of_messages(log, traces)

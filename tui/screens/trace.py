@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from tracing import ids
 from tracing.search import SearchError, parse
+from tracing.views import BUILT_IN
 from tui import actions, formats, words
 from tui.lang import N_, _
 from tui.screens import messages
@@ -157,7 +158,8 @@ class TraceScreen(OnMessage):
     def apply(self, text: str) -> bool:
         """List what fits a filter; False when it cannot be understood."""
         try:
-            query = parse(text, self.world.now_us(), self.world.zone)
+            views = self.world.reading.views() if "@" in text else BUILT_IN
+            query = parse(text, self.world.now_us(), self.world.zone, views)
         except SearchError as error:
             self._error = error_lines(text, error)
             self.renew()
