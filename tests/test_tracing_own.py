@@ -1,5 +1,6 @@
 """A person's own mail in the log: its fate is told, and nothing of others can be found out."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 
 from mtad.errors import UsageError
+from mtad.where import Places
 from tests.test_tracing_cli import Place, answered, run, until
 from tests.tracing_events import AT, Mail, mint
 from tracing import answers, events, ids, own, sending, words
 from tracing.log import Applied, Recorder
 from tracing.queries import Log
 from tracing.verdict import judge
+from tui.disk import Disk
 
 ANNA, BORIS, SENDER = "anna@example.org", "boris@example.org", "sender@example.net"
 SECRET = "secret"
@@ -148,6 +151,13 @@ def test_what_is_not_to_be_asked(ask: Ask, query: str) -> None:
         ask(ANNA, query)
 
 
+async def opened(place: Place, m: int) -> None:
+    """Open a message's timeline as the dashboard does."""
+    disk = Disk(Places(place.log.parent), place.settings)
+    await disk.story(m)
+    await disk.close()
+
+
 def test_looking_is_an_event_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = Place(tmp_path)
     shown = ids.text(place.mails[0].m)
@@ -162,6 +172,9 @@ def test_looking_is_an_event_once(tmp_path: Path, capsys: pytest.CaptureFixture[
                 run(place, capsys, "trace", shown)
                 code, _, _ = run(place, capsys, "mine", "bob@example.org", shown)
                 assert code == 4
+                other = ids.text(place.mails[1].m)
+                assert run(place, capsys, "trace", "subj:second", "--tree")[0] == 0
+                asyncio.run(opened(place, place.mails[2].m))
 
             def looks() -> list[events.AdminViewed]:
                 log = Log(place.log)
@@ -171,7 +184,7 @@ def test_looking_is_an_event_once(tmp_path: Path, capsys: pytest.CaptureFixture[
                     log.close()
                 return [one for one in found if isinstance(one, events.AdminViewed)]
 
-            until(lambda: len(looks()) >= 4)
+            until(lambda: len(looks()) >= 6)
             told = looks()
     finally:
         place.recorder.close()
@@ -180,9 +193,20 @@ def test_looking_is_an_event_once(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("alice@example.org", shown),
         ("", shown),
         ("bob@example.org", shown),
+        ("", other),
+        ("", ids.text(place.mails[2].m)),
     ]
+    assert str(told[1]) == f"{told[1].actor} looked at mail of alice@example.org: {shown}"
+    assert str(told[2]) == f"{told[2].actor} looked at mail: {shown}"
     assert all(one.actor.startswith("admin:") for one in told)
-    assert [one.trace == place.mails[0].m for one in told] == [False, True, True, False]
+    assert [one.trace == place.mails[0].m for one in told] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
     with answers.readable(place.log):
         kinds = [one["kind"] for one in answers.answer(place.log, shown)["events"]]
     assert kinds.count("admin.viewed") == 2

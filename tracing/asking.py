@@ -1,10 +1,11 @@
 """Asking the log: the daemon where it runs, else the files. Imports nothing heavy at first."""
 
+import contextlib
 from typing import Any
 
 from mtad import control, where
 from mtad.cli_options import administrator
-from mtad.errors import Unreachable
+from mtad.errors import MtadError, Unreachable
 from tracing.render import Document
 
 
@@ -16,6 +17,15 @@ def ask(places: where.Places, text: str, limit: int) -> Document:
         from tracing import answers  # noqa: PLC0415 - not needed while the daemon answers
 
         return answers.answer(places.log, text, limit)
+
+
+def look(places: where.Places, shown: str) -> None:
+    """Have it written down that someone looked at a message, given by its id as text.
+
+    For what is read from the files while the daemon runs; without it nothing writes.
+    """
+    with contextlib.suppress(MtadError):
+        _asked(places, "trace", query=shown, limit=1)
 
 
 def ask_own(places: where.Places, address: str, text: str, limit: int) -> Document:

@@ -17,7 +17,7 @@ from mtad import control, where
 from mtad.cli_options import config_option, config_path, json_option
 from mtad.errors import NothingFound, Unreachable, UsageError
 from tracing import render
-from tracing.asking import ask
+from tracing.asking import ask, look
 from tracing.words import language_option
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ def _tree(places: where.Places, text: str, lang: str | None, as_json: bool) -> N
     from tracing import answers, tree, words  # noqa: PLC0415 - needed by this option alone
 
     found = answers.tree(places.log, text)
+    for one in found["messages"]:
+        look(places, one["trace"])
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     elif found["messages"]:

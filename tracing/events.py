@@ -365,6 +365,11 @@ class AdminViewed(Event, frozen=True, kw_only=True, tag="admin.viewed"):
 
     query: str
 
+    def __str__(self) -> str:
+        if self.addr:
+            return Event.__str__(self)
+        return f"{self.actor} looked at mail: {self.query}"
+
 
 @declare("{role} started, version {version}")
 class SysStart(Event, frozen=True, kw_only=True, tag="sys.start"):

@@ -22,6 +22,13 @@ def _document(places: Places, m: int) -> Document:
     return found
 
 
+def look(places: Places, m: int) -> None:
+    """Have it written down that someone looked at a message."""
+    from tracing import asking  # noqa: PLC0415 - not needed for the first screen
+
+    asking.look(places, ids.text(m))
+
+
 def why(places: Places, m: int) -> Sequence[str]:
     """The verdict on each recipient, its evidence, and what to do."""
     from tracing import keeping, verdict, words  # noqa: PLC0415

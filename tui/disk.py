@@ -178,7 +178,8 @@ class Disk:
         return await self._fetching.run(lambda log: log.recipients(m))
 
     async def story(self, m: int) -> Story:
-        """All of one message."""
+        """All of one message; who looked is written down."""
+        self._asking.ask(lambda _: asked.look(self._places, m))
 
         def read(log: Log) -> Story:
             return Story(log.rows([m]).get(m), log.recipients(m), log.timeline(m))
