@@ -157,3 +157,53 @@ def test_a_beginning_that_several_have_names_none() -> None:
     offered = [action for action in ACTIONS if action.id in ("list.pageup", "list.pagedown")]
     assert prompt.find(offered, "pa") is None
     assert prompt.find(offered, "pageu") == (offered[0], "")
+
+
+def queue_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
+    """A queue of the acts' own: marked domains have two recipients; what is done is listed."""
+    calls: list[tuple[str, int, str]] = []
+
+    def keys(_loaded: object, text: str) -> list[queue.Key]:
+        return [(1, 1), (2, 1)]
+
+    def change(_loaded: object, act: str, who: list[queue.Key], why: str = "") -> str:
+        calls.append((act, len(who), why))
+        return "it is done"
+
+    monkeypatch.setattr(queue, "keys", keys)
+    monkeypatch.setattr(queue, "change", change)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("keys", "asked", "done"),
+    [
+        (("R",), ("2", "enter"), ("retry", 2, "")),
+        (("h",), ("2", "enter"), ("hold", 2, "")),
+        (("enter", "R"), ("y",), ("retry", 1, "")),
+        (("enter", "space", "space", "u"), ("2", "enter"), ("release", 2, "")),
+        (("tab", "D"), ("y",), ("drop", 1, "")),
+        (("enter", "B"), (*"gone", "enter", "y"), ("bounce", 1, "gone")),
+        (("space", "space", "D"), ("escape",), None),
+    ],
+)
+async def test_what_waits_is_acted_on(
+    monkeypatch: pytest.MonkeyPatch,
+    keys: tuple[str, ...],
+    asked: tuple[str, ...],
+    done: tuple[str, int, str] | None,
+) -> None:
+    calls = queue_of(monkeypatch)
+    app = MtadApp(world(MadeUp.filled(), MadeUpActing()), start="queue")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for key in keys[:-1]:
+            await press(pilot, key)
+        await pilot.press(keys[-1])
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        for key in asked:
+            await press(pilot, key)
+        assert calls == ([done] if done else [])
+        if done:
+            assert banner(app) == "it is done"

@@ -11,6 +11,7 @@ from tui.screens.dialogs import Confirm, Form, Page
 from tui.screens.help import HelpScreen
 from tui.screens.onmessage import OnMessage
 from tui.screens.overview import OverviewScreen
+from tui.screens.queue import QueueScreen
 from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.timeline import TimelineScreen
 from tui.screens.trace import TraceScreen
@@ -22,6 +23,7 @@ WHERE: dict[Scope, type] = {
     Scope.OVERVIEW: OverviewScreen,
     Scope.TRACE: TraceScreen,
     Scope.TIMELINE: TimelineScreen,
+    Scope.QUEUE: QueueScreen,
     Scope.SNAPSHOTS: SnapshotsScreen,
     Scope.HELP: HelpScreen,
     Scope.MESSAGE: OnMessage,
@@ -38,7 +40,7 @@ def test_an_action_has_its_method(action: actions.Action) -> None:
 
 
 @pytest.mark.parametrize("key", ["q", "й", "ctrl+q"])
-@pytest.mark.parametrize("screen", ["1", "2", "5"])
+@pytest.mark.parametrize("screen", ["1", "2", "3", "5"])
 async def test_the_program_is_left(screen: str, key: str) -> None:
     app = MtadApp(world(MadeUp.filled()))
     async with app.run_test(size=(80, 24)) as pilot:

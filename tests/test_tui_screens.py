@@ -75,11 +75,13 @@ def after(*keys: str) -> Act:
         ("overview", ()),
         ("trace", ()),
         ("trace", ("down", "down", "down", "enter")),
+        ("queue", ()),
+        ("queue", ("enter", "space")),
         ("snapshots", ()),
         ("snapshots", ("enter", "enter", "enter")),
         ("trace", ("?",)),
     ],
-    ids=["overview", "trace", "timeline", "snapshots", "messages", "help"],
+    ids=["overview", "trace", "timeline", "queue", "waiting", "snapshots", "messages", "help"],
 )
 def test_screen(
     same_picture: Compare, size: tuple[int, int], screen: str, keys: tuple[str, ...]
@@ -88,14 +90,14 @@ def test_screen(
     same_picture(app, size, after(*keys))
 
 
-@pytest.mark.parametrize("screen", ["overview", "trace", "snapshots"])
+@pytest.mark.parametrize("screen", ["overview", "trace", "queue", "snapshots"])
 def test_empty(same_picture: Compare, size: tuple[int, int], screen: str) -> None:
     server = MadeUp(nothing=True, said="there is no event log yet; 'mtad serve' runs the server")
     app = MtadApp(world(server), start=screen)
     same_picture(app, size, after())
 
 
-@pytest.mark.parametrize("screen", ["overview", "trace", "snapshots"])
+@pytest.mark.parametrize("screen", ["overview", "trace", "queue", "snapshots"])
 def test_trouble(same_picture: Compare, size: tuple[int, int], screen: str) -> None:
     trouble = "the database 2026-11.db is from a newer version of mtad; upgrade mtad"
     app = MtadApp(world(MadeUp(trouble=trouble)), start=screen)

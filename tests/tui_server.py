@@ -17,11 +17,13 @@ from tracing.views import BUILT_IN
 from tui.acting import Acting
 from tui.data import (
     Around,
+    Destination,
     Failure,
     Flow,
     Glance,
     Role,
     Story,
+    Waiting,
 )
 from tui.disk import Disk, sentence
 from tui.source import RowSource, Trouble
@@ -321,6 +323,45 @@ class MadeUp(Disk):
         boxes = [Box(name, 1204, 58_100_000) for name in self.box_names]
         mailboxes = [Mailbox(name, 40, 1, 41) for name in self.mailbox_names]
         return (self.saved_snapshots, boxes, mailboxes, self.saved_messages)[len(path)]
+
+    async def destinations(self) -> Sequence[Destination]:
+        """Those of the recipients that wait."""
+        self.check()
+        waiting, _ = await self.waiting("")
+        domains = dict.fromkeys(one.to.rpartition("@")[2] for one in waiting)
+        return [
+            Destination(
+                name,
+                len(of := [one for one in waiting if one.to.endswith(f"@{name}")]),
+                sum(bool(one.held) for one in of),
+                min(one.accepted for one in of),
+                max(one.next_try for one in of),
+                "451 4.7.1 Greylisted, try again later",
+            )
+            for name in domains
+        ]
+
+    async def waiting(self, domain: str) -> tuple[Sequence[Waiting], int]:
+        """A few of the messages."""
+        self.check()
+        return [
+            Waiting(
+                m=row.id,
+                n=1,
+                state=State.HELD if row.id % 3 == 0 else State.DEFERRED,
+                sender=row.sender,
+                to=row.recipients[0],
+                subject=row.subject,
+                size=row.size,
+                accepted=row.at,
+                tries=row.id % 4,
+                next_try=0 if row.id % 3 == 0 else NOW + 7 * MINUTE,
+                held="by hand" if row.id % 3 == 0 else "",
+                reply="451 4.7.1 Greylisted, try again later",
+            )
+            for row in self.rows.values()
+            if row.state is State.QUEUED and row.recipients[0].endswith(domain)
+        ], 0
 
     async def why(self, m: int) -> Sequence[str]:
         """One sentence with its evidence."""

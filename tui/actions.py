@@ -37,6 +37,7 @@ class Scope(StrEnum):
     OVERVIEW = "Overview"
     TRACE = "Trace"
     TIMELINE = "Timeline"
+    QUEUE = "Queue"
     SNAPSHOTS = "Snapshots"
     HELP = "Help"
     MESSAGE = "any message"
@@ -92,7 +93,9 @@ ACTIONS: tuple[Action, ...] = (
       "Flow, outcomes, last failures, space, snapshots, services", False),
     A("go.trace", Scope.APP, ("2", "f3"), "go('trace')", "Trace",
       "Find any message and see what became of it", False, "FILTER"),
-    A("go.snapshots", Scope.APP, ("5", "f4"), "go('snapshots')", "Snapshots",
+    A("go.queue", Scope.APP, ("3", "f4"), "go('queue')", "Queue",
+      "What waits to leave, and what to do about it", False),
+    A("go.snapshots", Scope.APP, ("5", "f6"), "go('snapshots')", "Snapshots",
       "Browse the mail as it was", False),
     A("app.help", Scope.APP, ("?", "f1"), "help", "Help", "Show every key of this screen"),
     A("app.prompt", Scope.APP, (":",), "prompt", "Command",
@@ -134,6 +137,19 @@ ACTIONS: tuple[Action, ...] = (
       "Read everything again"),
     A("timeline.back", Scope.TIMELINE, ("escape", "q", "backspace"), "back", "Back",
       "Back to the list"),
+    A("queue.switch", Scope.QUEUE, ("tab",), "switch", "Switch",
+      "Between destinations and all recipients"),
+    A("queue.mark", Scope.QUEUE, ("space",), "mark", "Mark", "Mark what is meant"),
+    A("queue.hold", Scope.QUEUE, ("h",), "act('hold')", "Hold", "Keep it from being tried"),
+    A("queue.drop", Scope.QUEUE, ("D",), "act('drop')", "Drop",
+      "Take it out of the queue; the sender is not told"),
+    A("queue.bounce", Scope.QUEUE, ("B",), "act('bounce')", "Return",
+      "Give it up; the sender is told", False),
+    A("queue.back", Scope.QUEUE, ("escape", "backspace"), "back", "Back",
+      "Back to the destinations"),
+    A("queue.refresh", Scope.QUEUE, ("f5", "ctrl+r"), "reload", "Refresh",
+      "Read the queue again", False),
+    A("queue.leave", Scope.QUEUE, ("q",), "quit", "Quit", "Leave the program", False),
     A("snapshots.back", Scope.SNAPSHOTS, ("escape", "backspace", "left"), "back", "Back",
       "One level up"),
     A("snapshots.refresh", Scope.SNAPSHOTS, ("f5", "ctrl+r"), "reload", "Refresh",

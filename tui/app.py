@@ -26,6 +26,7 @@ from tui.world import World
 SCREENS = {
     "overview": "tui.screens.overview:OverviewScreen",
     "trace": "tui.screens.trace:TraceScreen",
+    "queue": "tui.screens.queue:QueueScreen",
     "snapshots": "tui.screens.snapshots:SnapshotsScreen",
 }
 """Each is imported when it is first shown."""

@@ -76,3 +76,34 @@ class Story:
     row: "Row | None"
     recipients: Sequence["Recipient"]
     events: Sequence["Stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A domain that mail waits for; times in microseconds, 0 where there is none."""
+
+    domain: str
+    recipients: int
+    held: int
+    oldest: int
+    next_try: int
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A recipient that waits."""
+
+    m: int
+    n: int
+    state: "State"
+    sender: str
+    to: str
+    subject: str
+    size: int
+    accepted: int
+    tries: int
+    next_try: int
+    held: str
+    """Why it is held; empty where it is not."""
+    reply: str

@@ -21,8 +21,8 @@ from mtad.where import Kept, Places
 from tracing import months, saved, search
 from tracing.queries import Log, Recipient, Row
 from tracing.views import BUILT_IN
-from tui import asked, figures
-from tui.data import Around, Glance, Story
+from tui import asked, figures, waits
+from tui.data import Around, Destination, Glance, Story, Waiting
 from tui.saved import Saves
 from tui.source import RowSource, Trouble
 
@@ -185,6 +185,14 @@ class Disk:
             return Story(log.rows([m]).get(m), log.recipients(m), log.timeline(m))
 
         return await self._fetching.run(read)
+
+    async def destinations(self) -> Sequence[Destination]:
+        """The domains that mail waits for."""
+        return await self._asking.run(lambda _: waits.destinations(self._places))
+
+    async def waiting(self, domain: str) -> tuple[Sequence[Waiting], int]:
+        """Who waits for a domain, all for an empty one, and how many are left out."""
+        return await self._asking.run(lambda _: waits.recipients(self._places, domain))
 
     async def why(self, m: int) -> Sequence[str]:
         """Verdicts on a message with evidence and what to do, in the language in use."""

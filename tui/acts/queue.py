@@ -37,6 +37,14 @@ def counted_recipients(count: int) -> str:
     return counted(count, "{} recipient", "{} recipients")
 
 
+def all_of(loaded: "Loaded", meant: Sequence[Key | str]) -> Sequence[Key]:
+    """The waiting recipients among keys and domains. Raises MtadError."""
+    found = {one for one in meant if not isinstance(one, str)}
+    for domain in (one for one in meant if isinstance(one, str)):
+        found.update(keys(loaded, f'to:"*@{domain}"'))
+    return sorted(found)
+
+
 def of_message(loaded: "Loaded", m: int) -> Sequence[Key]:
     """The waiting recipients of one message. Raises MtadError."""
     return keys(loaded, f"id:{ids.text(m)}")

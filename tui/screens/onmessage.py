@@ -95,7 +95,9 @@ class OnMessage(Frame):
         who = await self.acting(lambda loaded: queue.of_message(loaded, one.m))
         self.change("release", who, _("Release {}?"))
 
-    def change(self, act: queue.Change, who: Sequence[queue.Key], question: str) -> None:
+    def change(
+        self, act: queue.Change, who: Sequence[queue.Key], question: str, why: str = ""
+    ) -> None:
         """Ask, then do something to recipients of the queue; ``{}`` is how many."""
         if not who:
             raise Trouble(_("nothing of it waits in the queue"))
@@ -105,7 +107,7 @@ class OnMessage(Frame):
                 start(self, "message", self.reading, act, do)
 
         async def do() -> None:
-            self.flash(await self.acting(lambda loaded: queue.change(loaded, act, who)))
+            self.flash(await self.acting(lambda loaded: queue.change(loaded, act, who, why)))
             self.changed()
 
         asked = question.format(queue.counted_recipients(len(who)))

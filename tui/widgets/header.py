@@ -18,6 +18,7 @@ MIN_WIDTH, MIN_HEIGHT = 60, 15
 TABS = (
     ("1", "overview", N_("Overview")),
     ("2", "trace", N_("Trace")),
+    ("3", "queue", N_("Queue")),
     ("5", "snapshots", N_("Snapshots")),
 )
 
