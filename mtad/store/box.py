@@ -26,6 +26,7 @@ from mtad.store.cache_rendering import Summary
 from mtad.store.deltas import Delta
 from mtad.store.desk import Desk
 from mtad.store.owner import Owner
+from mtad.store.reading import Reading
 from mtad.store.replay import Replay
 from mtad.store.values import (
     Copied,
@@ -62,7 +63,7 @@ _pool = ThreadPoolExecutor(THREADS, "box")
 _drafts = count(1)
 
 
-class Box(Looking):
+class Box(Reading):
     """One box, owned. Acts are durable, and done, when they return."""
 
     def __init__(self, owner: Owner) -> None:

@@ -1,119 +1,157 @@
-"""What is read of a box without an act's turn: it reads what was committed."""
+"""How a box's files and its index differ, found by listing no more than has to be.
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TypeVar
+A folder whose times are as they were is not listed; ``new/`` alone when only mail came. What
+seems gone may only have moved meanwhile, so before anything counts as gone the whole box is
+listed until no base name appears anywhere.
+"""
 
-from mtad.store import private
-from mtad.store.acl import Acl
-from mtad.store.cache_filling import Filling
-from mtad.store.cache_rendering import Summary
-from mtad.store.owner import Owner
-from mtad.store.rows import Row
-from mtad.store.text_filling import Texts
-from mtad.store.values import MailboxInfo, MailboxStatus, Message, Quota
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-T = TypeVar("T")
-THREADS = 4
-_pool = ThreadPoolExecutor(THREADS, "reading")
+from mtad.store import maildir, names
+from mtad.store.files import Files
+from mtad.store.index import Index
+from mtad.store.maildir import Entry
+from mtad.store.rows import MailboxRow, Row
 
 
-class Looking:
-    """The reading half of a ``Box``."""
+@dataclass(slots=True)
+class Arrival:
+    """A file without a row; ``st`` is set when it was given a name of ours."""
 
-    def __init__(self, owner: Owner) -> None:
-        self.owner = owner
-        self._summaries = Filling(owner)
-        self.texts = Texts(owner)
+    mailbox: MailboxRow
+    entry: Entry
+    base: str
+    st: int = 0
 
-    async def mailboxes(self) -> list[MailboxInfo]:
-        """Every mailbox with its numbers, as last synchronised."""
-        return await self._read(self.owner.mailboxes)
 
-    async def messages(self, mailbox: str | None = None) -> list[Message]:
-        """Messages of one mailbox or of all, as last synchronised. Raises NothingFound."""
-        return await self._read(partial(self.owner.messages, mailbox))
+@dataclass(slots=True)
+class Findings:
+    """How files and index differ."""
 
-    async def status(self, mailbox: str, reader: str = "") -> MailboxStatus:
-        """A mailbox's counts, as last synchronised. Raises NothingFound."""
-        if reader:
-            return await self._read(partial(private.status, self.owner, reader, mailbox))
-        return await self._read(partial(self.owner.status, mailbox))
+    arrivals: list[Arrival] = field(default_factory=list)
+    vanished: list[tuple[MailboxRow, Row]] = field(default_factory=list)
+    renamed: list[tuple[MailboxRow, Row, Entry]] = field(default_factory=list)
+    doubles: list[Arrival] = field(default_factory=list)
 
-    async def rows(self, mailbox: str, uids: Sequence[int] | None = None) -> list[Row]:
-        """What is kept of messages; those that are gone are left out. Raises NothingFound."""
-        return await self._read(partial(self.owner.rows, mailbox, uids))
 
-    async def open(self, mailbox: str, uid: int) -> int:
-        """A descriptor of a message's file, to be closed by the caller.
+class Look:
+    """Compares the files of a box with its index."""
 
-        Raises NothingFound when message or mailbox are gone.
+    def __init__(self, index: Index, files: Files) -> None:
+        self._index = index
+        self._files = files
+
+    def look(self, *, doubt: bool = True) -> Findings:
+        """Compare, listing no more than has to be: one folder, a mailbox, or the whole box.
+
+        Without ``doubt`` folders whose mtimes are as they were are taken for unchanged.
         """
-        return await self._read(partial(self.owner.open_message, mailbox, uid))
+        findings = Findings()
+        full = []
+        every = list(self._index.mailboxes.values())
+        for mailbox in every:
+            new = self._files.changed(mailbox.folder, "new", doubt=doubt)
+            cur = self._files.changed(mailbox.folder, "cur", doubt=doubt)
+            if cur and self._is_same(mailbox, "cur"):
+                cur = False
+            if cur or (new and not self._only_new(mailbox, findings)):
+                full.append(mailbox)
+        if full:
+            self._compare(full, findings)
+        if findings.vanished or self.known(findings.arrivals):
+            findings = Findings()
+            self._compare(every, findings)
+        return findings
 
-    async def summaries(
-        self, mailbox: str, uids: Sequence[int], *, outline: bool = True, header: bool = True
-    ) -> dict[int, Summary]:
-        """What most clients ask of messages, ready to be sent, by UID; kept beside the index.
+    def _only_new(self, mailbox: MailboxRow, findings: Findings) -> bool:
+        """Look at ``new/`` alone; False when something left it and more must be looked at."""
+        seen = self._files.begin(mailbox.folder, "new")
+        path = self._files.mailbox(mailbox.folder)
+        listed = {entry.name: entry for entry in maildir.scan(path, "new")}
+        known = self._index.names(mailbox, fresh=True)
+        if not known <= listed.keys():
+            return False
+        arrivals: dict[str, Arrival] = {}
+        for name in listed.keys() - known:
+            base = names.split(name)[0]
+            if base in arrivals or not is_text(name):
+                return False
+            arrivals[base] = Arrival(mailbox, listed[name], base)
+        findings.arrivals += arrivals.values()
+        self._files.listed(mailbox.folder, "new", seen)
+        return True
 
-        ``outline`` is all but the header. Messages that are gone are left out. Raises
-        NothingFound.
-        """
-        return await self._summaries.get(mailbox, uids, outline=outline, header=header)
+    def _is_same(self, mailbox: MailboxRow, sub: str) -> bool:
+        """Whether a folder holds the very names the index has for it."""
+        seen = self._files.begin(mailbox.folder, sub)
+        path = self._files.mailbox(mailbox.folder)
+        listed = {entry.name for entry in maildir.scan(path, sub)}
+        if listed != self._index.names(mailbox, fresh=sub == "new"):
+            return False
+        self._files.listed(mailbox.folder, sub, seen)
+        return True
 
-    async def header_fields(
-        self, mailbox: str, uids: Sequence[int], names: Sequence[bytes], *, without: bool = False
-    ) -> dict[int, bytes]:
-        """Header fields with one of the names, or none of them, and an empty line, by UID.
+    def known(self, arrivals: Sequence[Arrival]) -> set[str]:
+        """The base names among arrivals that messages of the box have."""
+        return self._index.knows(one.base for one in arrivals if is_text(one.base))
 
-        ``uids`` is ascending. Messages that are gone are left out. Raises NothingFound.
-        """
-        return await self._summaries.fields(mailbox, uids, names, without=without)
+    def _compare(self, mailboxes: Sequence[MailboxRow], findings: Findings) -> None:
+        """List mailboxes together until no base name appears anywhere, then compare."""
+        found: dict[int, dict[str, Entry]] = {mailbox.id: {} for mailbox in mailboxes}
+        doubles: dict[int, list[Entry]] = {}
+        seen = {
+            (mailbox.folder, sub): self._files.begin(mailbox.folder, sub)
+            for mailbox in mailboxes
+            for sub in ("new", "cur")
+        }
+        for _ in range(maildir.MAX_PASSES):
+            appeared = False
+            for mailbox in mailboxes:
+                listing = maildir.listing(self._files.mailbox(mailbox.folder))
+                appeared |= not listing.entries.keys() <= found[mailbox.id].keys()
+                found[mailbox.id] |= listing.entries
+                doubles[mailbox.id] = listing.doubles
+            if not appeared or len(mailboxes) == 1:
+                break
+        for (folder, sub), value in seen.items():
+            self._files.listed(folder, sub, value)
+        for mailbox in mailboxes:
+            entries = found[mailbox.id]
+            for row in self._index.of_mailbox(mailbox):
+                entry = entries.pop(row.base, None)
+                if entry is not None and not is_text(entry.name):
+                    entry = self._spell(mailbox, entry)
+                if entry is None:
+                    findings.vanished.append((mailbox, row))
+                elif entry.name != row.name or entry.fresh != bool(row.fresh):
+                    findings.renamed.append((mailbox, row, entry))
+            for base, entry in entries.items():
+                if is_text(base) and not is_text(entry.name):
+                    entry = self._spell(mailbox, entry)
+                findings.arrivals.append(Arrival(mailbox, entry, base))
+            findings.doubles += [
+                Arrival(mailbox, entry, names.split(entry.name)[0]) for entry in doubles[mailbox.id]
+            ]
 
-    async def matching(
-        self, mailbox: str, uids: Sequence[int], field: str, wanted: str
-    ) -> list[int]:
-        """UIDs of messages of which a field has a text, folded (``mtad.mime.text.fold``).
+    def _spell(self, mailbox: MailboxRow, entry: Entry) -> Entry:
+        """Take from a file name what no text has: flags that are no letters."""
+        spelt = Entry(False, names.join(*names.split(entry.name)))
+        folder = mailbox.folder
+        with self._files.changing((folder, "new"), (folder, "cur")):
+            self._files.rename(folder, entry, folder, spelt)
+        return spelt
 
-        ``uids`` is ascending, ``field`` one of ``mtad.store.cache_rendering.SEARCHED``. Raises
-        NothingFound.
-        """
-        return await self._summaries.matching(mailbox, uids, field, wanted)
 
-    async def candidates(self, mailbox: str, uids: Sequence[int], wanted: str) -> Sequence[int]:
-        """UIDs of messages that may hold a text, folded; their files say which do.
+def is_text(base: str) -> bool:
+    """Whether a name can be written down: events, frames and the index hold UTF-8."""
+    try:
+        base.encode()
+    except UnicodeEncodeError:
+        return False
+    return bool(base)
 
-        ``uids`` is ascending; all of them come back where there is no index. Raises
-        NothingFound.
-        """
-        return await self.texts.candidates(mailbox, uids, wanted)
 
-    async def changed(self, mailbox: str, modseq: int) -> list[int]:
-        """UIDs changed after a mod-sequence, ascending (RFC 7162 3.1.4.1)."""
-        return await self._read(partial(self.owner.changed, mailbox, modseq))
-
-    async def vanished(self, mailbox: str, modseq: int) -> list[int]:
-        """UIDs expunged after a mod-sequence, ascending (RFC 7162 3.2.10)."""
-        return await self._read(partial(self.owner.vanished, mailbox, modseq))
-
-    async def subscriptions(self) -> set[str]:
-        """The names that are subscribed to."""
-        return await self._read(self.owner.subscriptions)
-
-    async def acl(self, mailbox: str) -> Acl:
-        """Who but the owner may do what with a mailbox. Raises NothingFound."""
-        return await self._read(partial(self.owner.acl, mailbox))
-
-    async def uses(self) -> dict[str, tuple[str, ...]]:
-        r"""The special uses (``\Sent``) of the mailboxes that have any (RFC 6154)."""
-        return await self._read(self.owner.uses)
-
-    async def quota(self) -> Quota:
-        """What the box holds and may hold."""
-        return await self._read(self.owner.quota)
-
-    async def _read(self, work: Callable[[], T]) -> T:
-        """What needs no turn, since it reads what was committed."""
-        return await asyncio.get_running_loop().run_in_executor(_pool, work)
+def key_of(base: str) -> str:
+    """What stays when another program adds to a base name (``,U=`` of mbsync)."""
+    return base.partition(",")[0]
