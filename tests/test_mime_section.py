@@ -128,7 +128,27 @@ def test_damaged_base64_gives_what_can_be_read(written: bytes, expected: bytes) 
     assert binary(data, parse(data), (1,)) == expected
 
 
-@given(st.binary(max_size=200), st.sampled_from((b"base64", b"quoted-printable", b"8bit")))
+UUENCODED = {
+    b"begin 644 x\r\n%:&5L;&\\\r\n`\r\nend\r\n": b"hello",
+    b"words before\r\n\r\nbegin 644 x\r\n%:&5L;&\\\r\n \r\nend\r\nand behind\r\n": b"hello",
+    b"begin 644 x\r\n%:&5L;&\\ X\r\nend": b"hello",
+    b"begin 644 x\r\n%:&5L;&\\\r\n\xff\xff\r\n%:&5L;&\\\r\nend": b"hellohello",
+    b"begin 644 x": b"",
+    b"no beginning": b"",
+}
+
+
+@pytest.mark.parametrize("name", [b"x-uuencode", b"X-UUE", b"uuencode"])
+@pytest.mark.parametrize(("written", "expected"), UUENCODED.items())
+def test_what_was_uuencoded(name: bytes, written: bytes, expected: bytes) -> None:
+    data = b"Content-Transfer-Encoding: " + name + b"\r\n\r\n" + written
+    assert binary(data, parse(data), (1,)) == expected
+
+
+ENCODINGS = (b"base64", b"quoted-printable", b"8bit", b"x-uuencode")
+
+
+@given(st.binary(max_size=200), st.sampled_from(ENCODINGS))
 def test_nothing_fails_to_be_decoded(content: bytes, encoding: bytes) -> None:
     data = b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + content
     assert binary(data, parse(data), (1,)) is not None

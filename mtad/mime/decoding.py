@@ -5,6 +5,9 @@ import re
 
 IDENTITY = frozenset({b"7bit", b"8bit", b"binary", b""})
 
+UUENCODED = frozenset({b"x-uuencode", b"x-uue", b"uuencode"})
+"""What programs of the time before MIME put into the field; it was never standardised."""
+
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 
 
@@ -26,7 +29,28 @@ def decoded(data: bytes, encoding: bytes) -> bytes:
             return binascii.a2b_base64(data)
         except binascii.Error:
             return _damaged_base64(data)
+    if encoding in UUENCODED:
+        return _uudecoded(data)
     raise UnknownEncoding(encoding.decode("ascii", "replace"))
+
+
+def _uudecoded(data: bytes) -> bytes:
+    """The lines between ``begin 644 name`` and ``end``; those that are none are passed over."""
+    found = []
+    lines = iter(data.splitlines())
+    for line in lines:
+        if line.startswith(b"begin "):
+            break
+    for line in lines:
+        if line.rstrip() in (b"end", b"`", b""):
+            break
+        # Some encoders pad a line with a character too many: what its length covers counts.
+        length = (line[0] - 32) & 63
+        try:
+            found.append(binascii.a2b_uu(line[: 1 + (length + 2) // 3 * 4]))
+        except binascii.Error:
+            continue
+    return b"".join(found)
 
 
 def _damaged_base64(data: bytes) -> bytes:
