@@ -54,8 +54,11 @@ async def test_keywords_are_announced_before_they_are_used(tmp_path: Path) -> No
             assert "$Label1" in flags
             assert "NonJunk" in permanent
             assert fetched == r"* 1 FETCH (FLAGS ($Label1 NonJunk \Recent))"
-            assert await client.ok("STORE 1 -FLAGS ($label1)") == [
+            assert await client.ok("STORE 1 +FLAGS (nonjunk)") == [
                 r"* 1 FETCH (FLAGS ($Label1 NonJunk \Recent))"
+            ]
+            assert await client.ok("STORE 1 -FLAGS ($label1)") == [
+                r"* 1 FETCH (FLAGS (NonJunk \Recent))"
             ]
             assert await client.ok("STORE 1 FLAGS ($Forwarded)") == [
                 r"* 1 FETCH (FLAGS ($Forwarded \Recent))"
@@ -109,7 +112,8 @@ async def test_unchanged_since(tmp_path: Path) -> None:
             running.client("SELECT INBOX") as client,
             running.client("SELECT INBOX") as other,
         ):
-            (first,) = await client.ok("FETCH 1 (MODSEQ)")
+            highest, first = await client.ok("FETCH 1 (MODSEQ)")
+            assert highest.startswith("* OK [HIGHESTMODSEQ ")
             found = re.fullmatch(r"\* 1 FETCH \(MODSEQ \((\d+)\)\)", first)
             assert found is not None
             await other.ok(r"STORE 2 +FLAGS (\Flagged)")
@@ -125,6 +129,9 @@ async def test_unchanged_since(tmp_path: Path) -> None:
             assert any(r"* 2 FETCH (UID 2 FLAGS (\Flagged" in line for line in lines)
             refused = await client.command(r"STORE 1:3 (UNCHANGEDSINCE 0) +FLAGS (\Draft)")
             assert "OK [MODIFIED 1:3]" in refused[-1]
+            # Also of what was so already the mod-sequence is told (RFC 7162 3.1.3).
+            (again,) = await client.ok(rf"STORE 1 (UNCHANGEDSINCE {2**40}) +FLAGS.SILENT (\Seen)")
+            assert re.fullmatch(r"\* 1 FETCH \(MODSEQ \(\d+\)\)", again)
 
 
 async def test_another_sessions_flags_are_told(tmp_path: Path) -> None:
@@ -177,3 +184,25 @@ async def test_the_event_names_who_and_with_what(tmp_path: Path) -> None:
         assert (flags.actor, flags.added) == ("user:alice@local.test", ("\\Seen",))
         assert flags.client == "imap Thunderbird 128 from 127.0.0.1"
         assert [item.uid for item in flags.items] == [1, 2]
+
+
+async def test_forwarded_that_another_program_keeps_as_a_keyword(tmp_path: Path) -> None:
+    """Dovecot gives $Forwarded a letter of its own instead of Maildir's P."""
+    async with serving(tmp_path) as running:
+        await running.deliver(count=2, sync=False)
+        folder = running.folder() / "Maildir"
+        (folder / "dovecot-keywords").write_text("0 $Forwarded\n1 Junk\n")
+        for path in (folder / "new").iterdir():
+            path.rename(folder / "cur" / f"{path.name}:2,ab")
+        async with running.client() as client:
+            flags, permanent, *_ = await client.ok("SELECT INBOX")
+            assert flags.count("$Forwarded") == permanent.count("$Forwarded") == 1
+            said = await client.ok("FETCH 1 FLAGS")
+            assert said == [r"* 1 FETCH (FLAGS ($Forwarded Junk \Recent))"]
+            await client.ok("STORE 1 +FLAGS ($forwarded)")
+            assert await client.ok("FETCH 1 FLAGS") == said
+            assert await client.ok("SEARCH KEYWORD $Forwarded") == ["* SEARCH 1 2"]
+            assert await client.ok("STORE 1 -FLAGS ($Forwarded)") == [
+                r"* 1 FETCH (FLAGS (Junk \Recent))"
+            ]
+            assert await client.ok("SEARCH KEYWORD $Forwarded") == ["* SEARCH 2"]

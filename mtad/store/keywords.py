@@ -39,6 +39,12 @@ def sort(marks: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     return names.letters(letters), tuple(sorted(set(words)))
 
 
+def spelled(index: Index, mailbox: MailboxRow, words: Iterable[str]) -> tuple[str, ...]:
+    """Keywords as the mailbox has them already: they have no case (RFC 5788 2)."""
+    known = {word.lower(): word for word in index.keywords(mailbox)}
+    return tuple(sorted({known.get(word.lower(), word) for word in words}))
+
+
 def load(index: Index, mailbox: MailboxRow, folder: Path) -> None:
     """Take over the letters another program gave; inside a transaction."""
     try:

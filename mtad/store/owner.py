@@ -163,6 +163,8 @@ class Owner(Shaping):
             if not lags:
                 self.look()
             box = self.mailbox(mailbox)
+            plus_words = keywords.spelled(self.index, box, plus_words)
+            minus_words = keywords.spelled(self.index, box, minus_words)
             changed, failed = [], []
             after: dict[tuple[str, str], tuple[str, tuple[str, ...], bool]] = {}
             for row in self._rows(box, uids):
@@ -174,8 +176,10 @@ class Owner(Shaping):
                     if replace:
                         flags, words = plus, plus_words
                     else:
-                        flags = names.letters((set(row.flags) - set(minus)) | set(plus))
-                        words = tuple(sorted({*row.words} - {*minus_words} | {*plus_words}))
+                        # Other programs may keep $Forwarded as a keyword.
+                        letters, had_words = keywords.sort(row.words)
+                        flags = names.letters({*row.flags, *letters} - {*minus} | {*plus})
+                        words = tuple(sorted({*had_words} - {*minus_words} | {*plus_words}))
                     known = (flags, words, (flags, words) != (row.flags, row.words))
                     after[row.flags, row.keywords] = known
                 if known[2]:

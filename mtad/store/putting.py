@@ -120,7 +120,7 @@ class Putting:
                     Copy(st, item.m, uid, base),
                     item.tmp,
                     names.letters(letter for letter in item.flags if letter.isupper()),
-                    tuple(sorted(set(item.keywords))),
+                    keywords.spelled(self._index, self._mailbox, item.keywords),
                     item.mtime_ns,
                     item.size,
                     item.sha256,

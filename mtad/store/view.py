@@ -58,7 +58,7 @@ class View:
         self.highestmodseq = mailbox.highestmodseq
         self.is_gone = False
         """Whether the mailbox was deleted; the view then stays as it was."""
-        self.keywords = [word for word in keywords if word]
+        self.keywords = [word for word in keywords if word and not names.flag_letter(word)]
         """Keywords that messages have or had, in no order; ``$Forwarded`` is not among them."""
         self.uids = array("I")
         self.modseqs = array("Q")
@@ -233,7 +233,11 @@ class View:
         found = self._numbers.get((flags, words))
         if found is None:
             found = self._numbers[flags, words] = len(self._combinations)
-            every = tuple(words.split())
+            every: tuple[str, ...] = tuple(words.split())
+            letters = [names.flag_letter(word) for word in every]
+            if any(letters):  # another program keeps $Forwarded as a keyword
+                flags = names.letters({*flags, *filter(None, letters)})
+                every = tuple(word for word in every if not names.flag_letter(word))
             text = " ".join((*names.flag_names(flags), *every)).encode()
             self._combinations.append((flags, every, text))
             self.keywords += [word for word in every if word not in self.keywords]

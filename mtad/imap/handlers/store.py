@@ -19,14 +19,16 @@ async def store(session: Session, command: Store) -> Ok | None:
     r"""Change flags; each change is durable before anything is said.
 
     The answers show the flags as they are afterwards, of all messages asked for. With .SILENT
-    they are left out, and what remains are mod-sequences for who uses them.
+    they are left out, and what remains are mod-sequences for who uses them: of what changed, or
+    of all that passed UNCHANGEDSINCE. What did not pass is told with the tagged answer, like
+    everything that others changed.
     """
     selected = writable(session)
     view = selected.view
     asked = selected.resolve(command.numbers, command.by_uid)
     uids = there(selected, asked)
     if command.unchanged_since is not None:
-        session.enabled.add("CONDSTORE")
+        session.use_modseqs()
     if command.mode != "-":
         _check(view.keywords, command.flags)
     add, remove = _changes(selected, command)
@@ -49,7 +51,7 @@ async def store(session: Session, command: Store) -> Ok | None:
         columns.append(batches.FLAGS)
     if session.condstore:
         columns.append(batches.MODSEQ)
-    if not command.silent:
+    if not command.silent or command.unchanged_since is not None:
         await _tell(session, columns, [uid for uid in uids if uid not in failed])
     elif session.condstore:
         await _tell(session, columns, done.changed)
