@@ -222,5 +222,5 @@ async def test_quota(tmp_path: Path) -> None:
         assert usage.startswith('* QUOTA "box" (')
         assert await client.ok("GETQUOTA box") == [usage]
         assert (await client.no("GETQUOTA none")).startswith("NO [NONEXISTENT] ")
-        assert (await client.no("GETQUOTAROOT none")).startswith("NO [NONEXISTENT] ")
+        assert await client.ok("GETQUOTAROOT none") == ['* QUOTAROOT "none" "box"', usage]
         assert (await client.no("SETQUOTA box (STORAGE 5)")).startswith("NO [NOPERM] ")

@@ -32,7 +32,7 @@ async def test_everything(client: Client) -> None:
 
 
 async def names(client: Client, command: str) -> list[str]:
-    return [line.rpartition('"/" ')[2].strip('"') for line in await client.ok(command)]
+    return [line.partition('"/" "')[2].partition('"')[0] for line in await client.ok(command)]
 
 
 async def test_levels_and_references(client: Client) -> None:
@@ -65,6 +65,19 @@ async def test_children_that_are_subscribed(client: Client) -> None:
         '* LIST (\\NonExistent \\HasNoChildren) "/" "gone" ("CHILDINFO" ("SUBSCRIBED"))',
     ]
     assert (await client.no('LIST (RECURSIVEMATCH) "" *')).startswith("BAD ")
+
+
+async def test_parents_of_what_is_told_are_left_out(client: Client) -> None:
+    assert await names(client, 'LIST (SUBSCRIBED RECURSIVEMATCH) "" *') == ["a/b", "gone/x"]
+    await client.ok("SUBSCRIBE a/c/d")
+    # a is above a/c/d, which the pattern leaves out (RFC 5258 3.5).
+    assert await names(client, 'LIST (SUBSCRIBED RECURSIVEMATCH) "" (a a/b)') == ["a", "a/b"]
+    assert await names(client, 'LIST (SUBSCRIBED RECURSIVEMATCH) "" (a/c a/c/d)') == ["a/c/d"]
+    await client.ok("SUBSCRIBE a/c")
+    assert await client.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" (a/c a/c/d)') == [
+        '* LIST (\\NonExistent \\Subscribed \\HasChildren) "/" "a/c" ("CHILDINFO" ("SUBSCRIBED"))',
+        '* LIST (\\Subscribed \\HasNoChildren) "/" "a/c/d"',
+    ]
 
 
 async def test_special_uses(client: Client) -> None:

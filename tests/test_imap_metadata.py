@@ -43,6 +43,27 @@ async def test_depth_and_size(tmp_path: Path) -> None:
         assert " OK [METADATA LONGENTRIES 3] " in lines[-1]
 
 
+async def test_all_that_is_shared_or_private(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client() as client:
+        await client.ok('SETMETADATA "" (/shared/comment "s" /private/a/b "p")')
+        assert await client.ok('GETMETADATA (DEPTH infinity) "" (/shared /private)') == [
+            '* METADATA "" (/shared/comment "s" /private/a/b "p")'
+        ]
+        assert await client.ok('GETMETADATA (DEPTH 1) "" /private') == []
+        assert await client.ok('GETMETADATA "" /shared') == ['* METADATA "" (/shared NIL)']
+
+
+async def test_options_may_stand_behind_the_mailbox(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client() as client:
+        await client.ok('SETMETADATA INBOX (/private/f/a "1" /private/f/b "22")')
+        assert await client.ok("GETMETADATA INBOX (DEPTH 1) (/private/f)") == [
+            '* METADATA "INBOX" (/private/f/a "1" /private/f/b "22")'
+        ]
+        lines = await client.command("GETMETADATA INBOX (maxsize 1) (/private/f/a /private/f/b)")
+        assert lines[0] == '* METADATA "INBOX" (/private/f/a "1")'
+        assert " OK [METADATA LONGENTRIES 2] " in lines[1]
+
+
 async def test_limits(tmp_path: Path) -> None:
     async with serving(tmp_path) as running, running.client() as client:
         said = await client.no("SETMETADATA INBOX (/private/x {})", "x" * 70_000)

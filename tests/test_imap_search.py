@@ -210,7 +210,8 @@ async def test_modseqs_are_told(tmp_path: Path) -> None:
         await filled(running)
         async with running.client("SELECT INBOX") as client:
             await client.ok(r"STORE 2 +FLAGS.SILENT (\Seen)")
-            (line,) = await client.ok("FETCH 2 MODSEQ")
+            highest, line = await client.ok("FETCH 2 MODSEQ")
+            assert highest.startswith("* OK [HIGHESTMODSEQ ")
             modseq = int(re.findall(r"MODSEQ \((\d+)\)", line)[0])
             assert await client.ok(f"SEARCH MODSEQ {modseq}") == [f"* SEARCH 2 (MODSEQ {modseq})"]
             asked = f'SEARCH MODSEQ "/flags/\\\\Seen" all {modseq}'
@@ -306,3 +307,51 @@ def test_days_follow_each_other(day: date) -> None:
     assert span(When("INTERNAL", "BEFORE", day + timedelta(1)))[1] == on[1]
     assert on[0] == datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
     assert since[1] > time.time()
+
+
+async def test_the_end_of_a_set_is_the_last_message(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=3)
+        async with running.client("SELECT INBOX") as client:
+            for numbers in ("4:*", "*:9", "*", "UID 9:*", "UID *:9"):
+                assert await client.ok(f"SEARCH {numbers}") == ["* SEARCH 3"]
+            assert await client.ok("SEARCH NOT 4:*") == ["* SEARCH 1 2"]
+            assert await client.ok("SEARCH *:2") == ["* SEARCH 2 3"]
+            # Other numbers that nobody has are against the protocol (RFC 9051 9, seq-number).
+            for numbers in ("4", "2:4", "FETCH"):
+                assert (await client.no(f"SEARCH {numbers}")).startswith("BAD ")
+            assert (await client.no("FETCH 4:* FLAGS")).startswith("BAD ")
+            await client.ok("CREATE empty")
+            await client.ok("SELECT empty")
+            assert (await client.no("SEARCH *")).startswith("BAD ")
+            assert await client.ok("SEARCH UID *") == ["* SEARCH"]
+
+
+async def test_a_search_that_fails_empties_what_was_saved(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=3)
+        async with running.client("SELECT INBOX") as client:
+            for failing in (
+                "SEARCH RETURN (SAVE) CHARSET X-NONE ALL",
+                "UID SEARCH RETURN (COUNT SAVE) CHARSET X-NONE SUBJECT x",
+                "SORT RETURN (SAVE) (DATE) X-NONE ALL",
+            ):
+                await client.ok("SEARCH RETURN (SAVE) 1:2")
+                assert (await client.no(failing)).startswith("NO [BADCHARSET (US-ASCII UTF-8 ")
+                assert await client.ok("FETCH $ UID") == []
+            await client.ok("SEARCH RETURN (SAVE) 1:2")
+            # Without SAVE, and where it was BAD, nothing changes (RFC 5182 2.1).
+            assert (await client.no("SEARCH CHARSET X-NONE ALL")).startswith("NO ")
+            assert (await client.no("SEARCH RETURN (SAVE) CHARSET X-NONE 99")).startswith("NO ")
+            assert (await client.no("SEARCH RETURN (SAVE) 99")).startswith("BAD ")
+            assert await client.ok("FETCH $ UID") == []
+
+
+async def test_no_charset_where_strings_are_utf8(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client() as client:
+        await client.ok("ENABLE UTF8=ACCEPT")
+        await client.ok("SELECT INBOX")
+        assert (await client.no("SEARCH CHARSET UTF-8 ALL")).startswith("BAD ")
+        assert (await client.no("UID SEARCH CHARSET UTF-8 ALL")).startswith("BAD ")
+        assert await client.ok("SORT (DATE) UTF-8 ALL") == ["* SORT"]
+        assert await client.ok('SEARCH SUBJECT "ж"') == ["* SEARCH"]

@@ -167,3 +167,38 @@ async def test_what_comes_while_coming_back_is_told_after_it(
             assert "* VANISHED (EARLIER) 3:4,9" in lines
             assert not any(line.startswith("* 0 FETCH") or "UID 12 " in line for line in lines)
             assert await client.ok("NOOP") == ["* VANISHED 5", "* 8 EXISTS", "* 8 RECENT"]
+
+
+async def test_without_numbers_none_are_compared(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client() as client:
+        await client.ok("ENABLE UIDONLY QRESYNC")
+        await client.ok("SELECT INBOX")
+        for command in ("SELECT", "EXAMINE"):
+            asked = f"{command} INBOX (QRESYNC (1 1 1:5 (1,3 1,5)))"
+            assert (await client.no(asked)).startswith("BAD [UIDREQUIRED] ")
+        await client.ok("UID SEARCH ALL")
+        await client.ok("SELECT INBOX (QRESYNC (1 1 1:5))")
+
+
+async def test_close_tells_no_mod_sequence(tmp_path: Path) -> None:
+    """What was expunged was not told, so the client must not go on from there (RFC 7162 3.2.8)."""
+    async with serving(tmp_path) as running:
+        await running.deliver(count=2)
+        async with running.client("ENABLE QRESYNC", "SELECT INBOX") as client:
+            await client.ok(r"STORE 1 +FLAGS (\Deleted)")
+            (line,) = await client.command("CLOSE")
+            assert " OK CLOSE completed" in line
+            _, *lines = await client.command("SELECT INBOX")
+            assert "* 1 EXISTS" in lines
+
+
+async def test_nothing_is_recent_in_rev2(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=1)
+        async with running.client("ENABLE IMAP4rev2", "SELECT INBOX") as client:
+            assert await client.ok("FETCH 1 FLAGS") == ["* 1 FETCH (FLAGS ())"]
+            await running.deliver(count=1)
+            assert await client.ok("NOOP") == ["* 2 EXISTS"]
+            assert await client.ok("FETCH 2 FLAGS") == ["* 2 FETCH (FLAGS ())"]
+        async with running.client("SELECT INBOX") as client:
+            assert await client.ok("FETCH 2 FLAGS") == [r"* 2 FETCH (FLAGS (\Recent))"]

@@ -44,3 +44,22 @@ async def test_asking_for_modseqs_enables_them(tmp_path: Path) -> None:
                 await box.flags("INBOX", [1], ["\\Seen"], actor="test")
             (line,) = await client.ok("NOOP")
             assert re.fullmatch(r"\* 1 FETCH \(UID 1 FLAGS \(.*\) MODSEQ \(\d+\)\)", line)
+
+
+async def test_the_first_word_of_mod_sequences_tells_the_present_one(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        await running.deliver(count=1)
+        for first in (
+            "STATUS INBOX (HIGHESTMODSEQ)",
+            'LIST "" INBOX RETURN (STATUS (HIGHESTMODSEQ))',
+            "FETCH 1 MODSEQ",
+            "FETCH 1 FLAGS (CHANGEDSINCE 1)",
+            r"STORE 1 (UNCHANGEDSINCE 1) +FLAGS (\Seen)",
+            "SEARCH MODSEQ 1",
+            "SORT (DATE) UTF-8 MODSEQ 1",
+        ):
+            async with running.client("SELECT INBOX") as client:
+                lines = await client.ok(first)
+                assert any(line.startswith("* OK [HIGHESTMODSEQ ") for line in lines), first
+                lines = await client.ok(first)
+                assert not any(line.startswith("* OK [HIGHESTMODSEQ ") for line in lines), first

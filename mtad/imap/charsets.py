@@ -32,13 +32,12 @@ _ALIASES = {
 }
 
 
-def known(name: str) -> str | None:
-    """The name of a charset as it stands in ``CHARSETS``, None where it is not there."""
-    upper = name.upper()
-    upper = _ALIASES.get(upper, upper)
-    return upper if upper in CHARSETS else None
+def name(said: str) -> str:
+    """A charset's name as it stands in ``CHARSETS``, or in upper case where it is not there."""
+    upper = said.upper()
+    return _ALIASES.get(upper, upper)
 
 
 def decode(data: bytes, charset: str) -> str:
-    """Text in a known charset. Raises ValueError."""
-    return data.decode(CHARSETS[charset])
+    """Text in a charset; in one that is not known here its octets. Raises ValueError."""
+    return data.decode(CHARSETS.get(charset, "latin-1"))

@@ -381,8 +381,8 @@ class Search(Command):
     """SEARCH; ``returns`` is None without RETURN, else MIN, MAX, ALL, COUNT and SAVE.
 
     ``RETURN ()`` means ALL and is parsed to it. With ``partial``, of PARTIAL (RFC 9394), there
-    is no ALL, and ``returns`` may be empty. ``charset`` is one of ``mtad.imap.charsets``, or
-    "" where the client named none.
+    is no ALL, and ``returns`` may be empty. ``charset`` is what the client named, in upper case
+    and perhaps none of ``mtad.imap.charsets``, or "" where it named none.
     """
 
     by_uid: bool

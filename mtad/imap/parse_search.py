@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mtad.imap import charsets, dates
-from mtad.imap.answer import Bad, No
+from mtad.imap.answer import Bad
 from mtad.imap.commands import (
     And,
     Anything,
@@ -33,7 +33,6 @@ MAX_KEYS = 1000
 RETURNS = ("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL")
 CRITERIA = ("ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO")
 THREADINGS = ("ORDEREDSUBJECT", "REFERENCES")
-BAD_CHARSET = b"BADCHARSET (%b)" % " ".join(charsets.CHARSETS).encode("ascii")
 
 _FLAGS = {
     "ANSWERED": "\\Answered",
@@ -295,10 +294,7 @@ def _returns(lexer: Lexer) -> tuple[tuple[str, ...] | None, tuple[int, int] | No
 
 
 def _charset(lexer: Lexer) -> str:
-    charset = charsets.known(lexer.astring("a charset").decode("ascii", "replace"))
-    if charset is None:
-        raise No("the charset is not known here", BAD_CHARSET)
-    return charset
+    return charsets.name(lexer.astring("a charset").decode("ascii", "replace"))
 
 
 PARSERS: Mapping[str, Parser] = {

@@ -30,6 +30,7 @@ _MECHANISM = re.compile(rb"[A-Za-z0-9_-]{1,20}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _RIGHTS = re.compile(r"[+-]?[a-z0-9]*")
 _ENTRY = re.compile(r"/(?:private|shared)(?:/[^/*%\x00-\x1f\x7f-\U0010ffff]+)*")
+_OPTION = re.compile(rb"\((?:MAXSIZE|DEPTH) ", re.IGNORECASE)
 _HALF_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _MIN_VENDOR_LEVELS = 5
 """/shared/vendor/NAME/ENTRY, split (RFC 5464 6.2.1)."""
@@ -153,22 +154,23 @@ def _whose(lexer: Lexer) -> tuple[str, str]:
 
 
 def get_metadata(lexer: Lexer, tag: str, name: str) -> Command:
-    """GETMETADATA, whose options come first (RFC 5464 5)."""
+    """GETMETADATA; its options come first (RFC 5464 5), or as in examples after the mailbox."""
     lexer.space()
-    maxsize, depth = None, 0
-    if lexer.peek() == b"(":
-        options = lexer.listed(lambda: _option(lexer))
-        once([option for option, _ in options])
-        for option, value in options:
-            if option == "MAXSIZE":
-                maxsize = value
-            else:
-                depth = value
-        lexer.space()
+    options = dict(_options(lexer) if lexer.peek() == b"(" else ())
     mailbox = lexer.mailbox()
     lexer.space()
+    if not options and _OPTION.match(lexer.text, lexer.at):
+        options = dict(_options(lexer))
+    maxsize, depth = options.get("MAXSIZE"), options.get("DEPTH", 0)
     entries = lexer.one_or_listed(lambda: entry(lexer))
     return GetMetadata(tag, name, mailbox, tuple(entries), maxsize, depth)
+
+
+def _options(lexer: Lexer) -> list[tuple[str, int]]:
+    options = lexer.listed(lambda: _option(lexer))
+    once([option for option, _ in options])
+    lexer.space()
+    return options
 
 
 def _option(lexer: Lexer) -> tuple[str, int]:

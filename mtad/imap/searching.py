@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from mtad import clock
-from mtad.imap import scanning
-from mtad.imap.answer import Bad
+from mtad.imap import charsets, scanning
+from mtad.imap.answer import Bad, No
 from mtad.imap.commands import (
     And,
     Anything,
@@ -23,8 +23,11 @@ from mtad.imap.commands import (
     Numbers,
     ObjectId,
     Or,
+    Search,
     Size,
+    Sort,
     Text,
+    Thread,
     When,
     Within,
 )
@@ -39,6 +42,7 @@ CHUNK = 8192
 """Messages that are looked at before others have their turn."""
 SUMMARIES = 512
 """Summaries that are in memory at once."""
+BAD_CHARSET = b"BADCHARSET (%b)" % " ".join(charsets.CHARSETS).encode("ascii")
 MEMORY, CACHE, FILES = range(3)
 """What a key costs."""
 _EPOCH = date(1970, 1, 1)
@@ -92,6 +96,21 @@ class Searching:
         self.emails = view.emails
         self._names: dict[Numbers, frozenset[int]] = {}
 
+    async def find(self, command: Search | Sort | Thread) -> list[int]:
+        """Positions of the messages that match what a command asks.
+
+        Raises Bad, which changes nothing, and No, which empties a ``$`` that was to be set
+        (RFC 5182 2.1).
+        """
+        try:
+            if command.charset and command.charset not in charsets.CHARSETS:
+                raise No("The charset is not known here", BAD_CHARSET)
+            return await self.run(command.key)
+        except No:
+            if not isinstance(command, Thread) and "SAVE" in (command.returns or ()):
+                self._selected.saved = []
+            raise
+
     async def run(self, key: Key) -> list[int]:
         """Positions of the messages that match, ascending. Raises Bad for a wrong number."""
         self._check(key)
@@ -107,7 +126,7 @@ class Searching:
         if isinstance(key, Numbers):
             if self._session.uidonly and not (key.by_uid or key.numbers.saved):
                 raise Bad("Use UID for numbers", b"UIDREQUIRED")
-            uids = self._selected.resolve(key.numbers, key.by_uid)
+            uids = self._selected.resolve(key.numbers, key.by_uid, open_end=True)
             self._names[key] = frozenset(uids)
         for part in _parts(key):
             self._check(part)

@@ -101,16 +101,19 @@ class Selected:
         """The highest UID that is announced, 0 for none."""
         return self.uids[self.exists - 1] if self.exists else 0
 
-    def resolve(self, numbers: NumberSet, by_uid: bool) -> list[int]:
+    def resolve(self, numbers: NumberSet, by_uid: bool, *, open_end: bool = False) -> list[int]:
         """The UIDs a set names, ascending, each once. They may have been expunged meanwhile.
 
         UIDs that are not there are passed over. Raises Bad for a sequence number that is not
-        in use (RFC 9051 9, seq-number).
+        in use (RFC 9051 9, seq-number); with ``open_end`` ``7:*`` is the last message where
+        there are fewer, as it is for UIDs.
         """
         if numbers.saved:
             return list(self.saved)
         spans = []
         for first, last in numbers.ranges:
+            if open_end and not by_uid and STAR in (first, last):
+                first, last = min(first, self.exists), min(last, self.exists)
             span = self._by_uid(first, last) if by_uid else self._by_number(first, last)
             if span[0] < span[1]:
                 spans.append(span)

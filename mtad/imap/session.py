@@ -244,6 +244,15 @@ class Session:
         """Whether answers carry mod-sequences (RFC 7162 3.1)."""
         return not self.enabled.isdisjoint(("CONDSTORE", "QRESYNC"))
 
+    def use_modseqs(self) -> None:
+        """A command makes answers carry mod-sequences; the first tells the present one."""
+        if self.condstore:
+            return
+        self.enabled.add("CONDSTORE")
+        if self.selected is not None:
+            modseq = self.selected.view.highestmodseq
+            self.put(line(b"*", b"OK", "Highest", b"HIGHESTMODSEQ %d" % modseq))
+
     @property
     def qresync(self) -> bool:
         """Whether expunges are told as VANISHED (RFC 7162 3.2)."""

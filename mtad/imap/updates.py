@@ -33,7 +33,7 @@ async def tell(session: Session, *, expunges: bool) -> None:
     if news.gone:
         await _gone(session, news.gone)
     if news.exists is not None:
-        fresh = selected.claim()
+        fresh = not session.rev2 and selected.claim()
         session.put(b"* %d EXISTS\r\n" % news.exists)
         if not session.rev2 and (fresh or news.gone):
             session.put(b"* %d RECENT\r\n" % len(selected.recent))

@@ -2,6 +2,9 @@
 
 All messages of a command are stored, or none. What is written is in the box's Maildir/tmp until
 the box has promised it durably; what fails before that leaves nothing behind.
+
+Header fields with 8-bit octets are taken from every client, though RFC 9755 4 wants NO where
+UTF8=ACCEPT is not enabled: mail is full of them, and programs that copy a box would lose it.
 """
 
 import asyncio

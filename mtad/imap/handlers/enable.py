@@ -1,6 +1,6 @@
 """ENABLE (RFC 5161) and COMPRESS (RFC 4978): what a client switches on."""
 
-from mtad.imap.answer import Bad, No, Ok, line
+from mtad.imap.answer import Bad, No, Ok
 from mtad.imap.commands import Compress, Enable
 from mtad.imap.session import Session, State
 
@@ -19,26 +19,22 @@ async def enable(session: Session, command: Enable) -> Ok | None:
     """Names that cannot be enabled are passed over (RFC 5161 3.1)."""
     if "UTF8=ACCEPT" in command.capabilities and session.state is State.SELECTED:
         raise Bad("UTF8=ACCEPT must be enabled before a mailbox is selected")
-    had_modseqs = session.condstore
     fresh = [
         name
         for name in dict.fromkeys(command.capabilities)
         if name in NAMES and name not in session.enabled
     ]
-    session.enabled.update(fresh)
-    if "QRESYNC" in fresh:
-        session.enabled.add("CONDSTORE")
     session.put(" ".join(("* ENABLED", *(NAMES[name] for name in fresh))).encode() + b"\r\n")
-    if session.condstore and not had_modseqs and session.selected is not None:
-        modseq = session.selected.view.highestmodseq
-        session.put(line(b"*", b"OK", "Highest", b"HIGHESTMODSEQ %d" % modseq))
+    if "CONDSTORE" in fresh or "QRESYNC" in fresh:
+        session.use_modseqs()
+    session.enabled.update(fresh)
     return None
 
 
 async def compress(session: Session, command: Compress) -> Ok | None:
     """RFC 4978 3: from the answer's end on, both ways."""
     if command.algorithm != "DEFLATE":
-        raise No("Only DEFLATE is known")
+        raise Bad("Only DEFLATE is known")
     if session.connection.is_deflated:
         raise No("The connection is compressed already", b"COMPRESSIONACTIVE")
 

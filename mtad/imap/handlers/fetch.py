@@ -90,7 +90,7 @@ def _asked(session: Session, command: Fetch) -> list[Item]:
     if command.changed_since is not None:
         asked.append(MODSEQ)
     if MODSEQ in asked:
-        session.enabled.add("CONDSTORE")
+        session.use_modseqs()
     if not session.uidonly and (command.by_uid or session.qresync):
         asked.insert(0, UID)
     if session.condstore and FLAGS in asked and session.qresync:

@@ -1,6 +1,6 @@
 """LIST and LSUB with their extensions (RFC 9051 6.3.9, RFC 5258, RFC 5819, RFC 6154)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -67,16 +67,15 @@ async def list_(session: Session, command: List) -> Ok | None:
         session.put(b'* LIST (\\Noselect) "/" ""\r\n')
         return None
     await session.box.sync()
+    if "HIGHESTMODSEQ" in command.status:
+        session.use_modseqs()
     names = await tree(session)
-    below = _above(command, names) if "RECURSIVEMATCH" in command.selection else frozenset[str]()
     matches = [matcher(command.reference + pattern) for pattern in command.patterns if pattern]
-    found = sorted(
-        name
-        for name in names.mailboxes | names.subscribed | names.above | names.above_subscribed
-        if any(match(name) for match in matches)
-    )
-    for count, name in enumerate(found):
-        answer = _answer(session, command, names, name, has_chosen_below=name in below)
+    every = names.mailboxes | names.subscribed | names.above | names.above_subscribed
+    found = {name for name in every if any(match(name) for match in matches)}
+    above = _Above.of(command, names, found)
+    for count, name in enumerate(sorted(found)):
+        answer = _answer(session, command, names, name, above)
         if not answer:
             continue
         await session.write(answer)
@@ -87,9 +86,32 @@ async def list_(session: Session, command: List) -> Ok | None:
     return None
 
 
-def _answer(
-    session: Session, command: List, names: Tree, name: str, *, has_chosen_below: bool
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Above:
+    """Names above those that the selection options choose (RFC 5258 3.3 and 3.5).
+
+    ``hidden`` are above a chosen one that no pattern matches: only for these a name is told
+    that is not chosen itself.
+    """
+
+    chosen: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, command: List, names: Tree, found: Set[str]) -> "_Above":
+        """What there is of them; nothing without RECURSIVEMATCH."""
+        if "RECURSIVEMATCH" not in command.selection:
+            return cls()
+        chosen = set(names.subscribed if "SUBSCRIBED" in command.selection else names.uses)
+        if "SPECIAL-USE" in command.selection:
+            chosen = {name for name in chosen if names.uses.get(name)}
+        return cls(
+            frozenset(one for name in chosen for one in parents(name)),
+            frozenset(one for name in chosen - found for one in parents(name)),
+        )
+
+
+def _answer(session: Session, command: List, names: Tree, name: str, above: _Above) -> bytes:
     """The LIST response for a name that matches, empty where it is not selected."""
     chosen = command.selection
     if "SUBSCRIBED" in chosen:
@@ -98,23 +120,15 @@ def _answer(
         is_selected = name in names.mailboxes or name in names.above
     if "SPECIAL-USE" in chosen and not names.uses.get(name):
         is_selected = False
-    if not is_selected and not has_chosen_below:
+    if not is_selected and name not in above.hidden:
         return b""
     absent = "\\NonExistent" if command.extended or session.rev2 else "\\Noselect"
     is_subscribed = "SUBSCRIBED" in (*chosen, *command.returns)
     flags = names.flags(name, absent, is_subscribed=is_subscribed)
     child_info = [one for one in ("SUBSCRIBED", "SPECIAL-USE") if one in chosen]
     return write.mailbox_list(
-        name, flags, child_info=child_info if has_chosen_below else (), utf8=session.utf8
+        name, flags, child_info=child_info if name in above.chosen else (), utf8=session.utf8
     )
-
-
-def _above(command: List, names: Tree) -> frozenset[str]:
-    """The names above those that the selection options choose."""
-    chosen = set(names.subscribed if "SUBSCRIBED" in command.selection else names.uses)
-    if "SPECIAL-USE" in command.selection:
-        chosen = {name for name in chosen if names.uses.get(name)}
-    return frozenset(one for name in chosen for one in parents(name))
 
 
 async def _more(session: Session, command: List, name: str, rights: str) -> None:

@@ -21,7 +21,8 @@ async def getmetadata(session: Session, command: GetMetadata) -> Ok | None:
     found: dict[str, bytes | None] = {}
     longest = 0
     for name in command.entries:
-        found[name] = there.get(name)
+        if name in there or not command.depth:
+            found[name] = there.get(name)
         for other in there:
             if other.startswith(f"{name}/") and _depth(name, other) <= _limit(command.depth):
                 found[other] = there[other]

@@ -18,10 +18,9 @@ async def getquota(session: Session, command: Quota) -> Ok | None:
 
 
 async def getquotaroot(session: Session, command: OfMailbox) -> Ok | None:
-    """RFC 9208 4.1.2."""
+    """RFC 9208 4.1.2: also of a mailbox that is to be made."""
     name = write.mailbox(command.mailbox, utf8=session.utf8)
     async with reach(session, command.mailbox, "r") as place:
-        place.require()
         if place.reader:  # what others have is their matter
             session.put(write.line(b"QUOTAROOT", name))
             return None

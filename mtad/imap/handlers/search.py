@@ -1,7 +1,7 @@
 """SEARCH and UID SEARCH (RFC 9051 6.4.4)."""
 
 from mtad.imap import results
-from mtad.imap.answer import No, Ok
+from mtad.imap.answer import Bad, Ok
 from mtad.imap.commands import Search
 from mtad.imap.handlers.chosen import opened
 from mtad.imap.searching import Searching, asks_modseq
@@ -9,16 +9,13 @@ from mtad.imap.session import Session
 
 
 async def search(session: Session, command: Search) -> Ok | None:
-    """Tell which messages match. What fails leaves an empty result to ``$`` (RFC 5182 2.1)."""
+    """Tell which messages match."""
     selected = opened(session)
+    if command.charset and "UTF8=ACCEPT" in session.enabled:
+        raise Bad("Strings are UTF-8 already, name no charset (RFC 9755 3)")
     if asks_modseq(command.key):
-        session.enabled.add("CONDSTORE")
+        session.use_modseqs()
     searching = Searching(session, selected)
-    try:
-        found = await searching.run(command.key)
-    except No:
-        if command.returns is not None and "SAVE" in command.returns:
-            selected.saved = []
-        raise
+    found = await searching.find(command)
     await results.tell(session, selected, command, searching, found)
     return None

@@ -20,6 +20,9 @@ async def select(session: Session, command: Select) -> Ok | None:
     """SELECT and EXAMINE; whatever comes of it, the former mailbox is not selected any more."""
     if command.qresync is not None and not session.qresync:
         raise Bad("ENABLE QRESYNC first")
+    if session.uidonly and command.qresync is not None and command.qresync.matched is not None:
+        # RFC 9586 3: also here nobody speaks of sequence numbers any more.
+        raise Bad("Leave out the sequence numbers", b"UIDREQUIRED")
     if session.selected is not None:
         await session.unselect()
         session.put(line(b"*", b"OK", "The former mailbox is closed", b"CLOSED"))
@@ -32,7 +35,8 @@ async def select(session: Session, command: Select) -> Ok | None:
         selected = Selected(view, place, read_only=command.name == "EXAMINE")
         session.select(selected, stack.pop_all())
         selected.grant(await rights_now(session, place))
-    selected.claim()
+    if not session.rev2:  # which has no \Recent any more
+        selected.claim()
     if command.condstore:
         session.enabled.add("CONDSTORE")
     session.put(_facts(session, selected))

@@ -12,9 +12,9 @@ async def sort(session: Session, command: Sort) -> Ok | None:
     """Tell which messages match, in order."""
     selected = opened(session)
     if asks_modseq(command.key):
-        session.enabled.add("CONDSTORE")
+        session.use_modseqs()
     searching = Searching(session, selected)
-    found = await searching.run(command.key)
+    found = await searching.find(command)
     found = await sorting.ordered(session, selected, searching, found, command.criteria)
     await results.tell(session, selected, command, searching, found)
     return None

@@ -17,6 +17,8 @@ async def status(session: Session, command: Status) -> Ok | None:
     """One mailbox's counts, of any mailbox."""
     async with reach(session, command.mailbox, "r") as place:
         await place.box.sync()
+        if "HIGHESTMODSEQ" in command.items:
+            session.use_modseqs()
         try:
             await tell(session, place, command.items)
         except NothingFound:
@@ -27,8 +29,6 @@ async def status(session: Session, command: Status) -> Ok | None:
 async def tell(session: Session, place: Place, items: Sequence[str]) -> None:
     """The STATUS response. Raises NothingFound."""
     found = await place.box.status(place.name, place.reader)
-    if "HIGHESTMODSEQ" in items:
-        session.enabled.add("CONDSTORE")
     values: dict[str, int | str] = {
         "MESSAGES": found.messages,
         "RECENT": found.recent,

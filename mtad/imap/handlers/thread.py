@@ -17,9 +17,9 @@ async def thread(session: Session, command: Thread) -> Ok | None:
     """Tell which messages match, as the conversations they are part of."""
     selected = opened(session)
     if asks_modseq(command.key):
-        session.enabled.add("CONDSTORE")
+        session.use_modseqs()
     searching = Searching(session, selected)
-    found = await searching.run(command.key)
+    found = await searching.find(command)
     mails = []
     for start in range(0, len(found), SUMMARIES):
         part = {searching.uids[at]: at for at in found[start : start + SUMMARIES]}
