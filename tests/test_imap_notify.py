@@ -1,5 +1,6 @@
 """NOTIFY: the client chooses what it is told of."""
 
+import re
 from pathlib import Path
 
 from mtad.imap.commands import EventGroup
@@ -77,7 +78,46 @@ async def test_names_and_subscriptions(tmp_path: Path) -> None:
         await other.ok("RENAME a b/c")
         assert await client.line() == '* LIST (\\HasNoChildren) "/" "b/c" ("OLDNAME" ("a"))'
         await other.ok("DELETE b/c")
+        assert await client.line() == '* LIST (\\NonExistent \\HasNoChildren) "/" "b"'
         assert await client.line() == '* LIST (\\NonExistent \\HasNoChildren) "/" "b/c"'
+
+
+async def test_what_the_client_did_itself_is_no_news(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client("CREATE a") as client:
+        await client.ok(f"NOTIFY SET (PERSONAL ({MESSAGES} MailboxName SubscriptionChange))")
+        await client.ok("CREATE b")
+        await client.ok("SUBSCRIBE b")
+        await client.ok("APPEND a {}", "Subject: x\r\n\r\n")
+        assert await client.ok("NOOP") == []
+
+
+async def test_flags_are_told_with_their_mod_sequence(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client("CREATE a") as client:
+        (line,) = await client.ok(f"NOTIFY SET STATUS (MAILBOXES a ({MESSAGES} FlagChange))")
+        assert re.search(r" UNSEEN 0 HIGHESTMODSEQ \d+\)$", line)
+        assert await client.ok(f"NOTIFY SET (MAILBOXES a ({MESSAGES} FlagChange))") == []
+
+
+async def test_subscriptions_are_looked_at_anew(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client("CREATE a", "CREATE b") as client:
+        await client.ok(f"NOTIFY SET (SUBSCRIBED ({MESSAGES}))")
+        await running.deliver(mailbox="a")
+        await client.ok("SUBSCRIBE b")
+        await running.deliver(mailbox="b")
+        assert (await client.line()).startswith('* STATUS "b" (MESSAGES 1 ')
+
+
+async def test_entries_of_metadata(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running, running.client() as other, running.client() as client:
+        await client.ok("NOTIFY SET (PERSONAL (MailboxMetadataChange ServerMetadataChange))")
+        await other.ok('SETMETADATA INBOX (/shared/comment "x" /private/comment NIL)')
+        assert await client.line() == '* METADATA "INBOX" /shared/comment /private/comment'
+        await other.ok('SETMETADATA "" (/private/comment "x")')
+        assert await client.line() == '* METADATA "" /private/comment'
+        await client.ok("NOTIFY SET (PERSONAL (MailboxMetadataChange))")
+        await other.ok('SETMETADATA "" (/private/comment "y")')
+        await client.ok("SETMETADATA INBOX (/shared/comment NIL)")
+        assert await client.ok("NOOP") == []
 
 
 async def test_events_that_are_not_known(tmp_path: Path) -> None:
@@ -89,10 +129,10 @@ async def test_events_that_are_not_known(tmp_path: Path) -> None:
 
 def notices(*groups: tuple[str, tuple[str, ...], str]) -> Notices:
     made = tuple(EventGroup(one, names, tuple(events.split())) for one, names, events in groups)
-    return Notices(made, {"sub"}.__contains__)
+    return Notices(made, {"sub"}, lambda name: name[:6] != "Other ")
 
 
-def test_the_first_group_that_names_a_mailbox_decides() -> None:
+def test_all_groups_that_name_a_mailbox_apply() -> None:
     found = notices(
         ("MAILBOXES", ("quiet",), ""),
         ("SUBTREE", ("tree",), MESSAGES),
@@ -104,6 +144,9 @@ def test_the_first_group_that_names_a_mailbox_decides() -> None:
     assert found.wanted("trees") == frozenset()
     assert found.wanted("INBOX") == set(MESSAGES.split())
     assert found.wanted("sub") == {"MailboxName"}
+    both = notices(("MAILBOXES", ("a",), MESSAGES), ("PERSONAL", (), "SubscriptionChange"))
+    assert both.wanted("a") == {*MESSAGES.split(), "SubscriptionChange"}
+    assert both.wanted("Other Users/b@example.org/a") == frozenset()
 
 
 def test_too_much_is_told_as_such() -> None:

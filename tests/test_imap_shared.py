@@ -349,3 +349,65 @@ async def test_what_everybody_may_read(tmp_path: Path, who: str) -> None:
         await running.deliver(count=1)
         async with as_bob(running) as bob:
             assert "* 1 EXISTS" in await bob.ok(f'EXAMINE "{HERS}/inbox"')
+
+
+# ------------------------------------------------------------------------ NOTIFY
+
+COUNTS = "MessageNew MessageExpunge"
+
+
+async def test_news_of_others_mailboxes(tmp_path: Path) -> None:
+    async with both(tmp_path, count=1) as (running, alice, bob):
+        await alice.ok("CREATE B")
+        (line,) = await bob.ok(f'NOTIFY SET STATUS (SUBTREE "{HERS}" ({COUNTS}))')
+        assert line.startswith(f'* STATUS "{HERS}/A" (MESSAGES 1 ')
+        await running.deliver(mailbox="B")
+        await running.deliver(mailbox="A")
+        assert (await bob.line()).startswith(f'* STATUS "{HERS}/A" (MESSAGES 2 ')
+        await bob.ok(f'SELECT "{HERS}/A"')
+        await running.deliver(mailbox="A")
+        lines = await bob.ok("NOOP")
+        assert lines[0] == "* 3 EXISTS"
+        assert not any("STATUS" in line for line in lines)
+        await bob.ok("UNSELECT")
+        # What may not be read any more is not told of.
+        await alice.ok(f"SETACL A {BOB} l")
+        await running.deliver(mailbox="A")
+        assert await bob.ok("NOOP") == []
+        await bob.ok(f"NOTIFY SET (PERSONAL ({COUNTS}))")
+        await alice.ok(f"SETACL A {BOB} lr")
+        await running.deliver(mailbox="A")
+        assert await bob.ok("NOOP") == []
+
+
+async def test_names_of_others_come_and_go_with_the_right_to_list(tmp_path: Path) -> None:
+    async with both(tmp_path) as (_, alice, bob):
+        await alice.ok("CREATE A/hidden")
+        await alice.ok(f"DELETEACL A/hidden {BOB}")
+        await bob.ok(f'NOTIFY SET (SUBTREE "{HERS}/A" (MailboxName MailboxMetadataChange))')
+        await alice.ok("RENAME A/hidden A/secret")
+        await alice.ok('SETMETADATA A/secret (/shared/comment "x")')
+        await alice.ok("DELETE A/secret")
+        assert await bob.ok("NOOP") == []
+        await alice.ok("CREATE A/new")
+        assert await bob.line() == f'* LIST (\\HasNoChildren) "/" "{HERS}/A/new"'
+        await alice.ok("RENAME A/new A/newer")
+        named = f'* LIST (\\HasNoChildren) "/" "{HERS}/A/newer" ("OLDNAME" ("{HERS}/A/new"))'
+        assert await bob.line() == named
+        await alice.ok('SETMETADATA A/newer (/shared/comment "x" /private/comment "y")')
+        assert await bob.line() == f'* METADATA "{HERS}/A/newer" /shared/comment'
+        await alice.ok(f"DELETEACL A/newer {BOB}")
+        gone = f'* LIST (\\NonExistent \\HasNoChildren) "/" "{HERS}/A/newer"'
+        assert await bob.line() == gone
+        await alice.ok("DELETE A/newer")
+        await bob.ok("NOTIFY NONE")
+        await alice.ok(f"DELETEACL A {BOB}")
+        assert await bob.ok("NOOP") == []
+
+
+async def test_what_may_be_listed_and_not_read_is_said_so(tmp_path: Path) -> None:
+    async with both(tmp_path) as (_, alice, bob):
+        await alice.ok(f"SETACL A {BOB} l")
+        assert await bob.ok(f'NOTIFY SET STATUS (MAILBOXES "{HERS}/A" ({COUNTS}))') == [
+            f'* LIST (\\NoAccess) "/" "{HERS}/A"'
+        ]

@@ -6,8 +6,8 @@ from mtad.imap.commands import Fetch, NumberSet
 from mtad.imap.handlers.listing import tree
 from mtad.imap.handlers.notify import tell_counts
 from mtad.imap.handlers.table import TABLE
-from mtad.imap.names import mailboxes
 from mtad.imap.notices import Notices
+from mtad.imap.reach import split
 from mtad.imap.session import Session
 
 
@@ -21,7 +21,7 @@ async def tell(session: Session, *, expunges: bool) -> None:
     if notices.items and selected is not None and selected.last > known:
         await _fetch(session, notices, known + 1)
     if notices.is_overflown:
-        session.notices = None
+        await session.listen(None)
         session.put(line(b"*", b"OK", "There is too much to tell", b"NOTIFICATIONOVERFLOW"))
         return
     if notices.is_waiting:
@@ -40,14 +40,18 @@ async def _fetch(session: Session, notices: Notices, first: int) -> None:
 
 
 async def _others(session: Session, notices: Notices) -> None:
-    names, counts = notices.take()
-    there = mailboxes(session)
-    if names:
+    due = notices.take()
+    if due.names:
         known = await tree(session)
-        for name, old_name in names.items():
+        for name, old_name in due.names.items():
+            is_there = name in known.mailboxes
+            if split(name) is not None:
+                notices.visible -= {old_name} if is_there else {name, old_name}
             flags = known.flags(name, "\\NonExistent", is_subscribed=True)
             session.put(write.mailbox_list(name, flags, old_name=old_name, utf8=session.utf8))
-    for name in counts:
-        if name in there:
-            await tell_counts(session, name)
-            await session.drain()
+    for name, entries in due.entries.items():
+        said = (write.astring(entry) for entry in entries)
+        session.put(write.line(b"METADATA", write.mailbox(name, utf8=session.utf8), *said))
+    for name in due.counts:
+        await tell_counts(session, name)
+        await session.drain()

@@ -16,7 +16,7 @@ from mtad.imap.selected import Selected
 from mtad.imap.service import Service
 from mtad.store import acl
 from mtad.store.box import Box
-from mtad.store.mailboxes import SHARED
+from mtad.store.mailboxes import ANNOTATED, SHARED, SUBSCRIBED, UNSUBSCRIBED
 from mtad.store.view import Change
 
 MAX_PENDING = 64 * 1024
@@ -128,6 +128,8 @@ class Session:
         self.connection = connection
         self._box: Box | None = None
         self._closing = AsyncExitStack()
+        self._listening = AsyncExitStack()
+        """What NOTIFY holds of other boxes."""
         self._leaving = AsyncExitStack()
         """What the selected mailbox holds, where it is in another box."""
 
@@ -167,8 +169,17 @@ class Session:
     async def close(self) -> None:
         """The session is over: give back what it held."""
         await self.unselect()
+        await self.listen(None)
         self.state = State.LOGOUT
         await self._closing.aclose()
+
+    async def listen(
+        self, notices: Notices | None, listening: AsyncExitStack | None = None
+    ) -> None:
+        """The client wants to be told of other things; ``listening`` ends with that."""
+        former, self._listening = self._listening, listening or AsyncExitStack()
+        self.notices = notices
+        await former.aclose()
 
     def has_news(self) -> bool:
         """Whether there is anything that was not told."""
@@ -180,7 +191,14 @@ class Session:
         """Something happened to the box, whoever did it."""
         selected, notices = self.selected, self.notices
         tells = self.is_idle
-        if change.what:
+        if notices is not None and change.what in (SUBSCRIBED, UNSUBSCRIBED):
+            notices.subscribe(change.mailbox, on=change.what == SUBSCRIBED)
+        if change.by is self:
+            notices = None  # who did it knows (RFC 5465 5)
+        if change.what == ANNOTATED:
+            if notices is not None:
+                notices.hear_entries(change.mailbox, change.entries)
+        elif change.what:
             if notices is not None and change.what != SHARED:
                 notices.hear_name(change.mailbox, change.what, change.target)
         elif selected is not None and change.mailbox == selected.name:
@@ -211,11 +229,11 @@ class Session:
         """Messages of the selected mailbox changed; whether NOTIFY wants that told at once."""
         is_same = change.reader not in ("", selected.place.reader) and not self.condstore
         changed = () if change.by is self or is_same else change.changed
-        wants = self.notices is not None and self.notices.selected
-        if wants and "FlagChange" not in wants:
+        notices = self.notices
+        if notices is not None and "FlagChange" not in notices.selected:
             changed = ()
         selected.heard(changed, change.gone, change.modseq)
-        return bool(wants)
+        return notices is not None and bool(notices.selected)
 
     @property
     def actor(self) -> str:

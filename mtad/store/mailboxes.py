@@ -20,6 +20,8 @@ CREATED, RENAMED, DELETED = "created", "renamed", "deleted"
 SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
 SHARED = "shared"
 """What listeners are told when rights change; its event is ``BoxAcl``."""
+ANNOTATED = "annotated"
+"""What they are told when entries of metadata were written."""
 ACTS = frozenset((CREATED, RENAMED, DELETED, SUBSCRIBED, UNSUBSCRIBED))
 """What ``BoxMailbox`` says of an owner's act; of other programs' doings it says other words."""
 
@@ -36,6 +38,8 @@ def perform(ground: Ground, event: BoxMailbox | BoxAcl, journal: str, seq: int) 
         if event.acl:
             acls.write(ground.files.mailbox(made.folder), event.acl)
         with index.transaction():
+            if event.acl:  # who heard of the mailbox before could not see the rights yet
+                index.note_shape(event.mailbox, SHARED, event.acl)
             index.set_applied(journal, seq)
     elif event.what == RENAMED:
         renamed = _rename(ground, event)

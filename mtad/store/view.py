@@ -25,8 +25,10 @@ class Change:
     """Something happened to a mailbox; ``by`` is the session that did it, None for others.
 
     ``what`` is empty where only messages changed, else created, renamed (to ``target``),
-    deleted, subscribed, unsubscribed, or shared: then ``acl`` says with whom. Where only what
-    one user has seen changed, that is the ``reader``; others' flags are as they were.
+    deleted, subscribed, unsubscribed, or shared: then ``acl`` says with whom, or annotated: then
+    ``entries`` are what was written (RFC 5464), of the box as a whole where ``mailbox`` is "".
+    Where only what one user has seen changed, that is the ``reader``; others' flags are as they
+    were.
     """
 
     mailbox: str
@@ -39,6 +41,7 @@ class Change:
     target: str = ""
     acl: tuple[str, ...] = ()
     reader: str = ""
+    entries: tuple[str, ...] = ()
 
 
 class View:

@@ -65,8 +65,12 @@ class Watching:
         for delta in deltas:
             change = self._change(delta, by)
             if change is not None:
-                for listener in list(self._listeners):
-                    listener(change)
+                self.tell(change)
+
+    def tell(self, change: Change) -> None:
+        """Tell the listeners of a change that no view shows."""
+        for listener in list(self._listeners):
+            listener(change)
 
     def _change(self, delta: Delta, by: object) -> Change | None:
         views = [view for key, view in self._views.items() if key[0] == delta.mailbox]

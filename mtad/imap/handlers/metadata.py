@@ -1,7 +1,7 @@
 """GETMETADATA and SETMETADATA (RFC 5464)."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from mtad.imap import annotations, write
@@ -10,6 +10,8 @@ from mtad.imap.commands import GetMetadata, SetMetadata
 from mtad.imap.place import Place, check
 from mtad.imap.reach import reach
 from mtad.imap.session import Session
+from mtad.store.mailboxes import ANNOTATED
+from mtad.store.view import Change
 
 SHARED = "/shared/"
 
@@ -62,7 +64,19 @@ async def setmetadata(session: Session, command: SetMetadata) -> Ok | None:
                 await asyncio.to_thread(annotations.change, folder, _id(place), entries)
         except annotations.TooMany:
             raise No("There are too many entries", b"METADATA TOOMANY") from None
+        _announce(session, place, command, mine)
     return None
+
+
+def _announce(session: Session, place: Place, command: SetMetadata, mine: Iterable[str]) -> None:
+    """Tell whoever wants to hear of it by NOTIFY; of what is private only the user's sessions."""
+    names = tuple(one for one, _ in command.entries)
+    if place.reader:
+        names = tuple(one for one in names if one.startswith(SHARED))
+        private = Change(command.mailbox, what=ANNOTATED, by=session, entries=(*mine,))
+        session.box.announce(private)
+    if names:
+        place.box.announce(Change(place.name, what=ANNOTATED, by=session, entries=names))
 
 
 async def tell(session: Session, place: Place, names: Sequence[str]) -> None:
