@@ -7,6 +7,7 @@ import pytest
 
 from mtad.imap import urls
 from mtad.imap.commands import Section
+from mtad.imap.wire import TOGETHER
 from tests.imap import Running, serving
 from tests.imap_acts import events
 
@@ -204,3 +205,19 @@ def test_urls(url: str, found: urls.MessageUrl) -> None:
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         urls.parse(url)
+
+
+async def test_messages_of_one_command_have_a_limit_together(tmp_path: Path) -> None:
+    async with serving(tmp_path, max_message_bytes=65536) as running, running.client() as client:
+        message = "Subject: x\r\n\r\n" + "x" * 60_000
+        assert TOGETHER == 5
+        await client.ok("APPEND INBOX {} {} {} {} {}", *[message] * 5)
+        refused = await client.no("APPEND INBOX {} {} {} {} {} {}", *[message] * 6)
+        assert refused.startswith("NO [LIMIT] ")
+        url = 'CATENATE (URL "/INBOX/;UID=1")'
+        await client.ok("APPEND INBOX" + f" {url}" * 5)
+        assert (await client.no("APPEND INBOX" + f" {url}" * 6)).startswith("NO [LIMIT] ")
+        twice = 'CATENATE (URL "/INBOX/;UID=1" URL "/INBOX/;UID=1")'
+        assert (await client.no(f"APPEND INBOX {twice}")).startswith("NO [TOOBIG] ")
+        assert await client.ok("STATUS INBOX (MESSAGES)") == ['* STATUS "INBOX" (MESSAGES 10)']
+        assert drafts(running) == []

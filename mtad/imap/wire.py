@@ -22,6 +22,8 @@ MAX_LITERAL = 1024 * 1024
 """Octets of all literals of a command that are kept in memory."""
 MAX_PASSED_OVER = 256 * 1024 * 1024
 """Octets of a literal that nobody waits for and that is too big; beyond it, the end."""
+TOGETHER = 5
+"""Messages of the greatest size that one APPEND may have, so that it does not fill the disk."""
 SPOOL_FROM = 64 * 1024
 """Octets of a message from which it goes to a sink."""
 
@@ -115,6 +117,7 @@ class Reader:
         self._length = 0
         self._literals: list[bytes | Spooled] = []
         self._held = 0
+        self._messages = 0
         self._left = 0
         self._size = 0
         self._binary = False
@@ -226,10 +229,13 @@ class Reader:
                 self._fail(_too_long())
             elif is_message and size > self.max_message:
                 self._fail(No("the message is too big", b"TOOBIG"))
+            elif is_message and size > self.max_message * TOGETHER - self._messages:
+                self._fail(No("the messages are too big together", b"LIMIT"))
             elif not is_message and size > self.max_literal - self._held:
                 self._fail(No("the literal is too big", b"LIMIT"))
         if self._error:
             return self._rejected() if waits else self._pass_over(size)
+        self._messages += size if is_message else 0
         self._size, self._binary = size, bool(found[1])
         spool = is_message and (size >= SPOOL_FROM or size > self.max_literal - self._held)
         if not (waits or spool):

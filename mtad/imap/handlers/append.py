@@ -21,6 +21,7 @@ from mtad.imap.handlers.chosen import exists, who
 from mtad.imap.place import Place, no_such, permitted
 from mtad.imap.reach import reach
 from mtad.imap.session import Session
+from mtad.imap.wire import TOGETHER
 from mtad.store.values import Placed, Prepared
 
 
@@ -42,8 +43,14 @@ async def put(session: Session, mailbox: str, messages: Sequence[AppendMessage])
             raise no_such(b"TRYCREATE")
         at_us = clock.now_us()
         made: list[Path] = []
+        items: list[Prepared] = []
+        left = session.service.limits.max_message_bytes * TOGETHER
         try:
-            items = [await _prepared(session, place, one, at_us, made) for one in messages]
+            for one in messages:
+                items.append(await _prepared(session, place, one, at_us, made))
+                left -= items[-1].size
+                if left < 0:
+                    raise No("The messages are too big together", b"LIMIT")
             return await place.box.put(
                 place.name, items, make=False, reader=place.reader, **who(session)
             )
@@ -64,11 +71,17 @@ async def _prepared(
 ) -> Prepared:
     """A message as a file of its own, with the flags that the client may set."""
     parts: list[bytes | Path] = []
+    limit = session.service.limits.max_message_bytes
+    fetched = 0
     for part in message.parts:
         if isinstance(part, bytes):
             parts.append(part)
         elif isinstance(part, Url):
-            parts.append(await _fetched(session, part.url))
+            found = await _fetched(session, part.url)
+            fetched += len(found)
+            if fetched > limit:
+                raise No(f"A message may have {limit} octets", b"TOOBIG")
+            parts.append(found)
         else:
             parts.append(Path(part.path()))
     path = place.box.draft()
@@ -79,7 +92,7 @@ async def _prepared(
         parts,
         permitted(place.rights, message.flags),
         at_us if message.date_us is None else message.date_us,
-        max_size=session.service.limits.max_message_bytes,
+        max_size=limit,
         binary=message.utf8 or message.binary,
     )
 
