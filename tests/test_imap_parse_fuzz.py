@@ -16,7 +16,7 @@ from tests.imap_examples import EXAMPLES, UTF8_EXAMPLES, parsed, requests
 from tests.test_imap_parse_refused import BAD
 
 SOAK = bool(os.environ.get("MTAD_SOAK"))
-LINES = 1_000_000 if SOAK else 3_000
+LINES = 1_000_000 if SOAK else 20_000
 
 
 def test_examples_name_every_command() -> None:
