@@ -22,11 +22,11 @@ from mtad.errors import MtadError
 from mtad.journal.writer import Journal
 from mtad.store import private
 from mtad.store.acl import Acl
+from mtad.store.box_reading import Reading
 from mtad.store.cache_rendering import Summary
 from mtad.store.deltas import Delta
 from mtad.store.desk import Desk
 from mtad.store.owner import Owner
-from mtad.store.reading import Reading
 from mtad.store.replay import Replay
 from mtad.store.values import (
     Copied,
@@ -132,10 +132,6 @@ class Box(Reading):
     def unwatch(self, listener: Listener) -> None:
         """Tell it nothing further."""
         self._watching.unwatch(listener)
-
-    def announce(self, change: Change) -> None:
-        """Tell the listeners, in the event loop, of a change that is not in the index."""
-        self._watching.tell(change)
 
     @property
     def is_watched(self) -> bool:

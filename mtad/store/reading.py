@@ -1,119 +1,260 @@
-"""What is read of a box without an act's turn: it reads what was committed."""
+"""Reading a box without owning it: one moment of its index, and the files as they lie now.
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TypeVar
+The index is read in one transaction, then the files are listed exactly; each message's path is
+the one the listing saw. A message that moved between the two keeps the mailbox the index said,
+one that was deleted in between is not there, and a file without a number has UID 0. Paths go
+stale as others rename: ``open_message`` finds a file again by its base name.
+"""
 
-from mtad.store import private
-from mtad.store.acl import Acl
-from mtad.store.cache_filling import Filling
-from mtad.store.cache_rendering import Summary
-from mtad.store.owner import Owner
-from mtad.store.rows import Row
-from mtad.store.text_filling import Texts
-from mtad.store.values import MailboxInfo, MailboxStatus, Message, Quota
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
 
-T = TypeVar("T")
-THREADS = 4
-_pool = ThreadPoolExecutor(THREADS, "reading")
+import msgspec
+
+from mtad.errors import Corrupt
+from mtad.store import maildir, names
+from mtad.store.maildir import Entry
+from mtad.store.rows import COLUMNS, COLUMNS_1, SCHEMA, MailboxRow, Row
+from mtad.store.values import MailboxInfo, Message
 
 
-class Reading:
-    """The reading half of a ``Box``."""
+class Found(Message, frozen=True):
+    """A message and the path of its file when it was read."""
 
-    def __init__(self, owner: Owner) -> None:
-        self.owner = owner
-        self._summaries = Filling(owner)
-        self.texts = Texts(owner)
+    path: Path = Path()
 
-    async def mailboxes(self) -> list[MailboxInfo]:
-        """Every mailbox with its numbers, as last synchronised."""
-        return await self._read(self.owner.mailboxes)
 
-    async def messages(self, mailbox: str | None = None) -> list[Message]:
-        """Messages of one mailbox or of all, as last synchronised. Raises NothingFound."""
-        return await self._read(partial(self.owner.messages, mailbox))
+@dataclass(frozen=True, slots=True)
+class BoxState:
+    """A box at one moment."""
 
-    async def status(self, mailbox: str, reader: str = "") -> MailboxStatus:
-        """A mailbox's counts, as last synchronised. Raises NothingFound."""
-        if reader:
-            return await self._read(partial(private.status, self.owner, reader, mailbox))
-        return await self._read(partial(self.owner.status, mailbox))
+    address: str
+    mailboxes: list[MailboxInfo]
+    messages: list[Found]
 
-    async def rows(self, mailbox: str, uids: Sequence[int] | None = None) -> list[Row]:
-        """What is kept of messages; those that are gone are left out. Raises NothingFound."""
-        return await self._read(partial(self.owner.rows, mailbox, uids))
 
-    async def open(self, mailbox: str, uid: int) -> int:
-        """A descriptor of a message's file, to be closed by the caller.
+def read_box(folder: Path, address: str) -> BoxState:
+    """What a box holds. Raises Corrupt when its index cannot be read.
 
-        Raises NothingFound when message or mailbox are gone.
-        """
-        return await self._read(partial(self.owner.open_message, mailbox, uid))
+    A box that nobody opened yet has no index: its messages have UID 0 then.
+    """
+    mailboxes, rows, words = read_index(folder / "index.db")
+    root = folder / "Maildir"
+    if not root.is_dir():
+        return BoxState(address, [], [])
+    folders = {row.folder: row.name for row in mailboxes}
+    for name, sub in maildir.folders(root).items():
+        folders.setdefault(sub, name)
+    files = _list(root, list(folders))
+    by_id = {row.id: row for row in mailboxes}
+    messages = []
+    for row in rows:
+        mailbox = by_id[row.mailbox]
+        found = _take(files, row.base, mailbox.folder)
+        if found is not None:
+            messages.append(_known(root, mailbox, row, *found))
+    for base, places in files.items():
+        for where, entry in places:
+            message = _unnumbered(root, folders[where], where, base, entry, words)
+            if message is not None:
+                messages.append(message)
+    counts: dict[str, int] = {}
+    for one in messages:
+        counts[one.mailbox] = counts.get(one.mailbox, 0) + 1
+    infos = [_info(row, counts.get(row.name, 0)) for row in mailboxes]
+    known = {row.folder for row in mailboxes}
+    infos += [
+        MailboxInfo(name, 0, 1, 0, counts.get(name, 0))
+        for sub, name in folders.items()
+        if sub not in known
+    ]
+    return BoxState(
+        address, sorted(infos, key=lambda one: (one.name != names.INBOX, one.name)), messages
+    )
 
-    async def summaries(
-        self, mailbox: str, uids: Sequence[int], *, outline: bool = True, header: bool = True
-    ) -> dict[int, Summary]:
-        """What most clients ask of messages, ready to be sent, by UID; kept beside the index.
 
-        ``outline`` is all but the header. Messages that are gone are left out. Raises
-        NothingFound.
-        """
-        return await self._summaries.get(mailbox, uids, outline=outline, header=header)
+def open_message(folder: Path, message: Message) -> int:
+    """A descriptor of a message's file, wherever it is by now in the box.
 
-    async def header_fields(
-        self, mailbox: str, uids: Sequence[int], names: Sequence[bytes], *, without: bool = False
-    ) -> dict[int, bytes]:
-        """Header fields with one of the names, or none of them, and an empty line, by UID.
+    Raises FileNotFoundError when it was deleted. The caller closes the descriptor.
+    """
+    root = folder / "Maildir"
+    first = root / message.folder
+    for _ in range(3):
+        try:
+            return maildir.open_file(first / message.file)
+        except FileNotFoundError:
+            pass
+        for sub in dict.fromkeys((message.folder, *maildir.folders(root).values())):
+            entry = maildir.locate(root / sub, message.base)
+            if entry is not None:
+                try:
+                    return maildir.open_file(entry.below(root / sub))
+                except FileNotFoundError:
+                    break
+    raise FileNotFoundError(f"{message.base} is no longer in {folder}")
 
-        ``uids`` is ascending. Messages that are gone are left out. Raises NothingFound.
-        """
-        return await self._summaries.fields(mailbox, uids, names, without=without)
 
-    async def matching(
-        self, mailbox: str, uids: Sequence[int], field: str, wanted: str
-    ) -> list[int]:
-        """UIDs of messages of which a field has a text, folded (``mtad.mime.text.fold``).
+def read_index(path: Path) -> tuple[list[MailboxRow], list[Row], dict[str, dict[str, str]]]:
+    """Mailboxes, messages, and the keyword letters by mailbox folder, all of one moment."""
+    if not path.exists():
+        return [], [], {}
+    link = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        link.execute("PRAGMA query_only=1")
+        link.execute("BEGIN")
+        if not link.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            return [], [], {}  # its owner is about to make it, or had no space to
+        version = link.execute("SELECT v FROM meta WHERE k = 'schema'").fetchone()
+        if version is None or version[0] > SCHEMA:
+            raise Corrupt(f"{path} is of a later version of mtad, or no index")
+        mailboxes = [MailboxRow(*found) for found in link.execute("SELECT * FROM mailbox")]
+        for mailbox in mailboxes:
+            mailbox.folder = os.fsdecode(mailbox.folder)
+        columns = COLUMNS if version[0] > 1 else COLUMNS_1
+        rows = [
+            Row(*found)
+            for found in link.execute(f"SELECT {columns} FROM msg ORDER BY mailbox, uid")  # noqa: S608
+        ]
+        folders = {mailbox.id: mailbox.folder for mailbox in mailboxes}
+        words: dict[str, dict[str, str]] = {}
+        for mailbox_id, number, name in link.execute("SELECT mailbox, id, name FROM keyword"):
+            if number < len(names.KEYWORD_LETTERS) and mailbox_id in folders:
+                letter = names.KEYWORD_LETTERS[number]
+                words.setdefault(folders[mailbox_id], {})[letter] = name
+    except sqlite3.DatabaseError as error:
+        raise Corrupt(f"the index {path} cannot be read: {error}") from error
+    finally:
+        link.close()
+    return mailboxes, rows, words
 
-        ``uids`` is ascending, ``field`` one of ``mtad.store.cache_rendering.SEARCHED``. Raises
-        NothingFound.
-        """
-        return await self._summaries.matching(mailbox, uids, field, wanted)
 
-    async def candidates(self, mailbox: str, uids: Sequence[int], wanted: str) -> Sequence[int]:
-        """UIDs of messages that may hold a text, folded; their files say which do.
+def applied(path: Path) -> dict[str, int] | None:
+    """The last frame of each journal that an index says it did; None where there is no index.
 
-        ``uids`` is ascending; all of them come back where there is no index. Raises
-        NothingFound.
-        """
-        return await self.texts.candidates(mailbox, uids, wanted)
+    Raises sqlite3.Error.
+    """
+    if not path.exists():
+        return None
+    link = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        link.execute("PRAGMA query_only=1")
+        found = link.execute("SELECT k, v FROM meta WHERE k GLOB 'applied.*'").fetchall()
+    finally:
+        link.close()
+    return {key.removeprefix("applied."): value for key, value in found}
 
-    async def changed(self, mailbox: str, modseq: int) -> list[int]:
-        """UIDs changed after a mod-sequence, ascending (RFC 7162 3.1.4.1)."""
-        return await self._read(partial(self.owner.changed, mailbox, modseq))
 
-    async def vanished(self, mailbox: str, modseq: int) -> list[int]:
-        """UIDs expunged after a mod-sequence, ascending (RFC 7162 3.2.10)."""
-        return await self._read(partial(self.owner.vanished, mailbox, modseq))
+def seen(path: Path) -> set[tuple[str, str]]:
+    """Who has seen what: users and base names, as an index says. Raises sqlite3.Error."""
+    link = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        link.execute("PRAGMA query_only=1")
+        return set(link.execute("SELECT user, base FROM seen").fetchall())
+    finally:
+        link.close()
 
-    async def subscriptions(self) -> set[str]:
-        """The names that are subscribed to."""
-        return await self._read(self.owner.subscriptions)
 
-    async def acl(self, mailbox: str) -> Acl:
-        """Who but the owner may do what with a mailbox. Raises NothingFound."""
-        return await self._read(partial(self.owner.acl, mailbox))
+def _list(root: Path, folders: list[str]) -> dict[str, list[tuple[str, Entry]]]:
+    """Every file of the box by base name: listed until no pass brings anything further."""
+    found: dict[str, dict[str, Entry]] = {}
+    doubles: dict[str, list[Entry]] = {}
+    for _ in range(maildir.MAX_PASSES):
+        appeared = False
+        for folder in folders:
+            listing = maildir.listing(root / folder)
+            doubles[folder] = listing.doubles
+            for base, entry in listing.entries.items():
+                appeared |= folder not in found.setdefault(base, {})
+                found[base][folder] = entry
+        if not appeared:
+            break
+    result: dict[str, list[tuple[str, Entry]]] = {}
+    for base, places in found.items():
+        if len(places) > 1:
+            places = {sub: one for sub, one in places.items() if one.below(root / sub).exists()}
+        result[base] = list(places.items())
+    for folder, entries in doubles.items():
+        for entry in entries:
+            result.setdefault(names.split(entry.name)[0], []).append((folder, entry))
+    return result
 
-    async def uses(self) -> dict[str, tuple[str, ...]]:
-        r"""The special uses (``\Sent``) of the mailboxes that have any (RFC 6154)."""
-        return await self._read(self.owner.uses)
 
-    async def quota(self) -> Quota:
-        """What the box holds and may hold."""
-        return await self._read(self.owner.quota)
+def _take(
+    files: dict[str, list[tuple[str, Entry]]], base: str, folder: str
+) -> tuple[str, Entry] | None:
+    """The file of a message the index knows, preferably where it says; each file once."""
+    places = files.get(base)
+    if not places:
+        return None
+    chosen = next((one for one in places if one[0] == folder), places[0])
+    places.remove(chosen)
+    return chosen
 
-    async def _read(self, work: Callable[[], T]) -> T:
-        """What needs no turn, since it reads what was committed."""
-        return await asyncio.get_running_loop().run_in_executor(_pool, work)
+
+def message(mailbox: str, row: Row, folder: str, entry: Entry) -> Message:
+    """A message as others see it, with the place of its file."""
+    return Message(
+        mailbox,
+        row.uid,
+        row.st,
+        row.m or 0,
+        row.base,
+        row.flags,
+        row.words,
+        row.modseq,
+        row.date_ns,
+        row.size,
+        row.sha256,
+        entry.file,
+        folder,
+    )
+
+
+def _known(root: Path, mailbox: MailboxRow, row: Row, folder: str, entry: Entry) -> Found:
+    known = message(mailbox.name, row, folder, entry)
+    return Found(**msgspec.structs.asdict(known), path=entry.below(root / folder))
+
+
+def _unnumbered(
+    root: Path, mailbox: str, folder: str, base: str, entry: Entry, words: dict[str, dict[str, str]]
+) -> Found | None:
+    for _ in range(maildir.MAX_PASSES):
+        path = entry.below(root / folder)
+        try:
+            at = path.lstat()
+            break
+        except FileNotFoundError:
+            again = maildir.locate(root / folder, base)
+            if again is None:
+                return None
+            entry = again
+    else:
+        return None
+    letters = names.split(entry.name)[1]
+    known = words.get(folder, {})
+    named = (known.get(letter, f"unknown-{letter}") for letter in letters if letter.islower())
+    return Found(
+        mailbox,
+        0,
+        names.st_of(base) or 0,
+        0,
+        base,
+        "".join(letter for letter in letters if letter.isupper()),
+        tuple(sorted(named)),
+        0,
+        at.st_mtime_ns,
+        at.st_size,
+        None,
+        entry.file,
+        folder,
+        path,
+    )
+
+
+def _info(row: MailboxRow, messages: int) -> MailboxInfo:
+    return MailboxInfo(
+        row.name, row.uidvalidity, row.uidnext, row.highestmodseq, messages, row.objectid
+    )
