@@ -70,7 +70,7 @@ def connect(server: Server, *, name: str = "mtad") -> "Connection":
         link: Connection = psycopg.connect(
             server.url,
             autocommit=True,
-            prepare_threshold=None,
+            prepare_threshold=5,
             connect_timeout=CONNECT_SECONDS,
             application_name=name,
             client_encoding="UTF8",

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from mtad.where import Kept
 from tests.postgresql import IN_FILES
 from tests.tracing_events import AT, DECEMBER, Mail, mint
-from tracing import events, ids, months
+from tracing import events, ids, months, tables
 from tracing.log import Applied, Busy, Recorder, month_of
 from tracing.queries import Log
 from tracing.states import State
@@ -39,7 +39,9 @@ def everything(directory: Kept) -> dict[str, list[tuple[Any, ...]]]:
     for month in months.listing(directory):
         link = months.reading(directory, month)
         for table in ("msg", "rcpt", "st", "ev", "also", "addr", "dom", "str", "stat_hour"):
-            found[f"{month}.{table}"] = sorted(link.execute(f"SELECT * FROM {table}"), key=repr)
+            names = ", ".join(column.name for column in tables.metadata.tables[table].columns)
+            rows = link.execute(f"SELECT {names} FROM {table}")
+            found[f"{month}.{table}"] = sorted(rows, key=repr)
         link.close()
     return found
 

@@ -35,6 +35,10 @@ class Busy(Exception):
     """Another process writes this log."""
 
 
+class Renewed(sqlite3.OperationalError):
+    """A server was away, and may have lost what it had not yet on its disk: ``resume``."""
+
+
 @dataclass(frozen=True)
 class Applied:
     """A frame for the log: its journal, its number there, its last id, and its events."""
@@ -64,7 +68,8 @@ class Recorder:
     def __init__(self, log: Kept, *, node: int = 33) -> None:
         self._writers: dict[str, MonthWriter] = {}
         self._recent: MonthWriter | None = None
-        self._shelf = _shelf(log)
+        self._renewed = False
+        self._shelf = shelf(log)
         try:
             listed = self._shelf.listing()
             if listed:
@@ -110,6 +115,8 @@ class Recorder:
         their events are not in the answer.
         """
         self._mend()
+        if self._renewed:
+            raise Renewed("the server was away; the journals are read again")
         noted: list[tuple[int, Event]] = []
         part: list[Applied] = []
         count = 0
@@ -258,9 +265,19 @@ class Recorder:
         self._writers.clear()
         self._shelf.close()
 
+    def resume(self) -> bool:
+        """Go on with what is there; whether a server was away, and frames are to be read again.
+
+        Nothing is applied until this is called: later frames would hide lost ones.
+        """
+        self._mend()
+        renewed, self._renewed = self._renewed, False
+        return renewed
+
     def _mend(self) -> None:
         """Begin anew where the server was gone: what it has is read again."""
         if self._shelf.mend():
+            self._renewed = True
             self._writers.clear()
             self._recent = None
             listed = self._shelf.listing()
@@ -268,7 +285,8 @@ class Recorder:
                 self._writer(listed[0])
 
 
-def _shelf(log: Kept) -> "creation.Shelf | Shelf":
+def shelf(log: Kept) -> "creation.Shelf | Shelf":
+    """The months of a log for its one writer. Raises as ``Recorder`` does."""
     if isinstance(log, Path):
         return creation.Shelf(log, Busy)
     from tracing.postgresql.pen import Shelf  # noqa: PLC0415 - an extra

@@ -234,6 +234,9 @@ class Worker:
 
     def _round(self) -> None:
         """Apply all that is durable now. Raises what stopped it."""
+        if self._recorder.resume() or not self._recovered:
+            self._recovered = False
+            self._recover()
         while self._told:
             self._rows.tell([self._told.popleft()(self._recorder.mint.new())])
         self._rows.flush()

@@ -74,9 +74,7 @@ class Pen(Month):
             yield
             self._to.run("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                if self._to.in_transaction:
-                    self._to.run("ROLLBACK")
+            self._to.turn_back()
             raise
 
     def write(self, table: str, rows: Sequence[Row]) -> None:
@@ -171,22 +169,27 @@ class Shelf:
         """The months there are, newest first."""
         return sorted(self._there, reverse=True)
 
-    def create(self, month: str, marks: dict[str, int]) -> None:
-        """Make the tables of a month, with the journals' marks it begins with, durably."""
+    def create(
+        self, month: str, marks: dict[str, int], fill: Callable[[Pen], None] = lambda pen: None
+    ) -> None:
+        """Make the tables of a month, with the journals' marks it begins with, durably.
+
+        ``fill`` writes what else it begins with.
+        """
         rows = [("month", month.encode())]
         rows += [(f"applied.{name}", str(seq).encode()) for name, seq in marks.items()]
-        own = schema.schema_of(month)
-        values = [list(column) for column in zip(*rows, strict=True)]
-        self._session.run("BEGIN")
+        session = self._session
+        session.run("BEGIN")
         try:
             for text in schema.month_statements(month):
-                self._session.run(text)
-            self._session.run(_put("meta").replace("INTO meta", f"INTO {own}.meta", 1), values)
-            self._session.run("COMMIT")
+                session.run(text)
+            session.run("SET LOCAL synchronous_commit TO on", month=month)
+            pen = self.pen(month)
+            pen.write("meta", rows)
+            fill(pen)
+            session.run("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                if self._session.in_transaction:
-                    self._session.run("ROLLBACK")
+            session.turn_back()
             raise
         self._there.add(month)
 

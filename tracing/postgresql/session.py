@@ -20,6 +20,8 @@ from tracing.postgresql import dialect, schema
 
 _LISTING = "SELECT nspname FROM pg_namespace WHERE nspname ~ '^log_[0-9]{4}_[0-9]{2}$'"
 _REVISION = "SELECT version_num FROM log.alembic_version"
+_SETTINGS = ("jit TO off", "random_page_cost TO 1.1", "work_mem TO '16MB'")
+"""For many short questions: compiling one costs more than it takes, and indexes are in memory."""
 _FRESH_SECONDS = 5
 _numbers = itertools.count()
 
@@ -79,6 +81,13 @@ class Session:
                 self._turn(month)
             return self._opened().execute(text, values)
 
+    def turn_back(self) -> None:
+        """Undo the transaction, if there is one and the server is there to undo it."""
+        with contextlib.suppress(sqlite3.Error):
+            if self.in_transaction:
+                self.run("ROLLBACK")
+        self._month = ""  # a month that was set in the transaction is forgotten with it
+
     def copy(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """Add rows to a table of the month that the last statement was for."""
         said = f"COPY {table} ({columns}) FROM STDIN"
@@ -117,6 +126,8 @@ class Session:
         if not self.is_open:
             try:
                 self._link = postgresql.connect(self.server, name=self._name)
+                for setting in _SETTINGS:
+                    self._link.execute(f"SET {setting}")
             except MtadError as error:
                 raise sqlite3.OperationalError(str(error)) from error
             self._month = ""
