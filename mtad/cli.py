@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": ("mtad.setup.cli:demo", "tell the whole story on a running local server"),
     "status": ("mtad.setup.cli:status", "is it running, and how is it"),
     "config": ("mtad.setup.cli:config", "check or show the settings"),
+    "db": ("mtad.databases:db_command", "where directory and log are kept, and moving them"),
     "domain": ("mtad.directory.cli:domain", "the domains mail is taken for"),
     "box": ("mtad.boxes:box", "the accounts that receive mail"),
     "alias": ("mtad.directory.cli:alias", "addresses that lead to other addresses"),

@@ -9,7 +9,6 @@ before anyone may look at a box, and stops last, since it writes down how the ot
 import asyncio
 import contextlib
 import ctypes
-import fcntl
 import gc
 import os
 import resource
@@ -26,16 +25,17 @@ from types import FrameType
 import click
 import uvloop
 
-from mtad import clock, config, db, identity, jobs, tls_exporter, where
+from mtad import clock, config, databases, identity, jobs, tls_exporter, where
 from mtad.access import role as access_role
 from mtad.access.listener import SERVICES as READING
 from mtad.cli_options import config_option
 from mtad.config import Loaded
-from mtad.errors import Locked, MtadError, NotPermitted, Unreachable
+from mtad.errors import MtadError, NotPermitted, Unreachable
 from mtad.journal.command import command_journal
 from mtad.journal.frame import Meta, raw
 from mtad.materialise import role as log_role
 from mtad.reload import Change, InForce, said
+from mtad.serve_lock import only_one
 from mtad.signals import Signals
 from mtad.smtp import role as mta_role
 from mtad.sockets import Sockets, bind_paths, bind_ports, forget, place, together
@@ -302,24 +302,6 @@ async def _serve_role(name: str, loaded: Loaded, sockets: Sockets, tell: int) ->
 # ----------------------------------------------------------------- starting
 
 
-@contextlib.contextmanager
-def _only_one(run: Path) -> Iterator[None]:
-    """Hold the lock that keeps a second server off this data directory."""
-    run.mkdir(parents=True, exist_ok=True, mode=0o750)
-    path = run / "serve.lock"
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            pid = file.read().strip() or "unknown"
-            raise Locked(f"a server runs on this data directory already (process {pid})") from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
-
-
 def _raise_limits() -> None:
     """As many open files as the system lets us have: connections and boxes need them."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -357,7 +339,7 @@ def run_server(loaded: config.Loaded) -> None:
         ports = bind_ports(loaded, SERVED)
     except Unreachable:
         identity.step_down(data)
-        with _only_one(run):  # that a server runs here already is what to say first
+        with only_one(run):  # that a server runs here already is what to say first
             raise
     try:
         identity.step_down(data)
@@ -365,8 +347,8 @@ def run_server(loaded: config.Loaded) -> None:
             raise NotPermitted(f"the data directory {data} is not writable for this user")
         os.umask(0o077)
         _raise_limits()
-        with _only_one(run):
-            db.upgrade_state(loaded.places.state_db)
+        with only_one(run):
+            databases.prepare(loaded.places)
             tls_exporter.is_usable()  # found out once for all roles
             paths = bind_paths(loaded, SERVED)
             if os.geteuid() == identity.ROOT:

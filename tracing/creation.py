@@ -63,8 +63,16 @@ def engine(file: Path) -> sa.Engine:
     return made
 
 
-def create(directory: Path, month: str, marks: dict[str, int]) -> None:
-    """Make the file of a month, with the journals' marks it begins with, durably."""
+def create(
+    directory: Path,
+    month: str,
+    marks: dict[str, int],
+    fill: Callable[["Pen"], None] = lambda pen: None,
+) -> None:
+    """Make the file of a month, with the journals' marks it begins with, durably.
+
+    ``fill`` writes what else it begins with.
+    """
     file = months.path(directory, month)
     draft = directory / f".{month}.db.new"
     for stale in (
@@ -91,9 +99,12 @@ def create(directory: Path, month: str, marks: dict[str, int]) -> None:
                 + [(f"applied.{name}", str(seq).encode()) for name, seq in marks.items()],
             )
             link.exec_driver_sql("COMMIT")
-            link.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         made.dispose()
+    with contextlib.closing(Pen(draft)) as pen:
+        with pen.transaction():
+            fill(pen)
+        pen.checkpoint()
     _sync(draft)
     os.rename(draft, file)
     _sync(directory)
@@ -204,9 +215,14 @@ class Shelf:
         """The months there are, newest first."""
         return months.listing(self._directory)
 
-    def create(self, month: str, marks: dict[str, int]) -> None:
-        """Make the file of a month, with the journals' marks it begins with, durably."""
-        create(self._directory, month, marks)
+    def create(
+        self, month: str, marks: dict[str, int], fill: Callable[[Pen], None] = lambda pen: None
+    ) -> None:
+        """Make the file of a month, with the journals' marks it begins with, durably.
+
+        ``fill`` writes what else it begins with.
+        """
+        create(self._directory, month, marks, fill)
 
     def pen(self, month: str) -> Pen:
         """What writes a month."""
