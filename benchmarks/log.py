@@ -26,6 +26,7 @@ from pathlib import Path
 from mtad import config, control, where
 from mtad.materialise import role
 from mtad.signals import Signals
+from mtad.where import Kept
 from tracing import answers, events, ids, search
 from tracing.log import Applied, Recorder
 from tracing.queries import Log
@@ -149,7 +150,7 @@ class Traffic:
         return m, told
 
 
-def fill(directory: Path, wanted: int, batch: int) -> tuple[int, int, float, float]:
+def fill(directory: Kept, wanted: int, batch: int) -> tuple[int, int, float, float]:
     """Record at least ``wanted`` events: events, messages, wall and processor seconds."""
     recorder = Recorder(directory)
     source = Traffic().messages()
@@ -209,7 +210,7 @@ def show(name: str, work: Callable[[], object], runs: int = RUNS, found: object 
     print(f"{name:<50}{statistics.median(taken):8.2f} {p99:8.2f} {found:>8}", flush=True)
 
 
-def ask(directory: Path) -> None:
+def ask(directory: Kept) -> None:
     """Time the questions inside the process."""
     with contextlib.closing(Log(directory)) as log:
         newest = log.ids(search.EVERYTHING, 1)[0]
