@@ -133,6 +133,10 @@ class Box(Reading):
         """Tell it nothing further."""
         self._watching.unwatch(listener)
 
+    def announce(self, change: Change) -> None:
+        """Tell the listeners, in the event loop, of a change that is not in the index."""
+        self._watching.tell(change)
+
     @property
     def is_watched(self) -> bool:
         """Whether anybody waits for changes."""
