@@ -76,7 +76,8 @@ class Tape:
         }
         for name, function in wrapped.items():
             patch.setattr(disk, name, function)
-        there = {name: getattr(os, name) for name in ("O_RDONLY", "open", "close")}
+        there = {name: value for name, value in vars(os).items() if name.startswith("O_")}
+        there |= {"open": self._open_beside, "close": os.close}
         patch.setattr(
             creation, "os", SimpleNamespace(**there, rename=self._rename, fsync=self._sync)
         )
@@ -151,6 +152,10 @@ class Tape:
         if flags & os.O_TRUNC and not fresh:
             self.put("size", file=number, size=0)
         return fd
+
+    def _open_beside(self, path: str | Path, flags: int, mode: int = 0o777) -> int:
+        """The same where nothing is written by the descriptor."""
+        return self._open(path, flags, mode) if flags & os.O_CREAT else os.open(path, flags)
 
     def _write(self, fd: int, data: Any) -> int:
         at = os.lseek(fd, 0, os.SEEK_CUR)
