@@ -134,14 +134,16 @@ class Holding:
         """Make all that was done durable, so that its frames may go; waits for no act.
 
         Syncs the folders and the index's write-ahead log from outside the index's connection.
-        Raises OSError, and MtadError while a promised act is not done.
+        The index itself needs none: SQLite syncs it before it uses its log again. It must have
+        none, since to close a descriptor of it is to give up the connection's locks (fcntl(2)),
+        and then another process that has read it takes the log away. Raises OSError, and
+        MtadError while a promised act is not done.
         """
         if self._unfinished:
             raise MtadError(f"{self.address} has an act to finish")
         self.ground.files.sync()
-        for name in ("index.db-wal", "index.db"):
-            with suppress(FileNotFoundError):
-                maildir.sync_file(self.folder / name)
+        with suppress(FileNotFoundError):
+            maildir.sync_file(self.folder / "index.db-wal")
         maildir.sync_folder(self.folder)
 
     def close(self) -> None:
