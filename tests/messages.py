@@ -22,28 +22,46 @@ HERE = Path(__file__).parent.parent
 LOCALE = HERE / "tui" / "locale"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 """Written into the compiled form, which must be the same whenever it is made."""
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "counted": (2, 3)}
+KEYWORDS = {
+    "_": None,
+    "N_": None,
+    "C_": ((1, "c"), 2),
+    "NN_": (1, 2),
+    "ngettext": (1, 2),
+    "counted": (2, 3),
+}
 
 
-def texts() -> Iterator[str | tuple[str, ...]]:
-    """Every text that is shown, with its plural where it has one."""
-    for _, _, text, *_ in extract_from_dir(HERE / "tui", [("**.py", "python")], keywords=KEYWORDS):
-        yield text
+Text = tuple[str | None, str | tuple[str, ...]]
+"""Context, if there is one, and the text, with its plural where it has one."""
+
+
+def texts() -> Iterator[Text]:
+    """Every text that is shown."""
+    for _, _, text, _, context in extract_from_dir(
+        HERE / "tui", [("**.py", "python")], keywords=KEYWORDS
+    ):
+        yield context, text[-1] if context and isinstance(text, tuple) else text
     for action in actions.ACTIONS:
-        yield action.label
-        yield action.description
-    yield from (scope.value for scope in actions.Scope)
-    yield from (state.word for state in State)
-    yield from (event.text for event in events.REGISTRY.values() if event.text)
+        yield None, action.label
+        yield None, action.description
+    yield from ((None, scope.value) for scope in actions.Scope)
+    yield from ((None, state.word) for state in State)
+    yield from ((None, event.text) for event in events.REGISTRY.values() if event.text)
 
 
-def made(language: str) -> tuple[bytes, bytes]:
-    """The catalogue of a language and its compiled form, of today's texts."""
+def read(language: str) -> Catalog:
+    """The catalogue of a language as it is kept."""
     path = LOCALE / f"{language}.po"
-    kept = Catalog(language)
-    if path.exists():
-        with path.open("rb") as file:
-            kept = pofile.read_po(file, locale=language, domain=lang.DOMAIN)
+    if not path.exists():
+        return Catalog(language)
+    with path.open("rb") as file:
+        return pofile.read_po(file, locale=language, domain=lang.DOMAIN)
+
+
+def updated(language: str) -> Catalog:
+    """A language's catalogue of today's texts, with the translations that are kept."""
+    kept = read(language)
     now = Catalog(
         language,
         domain=lang.DOMAIN,
@@ -53,15 +71,21 @@ def made(language: str) -> tuple[bytes, bytes]:
         creation_date=DAY,
         revision_date=DAY,
     )
-    for text in sorted(set(texts()), key=str):
-        old = kept.get(text if isinstance(text, str) else text[0])
-        now.add(text, old.string if old is not None and old.id == text else None)
+    for context, text in sorted(set(texts()), key=str):
+        old = kept.get(text if isinstance(text, str) else text[0], context)
+        now.add(text, old.string if old is not None and old.id == text else None, context=context)
+    return now
+
+
+def made(language: str) -> tuple[bytes, bytes]:
+    """The catalogue of a language and its compiled form, of today's texts."""
+    now = updated(language)
     written, compiled = io.BytesIO(), io.BytesIO()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Plural-Forms", now.plural_forms)]
-    lines = [f'"{name}: {value}\\n"\n' for name, value in headers]
+    lines = "".join(f'"{name}: {value}\\n"\n' for name, value in headers)
     pofile.write_po(written, now, width=98, no_location=True, omit_header=True)
     mofile.write_mo(compiled, now)
-    head = "# Texts of mtad tui.\n" + 'msgid ""\nmsgstr ""\n' + "".join(lines) + "\n"
+    head = f'# Texts of mtad tui.\nmsgid ""\nmsgstr ""\n{lines}\n'
     return head.encode() + written.getvalue(), compiled.getvalue()
 
 

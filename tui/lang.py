@@ -36,6 +36,16 @@ def _(text: str) -> str:
     return _catalogue.gettext(text) if text else ""
 
 
+def C_(context: str, text: str) -> str:  # noqa: N802 - as gettext has it
+    """A text that means another thing elsewhere; the context says which is meant."""
+    return _catalogue.pgettext(context, text)
+
+
+def NN_(one: str, many: str) -> tuple[str, str]:  # noqa: N802
+    """Mark both forms of a text that is counted later."""
+    return one, many
+
+
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name
     """Mark a text that is translated later."""
     return text

@@ -7,7 +7,7 @@ from mtad.cli_options import administrator
 from mtad.queue import asking
 from tracing import ids
 from tui.formats import counted
-from tui.lang import N_, ngettext
+from tui.lang import NN_
 
 if TYPE_CHECKING:
     from mtad.config import Loaded
@@ -17,11 +17,11 @@ Key = tuple[int, int]
 """A message and the number of its recipient."""
 
 PAST: dict[Change, tuple[str, str]] = {
-    "retry": (N_("{} recipient is being tried"), N_("{} recipients are being tried")),
-    "hold": (N_("{} recipient is held"), N_("{} recipients are held")),
-    "release": (N_("{} recipient was released"), N_("{} recipients were released")),
-    "drop": (N_("{} recipient was dropped"), N_("{} recipients were dropped")),
-    "bounce": (N_("{} recipient was returned"), N_("{} recipients were returned")),
+    "retry": NN_("{} recipient is being tried", "{} recipients are being tried"),
+    "hold": NN_("{} recipient is held", "{} recipients are held"),
+    "release": NN_("{} recipient was released", "{} recipients were released"),
+    "drop": NN_("{} recipient was dropped", "{} recipients were dropped"),
+    "bounce": NN_("{} recipient was returned", "{} recipients were returned"),
 }
 """What came of it, by the act."""
 
@@ -56,7 +56,7 @@ def change(loaded: "Loaded", act: Change, who: Sequence[Key], why: str = "") -> 
 
     done = asking.act(loaded, Order(act, administrator(), why), who)
     one, many = PAST[act]
-    told = [ngettext(one, many, done.done).format(done.done)]
+    told = [counted(done.done, one, many)]
     if done.busy:
         told.append(
             counted(

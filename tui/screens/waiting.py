@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 from tracing import ids
 from tui import formats, words
 from tui.data import Destination, Waiting
-from tui.lang import N_, _
+from tui.lang import C_, N_, _
 from tui.screens import messages
 from tui.widgets.cells import Cells
 from tui.widgets.columns import Column, Columns
@@ -19,7 +19,7 @@ def due(at_us: int, now_us: int) -> str:
     """When something is tried next."""
     if not at_us:
         return "-"
-    return _("in {}").format(formats.span(at_us - now_us)) if at_us > now_us else _("now")
+    return C_("time", "in {}").format(formats.span(at_us - now_us)) if at_us > now_us else _("now")
 
 
 class DestinationLook(Columns[Destination]):
