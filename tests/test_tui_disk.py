@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mtad import cli, control
+from mtad import cli, control, ledger
 from mtad.errors import Exit
 from mtad.where import Places
 from tests import mails
@@ -371,3 +371,15 @@ def test_a_fault_leaves_one_sentence_and_a_file(
     assert os.stat(kept).st_mode & 0o077 == 0
     assert "Traceback" not in capfd.readouterr().err
     assert not (tmp_path / "x.svg").exists()
+
+
+async def test_the_books_are_told_as_they_were_audited_last(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    places.run.mkdir(parents=True)
+    disk = Disk(places, tmp_path / "mtad.toml")
+    assert await disk.books() == ""
+    ledger.write(places, ["one", "two"], whole=True)
+    assert await disk.books() == "the books do not balance: 2 violations; 'mtad audit' tells all"
+    ledger.write(places, [], whole=True)
+    assert await disk.books() == ""
+    await disk.close()

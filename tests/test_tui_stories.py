@@ -419,3 +419,15 @@ async def test_a_screen_made_smaller_looks_as_if_it_had_begun_so(keys: tuple[str
                 await pilot.pause()
             shown.append(text(app))
     assert shown[0] == shown[1]
+
+
+async def test_books_that_do_not_balance_are_told_on_every_screen() -> None:
+    server = MadeUp.filled()
+    server.unbalanced = "the books do not balance: 2 violations; 'mtad audit' tells all"
+    app = MtadApp(world(server))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for screen in ("1", "2", "3", "5"):
+            await press(pilot, screen)
+            await until(pilot, "the books do not balance: 2 violations")
+            assert app.screen.query_one("#banner").has_class("-bad")

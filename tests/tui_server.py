@@ -210,6 +210,7 @@ class MadeUp(Disk):
     box_names: tuple[str, ...] = _PEOPLE
     trouble: str = ""
     said: str = ""
+    unbalanced: str = ""
     nothing: bool = False
     story_events: list[Stored] | None = None
 
@@ -381,6 +382,10 @@ class MadeUp(Disk):
     async def banner(self) -> str:
         """What a test wants said."""
         return self.said
+
+    async def books(self) -> str:
+        """What a test wants said of the books."""
+        return self.unbalanced
 
     async def bell(self) -> AsyncIterator[None]:
         """Nobody rings: the list looks by the clock."""

@@ -234,6 +234,10 @@ class Disk:
         """Whether there is a log, and whether the daemon that writes it runs."""
         return await self._asking.run(lambda _: self._banner())
 
+    async def books(self) -> str:
+        """That the books did not balance when they were audited last; empty where they did."""
+        return await self._asking.run(lambda _: figures.books(self._places))
+
     async def bell(self) -> AsyncIterator[None]:
         """Rings when the log role has written something; ends when it does not run."""
         try:

@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mtad import control
+from mtad import control, ledger
 from mtad.errors import MtadError, Unreachable
 from mtad.where import Kept, Places
 from tracing import months
 from tracing.queries import Log, Row
 from tui.data import Failure, Flow, Glance, Role
+from tui.formats import counted
+from tui.lang import _
 
 ROLES = ("mta", "log", "access", "jobs")
 ASK_SECONDS = 2
@@ -56,6 +58,15 @@ def _why(log: Log, row: Row) -> str:
         if stored.event.trace == row.id and stored.event.reply:
             return stored.event.reply
     return ""
+
+
+def books(places: Places) -> str:
+    """That the books did not balance when they were audited last; empty where they did."""
+    accounts = ledger.read(places)
+    if not accounts.count:
+        return ""
+    found = counted(accounts.count, "{} violation", "{} violations")
+    return _("the books do not balance: {}; 'mtad audit' tells all").format(found)
 
 
 def role(places: Places, name: str) -> Role:

@@ -45,6 +45,7 @@ class Frame(Screen[None]):
         #banner { height: auto; max-height: 4; display: none; padding: 0 1;
                   background: $surface; color: $text-warning; text-style: bold reverse; }
         #banner.-shown { display: block; }
+        #banner.-bad { color: $text-error; }
         #small { display: none; width: 1fr; height: 1fr; content-align: center middle; }
         &.-tiny > * { display: none; }
         &.-tiny > #small { display: block; }
@@ -155,3 +156,6 @@ class Frame(Screen[None]):
 
     async def _banner(self) -> None:
         self.say("daemon", await self.world.reading.banner())
+        wrong = await self.world.reading.books()
+        self.say("books", wrong)
+        self.query_one("#banner").set_class(bool(wrong), "-bad")
