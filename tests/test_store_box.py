@@ -17,9 +17,10 @@ from mtad.errors import Locked, MtadError, NothingFound, UsageError
 from mtad.journal.frame import Meta
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal, JournalFull
-from mtad.store import maildir, names, owner
+from mtad.store import following, holding, maildir, names, owner
 from mtad.store.box import Box, Message, Prepared
 from mtad.store.telling import chunks
+from tests.dialog import until
 from tracing import ids
 from tracing.events import (
     BoxAppend,
@@ -391,6 +392,7 @@ async def test_flags_do_not_wait_for_the_files_of_earlier_ones(place: Place) -> 
     with (
         mock.patch.object(owner, "CHUNK", 1),
         mock.patch.object(owner, "chunks", partial(chunks, size=1)),
+        mock.patch.object(holding, "SLICE_SECONDS", 0),
         mock.patch.object(maildir, "rename", renamed),
         mock.patch.object(place.journal, "commit_now", committed),
     ):
@@ -404,6 +406,82 @@ async def test_flags_do_not_wait_for_the_files_of_earlier_ones(place: Place) -> 
     assert steps == ["frame"] * 3 + ["file", "frame", "file"]
     assert [one.flags for one in box.owner.messages()] == ["F", "", "F"]
     assert len([name for name in place.files() if name.endswith(":2,F")]) == 2
+
+
+async def test_files_of_flags_follow_at_rest_or_after_a_while(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.deliver(120)
+    box = place.box()
+    await box.sync()
+    monkeypatch.setattr(owner, "CHUNK", 1)
+
+    def done() -> int:
+        return sum(name.endswith(":2,S") for name in place.files())
+
+    monkeypatch.setattr(following, "WAIT_SECONDS", 60)
+    monkeypatch.setattr(following, "REST_SECONDS", 0.2)
+    await box.flags("INBOX", range(1, 121), ["\\Seen"], actor="x")
+    for uid in range(1, 21):
+        await box.flags("INBOX", [uid], ["\\Flagged"], actor="x")
+    assert len(place.files()) == 120
+    assert not any(":2," in name for name in place.files())
+    assert not box.owner.is_stale()
+    await until(lambda: not box.owner.has_more)
+    assert done() == 100
+    assert sum(name.endswith(":2,FS") for name in place.files()) == 20
+
+    monkeypatch.setattr(following, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(following, "REST_SECONDS", 60)
+    monkeypatch.setattr(holding, "SLICE_SECONDS", 0)
+    await box.flags("INBOX", range(1, 121), [], ["\\Seen"], actor="x")
+    assert done() == 100
+    while done():
+        await box.flags("INBOX", [1], ["\\Draft"], actor="x")
+        await box.flags("INBOX", [1], [], ["\\Draft"], actor="x")
+
+
+async def test_files_that_cannot_follow_do_so_at_the_next_look(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.deliver(2)
+    box = place.box()
+    await box.sync()
+    monkeypatch.setattr(owner, "CHUNK", 1)
+    monkeypatch.setattr(following, "REST_SECONDS", 0)
+    tried: list[int] = []
+
+    def fail(source: Path | str, target: Path | str) -> None:
+        tried.append(1)
+        raise OSError(28, "disk full")
+
+    with mock.patch.object(maildir, "rename", fail):
+        await box.flags("INBOX", [1, 2], ["\\Seen"], actor="x")
+        await until(lambda: tried)
+        await asyncio.sleep(0.1)
+        assert len(tried) == 1
+        assert box.owner.is_stale()
+        with pytest.raises(OSError, match="disk full"):
+            await box.sync()
+    await box.sync()
+    assert sum(name.endswith(":2,S") for name in place.files()) == 2
+
+
+async def test_more_than_so_many_files_are_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.deliver(4)
+    box = place.box()
+    await box.sync()
+    monkeypatch.setattr(owner, "CHUNK", 1)
+    monkeypatch.setattr(holding, "MOST_LAGGING", 3)
+    monkeypatch.setattr(following, "REST_SECONDS", 60)
+    monkeypatch.setattr(following, "WAIT_SECONDS", 60)
+    await box.flags("INBOX", [1, 2, 3], ["\\Seen"], actor="x")
+    await box.flags("INBOX", [4], ["\\Seen"], actor="x")
+    assert not any(":2," in name for name in place.files())
+    await box.flags("INBOX", [4], ["\\Flagged"], actor="x")
+    assert sorted(name.partition(":2,")[2] for name in place.files()) == ["FS", "S", "S", "S"]
 
 
 @pytest.mark.parametrize("act", ["flags", "move", "expunge"])

@@ -12,7 +12,7 @@ import pytest
 
 from mtad.journal import disk
 from mtad.journal.writer import Journal
-from mtad.store import index, maildir, owner
+from mtad.store import holding, index, maildir, owner
 from mtad.store.box import Box, Message
 from mtad.store.index import BLOCK, Index
 from tests.test_store_box import MAIL, Place
@@ -184,9 +184,13 @@ def test_every_act_is_whole_or_not_begun(
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["killed", "power-cut"])
-def test_flags_that_overtake_files_are_whole_or_not_begun(tmp_path: Path, lost: bool) -> None:
+def test_flags_that_overtake_files_are_whole_or_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
     """Each change whose frame is durable counts, wherever the files are by then."""
     after = [["", "", ""], ["S", "S", ""], ["S", "F", ""], ["S", "FR", "R"]]
+    monkeypatch.setattr(holding, "SLICE", 1)
+    monkeypatch.setattr(holding, "SLICE_SECONDS", 0)
 
     def acts(box: Box) -> None:
         with mock.patch.object(owner, "CHUNK", 1):

@@ -121,7 +121,15 @@ def announce(ground: Ground, act: Flags, planned: Sequence[Row]) -> None:
         _end(ground.index, mailbox, act.modseq)
 
 
+def follow(ground: Ground, act: Flags) -> None:
+    """Have the files of some messages of an announced change follow; its frame is not done."""
+    mailbox = ground.index.mailboxes[act.mailbox]
+    rows = ground.index.by_bases(mailbox, (copy.base for copy in act.copies))
+    _flags(ground, act, "", 0, rows)
+
+
 def _flags(ground: Ground, act: Flags, journal: str, seq: int, known: dict[str, Row]) -> None:
+    """Without a journal the frame does not count as done."""
     index, files = ground.index, ground.files
     mailbox = index.mailboxes.get(act.mailbox)
     if mailbox is None:
@@ -155,7 +163,8 @@ def _flags(ground: Ground, act: Flags, journal: str, seq: int, known: dict[str, 
         index.rename(named)
         index.insert(made)
         _end(index, mailbox, act.modseq)
-        index.set_applied(journal, seq)
+        if journal:
+            index.set_applied(journal, seq)
 
 
 def _expunge(ground: Ground, act: Expunge, journal: str, seq: int, known: dict[str, Row]) -> None:

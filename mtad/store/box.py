@@ -9,16 +9,13 @@ meant (``mtad.store.private``); whether the user may do it is the caller's matte
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
 
-from mtad.errors import MtadError
 from mtad.journal.writer import Journal
 from mtad.store import private
 from mtad.store.acl import Acl
@@ -26,6 +23,7 @@ from mtad.store.box_reading import Reading
 from mtad.store.cache_rendering import Summary
 from mtad.store.deltas import Delta
 from mtad.store.desk import Desk
+from mtad.store.following import Following
 from mtad.store.owner import Owner
 from mtad.store.replay import Replay
 from mtad.store.values import (
@@ -71,6 +69,7 @@ class Box(Reading):
         self._turn = asyncio.Lock()
         self._waiting = 0
         """Acts that wait for their turn."""
+        self._following = Following(owner, self._turn, _pool, lambda: self._waiting > 0)
         self._watching = Watching()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_shape: Callable[[], None] = lambda: None
@@ -344,28 +343,20 @@ class Box(Reading):
         return await answer
 
     def _act(self, work: Callable[[], T], answer: "asyncio.Future[T]") -> None:
-        """In a thread: the act and its answer, then what remains of it until others wait."""
+        """In a thread: the act and its answer."""
         tell = answer.get_loop().call_soon_threadsafe
         try:
-            try:
-                answering = partial(_give, answer, work())
-            except Exception as error:
-                answering = partial(_fail, answer, error)
-            if not self.owner.has_more:
-                tell(self._answer, answering)
-                return
-            tell(answering)
-            with suppress(MtadError, OSError, sqlite3.Error):  # whoever acts next meets it again
-                while self.owner.has_more and not self._waiting:
-                    self.owner.follow()
+            tell(self._answer, partial(_give, answer, work()))
+        except Exception as error:
+            tell(self._answer, partial(_fail, answer, error))
         except BaseException:
             tell(self._turn.release)
             raise
-        tell(self._turn.release)
 
     def _answer(self, answering: Callable[[], None]) -> None:
         """An act is over: its caller goes on, and the next one has its turn."""
         self._turn.release()
+        self._following.acted()
         answering()
 
     def _load(self, mailbox: str, reader: str) -> View:

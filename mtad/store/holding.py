@@ -7,10 +7,14 @@ of work first finishes what a failure left behind; closing makes all of it durab
 import fcntl
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
+
+import msgspec
 
 from mtad.errors import Locked, MtadError
 from mtad.journal import disk
@@ -31,8 +35,12 @@ from mtad.where import Kept, Places
 from tracing.events import BoxAcl, BoxForeign, BoxMailbox, Event
 
 MAILDIR = "Maildir"
-MOST_LAGGING = 100
-"""Acts whose files may follow later; those of further ones are waited for."""
+MOST_LAGGING = 100_000
+"""Messages whose files may follow later; those of further ones are waited for."""
+SLICE_SECONDS = 0.005
+"""How long files follow before acts have their turn."""
+SLICE = 200
+"""Files that follow together."""
 
 
 class Holding:
@@ -57,9 +65,11 @@ class Holding:
         """Stored copies of files whose names do not tell them, by base name; for a repair."""
         self.by: object = None
         """The session for which work is done, None where it is nobody's."""
-        self._unfinished: list[tuple[Promised, int]] = []
+        self._unfinished: deque[tuple[Promised, int]] = deque()
         self._told = 0
         """How many of these the index tells already: their files are to follow."""
+        self._lagging = 0
+        """Messages of these."""
         self._lock = take_lock(folder, address)
         self._counts: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._closed = False
@@ -180,14 +190,14 @@ class Holding:
         with self._turn:
             if self._closed:
                 raise MtadError(f"the box {self.address} is closed")
-            if not (lagging and self.lags):
+            if not (lagging and self.lags and self._lagging <= MOST_LAGGING):
                 self._finish()
             yield
 
     @property
     def lags(self) -> bool:
-        """Whether all that is not done are files, not too many, that follow what the index says."""
-        return 0 < self._told == len(self._unfinished) <= MOST_LAGGING
+        """Whether all that is not done are files that follow what the index says."""
+        return 0 < self._told == len(self._unfinished)
 
     def _finish(self) -> None:
         """Do what was promised and failed."""
@@ -197,8 +207,19 @@ class Holding:
     def _finish_one(self) -> None:
         what, seq = self._unfinished[0]
         self._perform(what, self.desk.name, seq)
-        del self._unfinished[0]
-        self._told = max(0, self._told - 1)
+        self._unfinished.popleft()
+        if self._told:
+            assert isinstance(what, Flags)
+            self._told -= 1
+            self._lagging -= len(what.copies)
+
+    def _finish_some(self) -> None:
+        """The same for some files of a change of flags that is told; the frame is not done."""
+        what, seq = self._unfinished[0]
+        assert isinstance(what, Flags)
+        acts.follow(self.ground, cut(what, 0, SLICE))
+        self._unfinished[0] = (cut(what, SLICE, None), seq)
+        self._lagging -= SLICE
 
     def _perform(self, what: Promised, journal: str, seq: int, planned: Sequence[Row] = ()) -> None:
         if isinstance(what, BoxForeign):
@@ -266,23 +287,47 @@ class Holding:
         self._unfinished.append((act, seq))
         acts.announce(self.ground, act, planned)
         self._told += 1
+        self._lagging += len(act.copies)
 
     @property
     def has_more(self) -> bool:
         """Whether ``follow`` has anything to do."""
-        return bool(self._unfinished)
+        return bool(self._unfinished) and not self._closed
 
-    def follow(self) -> None:
-        """Do the first thing that was promised and is not done."""
+    def follow(self) -> bool:
+        """Do what is not done for ``SLICE_SECONDS``; returns whether there is more.
+
+        What fails is done before the next act, whichever that is.
+        """
         with self._turn:
-            if self._unfinished and not self._closed:
-                self._finish_one()
+            end = time.monotonic() + SLICE_SECONDS
+            try:
+                while self.has_more:
+                    what = self._unfinished[0][0]
+                    if self.lags and isinstance(what, Flags) and len(what.copies) > SLICE:
+                        self._finish_some()
+                    else:
+                        self._finish_one()
+                    if time.monotonic() >= end:
+                        break
+            except BaseException:
+                self._told = self._lagging = 0
+                raise
+            return self.has_more
 
     def shape(self, event: BoxMailbox | BoxAcl) -> None:
         """The same for what is done to a mailbox as a whole: the event says it."""
         seq = self.promise(Meta(events=(raw(event),)))
         self._unfinished.append((event, seq))
         self._finish()
+
+
+def cut(act: Flags, begin: int, end: int | None) -> Flags:
+    """A change of flags for some of its messages."""
+    part = slice(begin, end)
+    return msgspec.structs.replace(
+        act, copies=act.copies[part], flags=act.flags[part], keywords=act.keywords[part]
+    )
 
 
 def take_lock(folder: Path, address: str) -> int:

@@ -48,7 +48,12 @@ class Owner(Shaping):
             return self.look(doubt=True)
 
     def is_stale(self) -> bool:
-        """Whether ``sync`` would find anything to do; in any thread, waits for no act."""
+        """Whether ``sync`` would find anything to do; in any thread, waits for no act.
+
+        Not while files lag: those follow in a moment, and then their folders are compared.
+        """
+        if self.lags:
+            return False
         folders = [mailbox.folder for mailbox in list(self.index.mailboxes.values())]
         return self.has_more or self.ground.files.is_stale(folders)
 
