@@ -23,15 +23,15 @@ CREATE TABLE object (id BLOB PRIMARY KEY, frame INTEGER NOT NULL, at INTEGER NOT
     length INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE snapshot (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE head (id BLOB PRIMARY KEY, subject TEXT NOT NULL, sender TEXT NOT NULL,
-    at INTEGER NOT NULL, message_id TEXT NOT NULL) WITHOUT ROWID;
+    at INTEGER NOT NULL, message_id TEXT NOT NULL, recipients TEXT NOT NULL) WITHOUT ROWID;
 """
 _PLACES = (
     "SELECT o.id, p.name, f.number, o.at, o.length, f.at, f.stored, f.raw, f.count, p.kind, "
     "p.salt FROM object o JOIN frame f ON f.no=o.frame JOIN pack p ON p.no=f.pack "
     "WHERE o.id IN ({})"
 )
-_HEADS = "SELECT id, subject, sender, at, message_id FROM head WHERE id IN ({})"
-VERSION = "3"
+_HEADS = "SELECT id, subject, sender, at, message_id, recipients FROM head WHERE id IN ({})"
+VERSION = "4"
 _AT_ONCE = 500
 """Ids in one statement."""
 
@@ -60,6 +60,8 @@ class Head:
     sender: str
     at: int
     message_id: str
+    recipients: str = ""
+    """To, Cc and Bcc."""
 
 
 class Cache:
@@ -214,9 +216,11 @@ class Cache:
 
     def keep_heads(self, heads: dict[bytes, Head]) -> None:
         """Remember header fields."""
-        rows = [(i, h.subject, h.sender, h.at, h.message_id) for i, h in heads.items()]
+        rows = [
+            (i, h.subject, h.sender, h.at, h.message_id, h.recipients) for i, h in heads.items()
+        ]
         with self._writing() as db:
-            db.executemany("INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def _marks(values: Sequence[bytes]) -> str:

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backup import restore
+from backup import choosing
+from backup.contents import Contents
 from backup.format import BoxRoot, Commit, Damaged, Entry
+from backup.past import Past, box_root
 from backup.places import Folder
+from backup.planning import Wish, select
 from backup.repository import Repository
+from mtad import clock
 from mtad.errors import Corrupt, NothingFound
 
 if TYPE_CHECKING:
@@ -142,13 +146,14 @@ class Catalog:
     def find(
         self, snapshot: str, box: str, terms: Sequence[str], mailbox: str | None = None
     ) -> list[Message]:
-        """The messages that ``mtad restore`` with these terms would choose."""
+        """The messages that ``mtad restore`` with these terms would choose. Raises SearchError."""
         with self._lock:
             try:
                 everything = self._repository.entries(self._root(snapshot, box))
             except Damaged as error:
                 raise Corrupt(f"snapshot {snapshot}, box {box}: {error}") from error
-            chosen = restore.select(self._repository, everything, mailbox, terms)
+            wish = Wish(choosing.parse(" ".join(terms), clock.now_us()), mailbox)
+            chosen = select(Contents(self._repository), Past(box, snapshot, everything), wish)
             return self._dressed([everything[number] for number in chosen])
 
     def content(self, entry: Entry) -> bytes:
@@ -161,10 +166,10 @@ class Catalog:
 
     def _root(self, snapshot: str, box: str) -> BoxRoot:
         name, commit = self._repository.resolve(snapshot)
-        return restore.box_root(self._repository, name, commit, box)
+        return box_root(self._repository, name, commit, box)
 
     def _dressed(self, entries: list[Entry]) -> list[Message]:
-        known = restore.known_heads(self._repository, entries)
+        known = Contents(self._repository).heads(entries)
         found = []
         for entry in sorted(entries, key=lambda e: (-e.mtime_ns, e.uid)):
             head = known.get(entry.id)

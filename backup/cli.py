@@ -1,48 +1,12 @@
-"""``mtad snapshot`` and ``mtad restore``: dated states of the boxes, and the way back."""
-
-import contextlib
-import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+"""``mtad snapshot``: dated states of the boxes."""
 
 import click
 
 from backup import catalog, runs, show
-from mtad import address
-from mtad.cli_options import administrator, config_option, json_option, settings, yes_option
-from mtad.errors import Corrupt, Exit, UsageError
-from mtad.journal.command import command_journal
-from mtad.journal.frame import Meta, raw
-from tracing import events
+from backup.telling import box_address, telling
+from mtad.cli_options import administrator, config_option, json_option, settings
+from mtad.errors import Exit, UsageError
 from tracing.render import counted, size
-
-if TYPE_CHECKING:
-    from mtad.config import Loaded
-
-CLIENT = "mtad restore"
-
-
-@contextlib.contextmanager
-def _telling(loaded: "Loaded") -> Iterator[runs.Tell]:
-    """Events of this command, in a command's journal."""
-    with command_journal(loaded.places) as journal:
-
-        class ToJournal:
-            def new_id(self) -> int:
-                return journal.mint.new()
-
-            def __call__(self, event: events.Event) -> None:
-                journal.commit_now(Meta(events=(raw(event),)))
-
-        yield ToJournal()
-
-
-def _address(text: str) -> str:
-    try:
-        return str(address.parse(text))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
 
 # ----------------------------------------------------------------- snapshot
 
@@ -70,11 +34,11 @@ def create(context: click.Context, box: str | None, domain: str | None, as_json:
     loaded = settings(context)
     line = show.Line()
     try:
-        with _telling(loaded) as tell:
+        with telling(loaded) as tell:
             taken = runs.take(
                 loaded,
                 tell,
-                box=_address(box) if box else None,
+                box=box_address(box) if box else None,
                 domain=domain.lower() if domain else None,
                 actor=administrator(),
                 say=show.say,
@@ -204,13 +168,13 @@ def ls(
             else:
                 show.boxes_table(boxes)
         elif mailbox is None:
-            mailboxes = view.mailboxes(name, _address(box))
+            mailboxes = view.mailboxes(name, box_address(box))
             if as_json:
                 rows = [
                     {"mailbox": m.name, "messages": m.messages, "uidvalidity": m.uidvalidity}
                     for m in mailboxes
                 ]
-                show.emit({"snapshot": name, "box": _address(box), "mailboxes": rows})
+                show.emit({"snapshot": name, "box": box_address(box), "mailboxes": rows})
             else:
                 show.table(
                     ("MAILBOX", "MESSAGES"),
@@ -218,10 +182,10 @@ def ls(
                     "MESSAGES",
                 )
         else:
-            messages = view.messages(name, _address(box), mailbox)
+            messages = view.messages(name, box_address(box), mailbox)
             if as_json:
                 rows = [show.message_fields(each) for each in messages]
-                head = {"snapshot": name, "box": _address(box), "mailbox": mailbox}
+                head = {"snapshot": name, "box": box_address(box), "mailbox": mailbox}
                 show.emit({**head, "messages": rows})
             else:
                 show.messages_table(messages)
@@ -237,7 +201,7 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
     loaded = settings(context)
     line = show.Line()
     try:
-        with _telling(loaded) as tell:
+        with telling(loaded) as tell:
             report = runs.check(
                 loaded,
                 tell,
@@ -264,94 +228,3 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
     if report.is_clean:
         return Exit.OK
     return Exit.PROBLEMS if report.is_whole else Exit.CORRUPT
-
-
-# ------------------------------------------------------------------ restore
-
-
-@click.command()
-@click.option("--box", required=True, metavar="ADDRESS", help="The box to restore into.")
-@click.option("--mailbox", metavar="NAME", help="Only what was in this mailbox.")
-@click.option("--snapshot", "snap", default="latest", metavar="SNAP", help="From which snapshot.")
-@click.argument("terms", nargs=-1, metavar="[ID | WORD...]")
-@click.option("--dry-run", is_flag=True, help="Show what would be put back, and change nothing.")
-@config_option
-@json_option
-@yes_option
-@click.pass_context
-def restore(
-    context: click.Context,
-    box: str,
-    mailbox: str | None,
-    snap: str,
-    terms: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-    yes: bool,
-) -> int:
-    """Put messages back into their mailboxes, with their dates, flags and keywords.
-
-    A message is chosen by its ID (as traces and lists show it) or by words that occur in
-    its subject, sender or Message-ID; without either all of the box, or of --mailbox, is
-    meant. What is there already is left alone, so that a restore may be repeated.
-    """
-    loaded = settings(context)
-    address = _address(box)
-    with catalog.open_repository(loaded) as store:
-        todo = runs.plan(loaded, store, address, given=snap, mailbox=mailbox, terms=terms)
-        for note in store.notes:
-            show.say(note)
-        if dry_run:
-            show.show_plan(todo.snapshot, address, todo.steps, as_json)
-            return Exit.OK
-        puts = todo.puts
-        if puts:
-            what = f"{counted(len(puts), 'message')} ({size(sum(one.size for one in puts))})"
-            _confirm(f"Put {what} back into {address}?", yes)
-        line = show.Line()
-        try:
-            with _telling(loaded) as tell:
-                result = runs.put_back(
-                    loaded,
-                    store,
-                    todo,
-                    tell,
-                    actor=administrator(),
-                    client=CLIENT,
-                    progress=lambda done, total: line.show(lambda: f"{done} of {total} messages"),
-                )
-        finally:
-            line.clear()
-    failed = [
-        {"mailbox": entry.mailbox, "uid": entry.uid, "base": entry.base, "why": why}
-        for entry, why in result.failed
-    ]
-    if as_json:
-        show.emit(
-            {
-                "snapshot": todo.snapshot,
-                "box": address,
-                "restored": result.restored,
-                "skipped": result.skipped,
-                "failed": failed,
-            }
-        )
-    else:
-        click.echo(
-            f"{counted(result.restored, 'message')} put back into {address} from snapshot "
-            f"{todo.snapshot}; {result.skipped:,} there already"
-        )
-    for entry, why in result.failed[: show.SHOWN]:
-        show.say(f"lost: {entry.mailbox} UID {entry.uid} {entry.base}: {why}")
-    if result.failed and not result.restored:
-        raise Corrupt(f"none of {len(failed)} messages can be read; see 'mtad snapshot verify'")
-    return Exit.PARTIAL if result.failed else Exit.OK
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """Ask on a terminal. Raises UsageError without one, Abort for no."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"{question} Give --yes (or look first with --dry-run)")
-    click.confirm(question, abort=True, err=True)

@@ -12,6 +12,7 @@ from mtad.headers import Block, message_id, text
 
 MAX_HEADER = 64 * 2**10
 _REPLY = re.compile(rb"\A(?:(?:re|aw|fwd?|wg|sv|antw)(?:\[\d+\])?:\s*)+", re.IGNORECASE)
+_RECIPIENTS = (b"to", b"cc", b"bcc")
 _DOMAIN = re.compile(rb"@([a-z0-9.-]+)")
 
 
@@ -24,13 +25,14 @@ def sort_key(raw: bytes) -> tuple[bytes, bytes]:
 
 
 def head(raw: bytes) -> Head:
-    """Subject, From, Date and Message-ID, decoded as far as they can be."""
+    """Subject, From, Date, Message-ID and recipients, decoded as far as they can be."""
     block = Block(raw, MAX_HEADER)
     return Head(
         text(block.first(b"subject")),
         text(block.first(b"from")),
         _date(text(block.first(b"date"))),
         message_id(block.first(b"message-id")),
+        ", ".join(filter(None, (text(block.first(name)) for name in _RECIPIENTS))),
     )
 
 

@@ -4,11 +4,15 @@ A message is there when the box has its base name, in whatever mailbox it is now
 content under another name. Each message of the box stands for at most one of the snapshot,
 so two copies that were deleted are two copies to put back, and a plan made after it was
 carried out puts nothing.
+
+A box can also be made exactly what it was: then messages go back to their mailboxes, get their
+flags again, and those that the snapshot has not are removed.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from backup.format import Entry
 
@@ -21,15 +25,40 @@ class Present:
     base: str
     size: int
     id: bytes | None
+    flags: str = ""
+    keywords: tuple[str, ...] = ()
+    st: int = 0
+    mtime_ns: int = 0
+
+
+class Act(StrEnum):
+    """What can be done with a message."""
+
+    PUT = "put"
+    SKIP = "skip"
+    MOVE = "move"
+    MARK = "mark"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is done with one message of the snapshot, and why."""
+    """What is done with one message, and why.
+
+    ``entry`` is the message as the snapshot has it, or, where it is to be removed, as the box
+    has it. ``there`` is the message of the box that stands for it; it is moved from its mailbox
+    to the entry's, and gets the entry's flags.
+    """
 
     entry: Entry
-    put: bool
+    act: Act
     reason: str
+    there: Present | None = None
+
+    @property
+    def put(self) -> bool:
+        """Whether the message is put back."""
+        return self.act is Act.PUT
 
 
 def match(
@@ -103,10 +132,48 @@ def plan(
         entry = everything[number]
         there = pairs.get(number)
         if there is None:
-            steps.append(Step(entry, True, "not in the box"))
+            steps.append(Step(entry, Act.PUT, "not in the box"))
         elif there.base == entry.base:
             where = "" if there.mailbox == entry.mailbox else f", in {there.mailbox}"
-            steps.append(Step(entry, False, f"there already{where}"))
+            steps.append(Step(entry, Act.SKIP, f"there already{where}", there))
         else:
-            steps.append(Step(entry, False, f"the same content is in {there.mailbox}"))
+            steps.append(Step(entry, Act.SKIP, f"the same content is in {there.mailbox}", there))
     return steps
+
+
+def exact(
+    everything: Sequence[Entry], present: Sequence[Present], mailbox: str | None = None
+) -> list[Step]:
+    """What makes a box, or one mailbox of it, exactly what a snapshot has.
+
+    Messages of the mailbox that the snapshot has elsewhere go there.
+    """
+    pairs, _ = match(everything, present)
+    scope = [
+        number
+        for number, entry in enumerate(everything)
+        if mailbox in (None, entry.mailbox)
+        or (number in pairs and pairs[number].mailbox == mailbox)
+    ]
+    steps = []
+    for step in plan(scope, everything, present):
+        entry, there = step.entry, step.there
+        if there is None:
+            steps.append(step)
+        elif there.mailbox != entry.mailbox:
+            steps.append(replace(step, act=Act.MOVE, reason=f"it is in {there.mailbox}"))
+        elif (there.flags, there.keywords) != (entry.flags, entry.keywords):
+            steps.append(replace(step, act=Act.MARK, reason="its flags are others"))
+        else:
+            steps.append(step)
+    accounted = {id(each) for each in pairs.values()}
+    for each in present:
+        if id(each) not in accounted and mailbox in (None, each.mailbox):
+            steps.append(Step(as_entry(each), Act.REMOVE, "was not there then", each))
+    return steps
+
+
+def as_entry(there: Present) -> Entry:
+    """A message of the box as a snapshot would have it."""
+    fields = (there.flags, there.keywords, there.mtime_ns, there.size, there.id or b"")
+    return Entry(there.mailbox, 0, there.base, there.st, 0, *fields)

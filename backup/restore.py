@@ -1,13 +1,14 @@
-"""Putting messages of a snapshot back into their box, through the box's owner.
+"""Putting messages back into a box, through the box's owner.
 
-The plan says for each message whether it is put and why; carrying it out proves each content
+The plan says for each message what is done and why; carrying it out proves each content
 by its hash, writes it to the box's ``tmp/`` with its former time in nanoseconds, and lets the
 owner take it in under its former mailbox, flags and keywords, in the order of the former
-UIDs. A restore that was killed is simply repeated: what is there already is skipped.
+UIDs. Where messages are to be removed, that comes last. Each act names its restore as the
+client, so that it can be found and taken back. A restore that was killed is simply repeated:
+what is there already is skipped.
 """
 
 import contextlib
-import hashlib
 import itertools
 import os
 import time
@@ -16,16 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from backup import heads
-from backup.cache import Head
-from backup.format import TEXT, BoxRoot, Commit, Damaged, Entry
-from backup.plan import Present, Step, plan, unread
-from backup.repository import Repository
-from mtad.errors import Corrupt, NothingFound
-from mtad.store import reading
-from mtad.store.reading import Found
-from mtad.store.values import Prepared
-from tracing import ids
+from backup.contents import Contents
+from backup.format import Damaged, Entry
+from backup.plan import Act, Step
+from backup.planning import Plan
+from mtad.errors import NothingFound
+from mtad.store import names
+from mtad.store.client import Listed
+from mtad.store.values import Message, Prepared
 
 PREFIX = "restore-"
 LEFT_SECONDS = 36 * 3600
@@ -38,10 +37,25 @@ BATCH = 256
 
 
 class Owner(Protocol):
-    """What a restore needs of the boxes' owner."""
+    """What a restore needs of the boxes' owner; as ``mtad.store.client.Boxes``."""
+
+    def list(self, box: str, mailbox: str | None = None) -> Listed:
+        """Mailboxes and messages."""
 
     def create(self, box: str, mailbox: str, *, actor: str) -> object:
         """Make a mailbox and its box unless they are there."""
+
+    def renumber(
+        self,
+        box: str,
+        mailbox: str,
+        uidvalidity: int,
+        uidnext: int,
+        *,
+        actor: str,
+        client: str = "",
+    ) -> bool:
+        """Give a mailbox without any past its former numbers."""
 
     def put(
         self,
@@ -52,171 +66,257 @@ class Owner(Protocol):
         actor: str,
         client: str = "",
         snapshot: str | None = None,
+        over_quota: bool = False,
     ) -> Sequence[int]:
         """Take prepared files into a mailbox; returns UIDs."""
 
+    def move(
+        self,
+        box: str,
+        mailbox: str,
+        uids: Sequence[int],
+        target: str,
+        *,
+        actor: str,
+        client: str = "",
+    ) -> Sequence[int]:
+        """Move messages."""
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a restore would do."""
+    def flags(
+        self,
+        box: str,
+        mailbox: str,
+        uids: Sequence[int],
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        *,
+        actor: str,
+        client: str = "",
+    ) -> int:
+        """Add and remove flags and keywords."""
 
-    snapshot: str
-    box: str
-    steps: tuple[Step, ...]
-
-    @property
-    def puts(self) -> list[Entry]:
-        """The messages to put back."""
-        return [step.entry for step in self.steps if step.put]
+    def expunge(
+        self, box: str, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
+    ) -> int:
+        """Delete messages."""
 
 
 @dataclass(slots=True)
 class Result:
-    """What a restore did; ``failed`` are messages the repository cannot give back any more."""
+    """What a restore did; ``failed`` are messages that cannot be given back any more."""
 
     restored: int = 0
     skipped: int = 0
+    moved: int = 0
+    marked: int = 0
+    removed: int = 0
     failed: list[tuple[Entry, str]] = field(default_factory=list)
 
 
-def box_root(repository: Repository, name: str, commit: Commit, address: str) -> BoxRoot:
-    """A box in a snapshot. Raises NothingFound, Corrupt."""
-    for line in commit.boxes:
-        if line.address == address:
+def client_of(operation: str) -> str:
+    """What acts of a restore name as their client."""
+    return f"mtad restore {operation}"
+
+
+class Applying:
+    """One plan being carried out; ``operation`` names its files and its acts."""
+
+    def __init__(
+        self,
+        contents: Contents,
+        todo: Plan,
+        owner: Owner,
+        folder: Path,
+        *,
+        operation: str,
+        actor: str,
+        over_quota: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._contents = contents
+        self._todo = todo
+        self._owner = owner
+        self._tmp = folder / "Maildir" / "tmp"
+        self._operation = operation
+        self._actor = actor
+        self._client = client_of(operation)
+        self._over_quota = over_quota
+        self._progress = progress
+        self._total = len(todo.puts) + todo.others
+        self._done = 0
+        self._validity: dict[str, int] = {}
+        self.result = Result(skipped=len(todo.of(Act.SKIP)))
+
+    def run(self) -> Result:
+        """Carry it out: put back, move, mark, and remove last.
+
+        Contents are proven before they are handed over. Raises what the owner raises; what was
+        done by then stays, and a repetition goes on from there.
+        """
+        if self._total:
+            self._owner.create(self._todo.box, names.INBOX, actor=self._actor)
+            self._put()
+            self._move()
+            self._mark()
+            self._remove()
+        return self.result
+
+    # ---------------------------------------------------------------- put back
+
+    def _put(self) -> None:
+        puts = sorted(self._todo.puts, key=lambda e: (e.mailbox, e.uid or 2**63, e.base))
+        if not puts:
+            return
+        self._number({entry.mailbox for entry in puts})
+        self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(self._tmp)
+        made: set[Path] = set()
+        numbers = itertools.count()
+        try:
+            for few in _rounds(puts):
+                ready = self._prepare(few, numbers, made)
+                for mailbox, items in _batches(few, ready):
+                    # from here on they are the owner's
+                    made -= {self._tmp / item.tmp for item in items}
+                    self._owner.put(
+                        self._todo.box,
+                        mailbox,
+                        items,
+                        actor=self._actor,
+                        client=self._client,
+                        snapshot=self._todo.snapshot,
+                        over_quota=self._over_quota,
+                    )
+                    self.result.restored += len(items)
+                    self._step(len(items))
+        finally:
+            for path in made:
+                path.unlink(missing_ok=True)
+
+    def _number(self, mailboxes: Iterable[str]) -> None:
+        """Let lost mailboxes go on with their numbers; learn those of all."""
+        box = self._todo.box
+        for mailbox, number in self._todo.numbers.items():
+            self._owner.create(box, mailbox, actor=self._actor)
+            self._owner.renumber(
+                box,
+                mailbox,
+                number.uidvalidity,
+                number.uidnext,
+                actor=self._actor,
+                client=self._client,
+            )
+        wanted = set(mailboxes)
+        there = self._owner.list(box, names.INBOX).mailboxes
+        self._validity = {one.name: one.uidvalidity for one in there if one.name in wanted}
+
+    def _prepare(
+        self, few: Sequence[Entry], numbers: "itertools.count[int]", made: set[Path]
+    ) -> dict[Entry, Prepared]:
+        """Write contents to ``tmp``, in the order in which they are read fastest."""
+        users: dict[bytes, list[Entry]] = {}
+        for entry in few:
+            users.setdefault(entry.id, []).append(entry)
+        ready: dict[Entry, Prepared] = {}
+        for object_id in self._contents.in_reading_order(users):
             try:
-                return repository.manifest(line.root, BoxRoot)
+                raw, digest = self._contents.message(object_id)
             except Damaged as error:
-                raise Corrupt(f"snapshot {name}, box {address}: {error}") from error
-    raise NothingFound(
-        f"snapshot {name} has no box {address}; 'mtad snapshot ls {name}' lists them"
-    )
+                self.result.failed += [(entry, str(error)) for entry in users[object_id]]
+                self._step(len(users[object_id]))
+                continue
+            for entry in users[object_id]:
+                name = f"{PREFIX}{self._operation}-{next(numbers)}"
+                path = self._tmp / name
+                made.add(path)
+                with open(path, "xb", opener=_private) as file:
+                    file.write(raw)
+                os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+                ready[entry] = self._prepared(entry, name, len(raw), digest)
+        return ready
 
+    def _prepared(self, entry: Entry, tmp: str, size: int, digest: bytes) -> Prepared:
+        number = self._todo.numbers.get(entry.mailbox)
+        keeps = number is not None and self._validity.get(entry.mailbox) == number.uidvalidity
+        return Prepared(
+            tmp,
+            entry.base if entry.base.isprintable() else "",
+            entry.flags,
+            entry.keywords,
+            entry.mtime_ns,
+            size,
+            digest,
+            entry.m,
+            entry.st,
+            entry.uid if keeps else 0,
+        )
 
-def known_heads(repository: Repository, entries: Iterable[Entry]) -> dict[bytes, Head]:
-    """Header fields by object id, read from the packs where the cache has none.
+    # ------------------------------------------------------ move, mark, remove
 
-    Messages that cannot be read are left out.
-    """
-    wanted = list(dict.fromkeys(entry.id for entry in entries))
-    found = repository.cache.heads(wanted)
-    read: dict[bytes, Head] = {}
-    for object_id in repository.in_reading_order(i for i in wanted if i not in found):
-        with contextlib.suppress(Damaged):
-            read[object_id] = heads.head(repository.start(object_id))
-    if read:
-        repository.cache.keep_heads(read)
-    return found | read
-
-
-def select(
-    repository: Repository, everything: Sequence[Entry], mailbox: str | None, terms: Sequence[str]
-) -> list[int]:
-    """Numbers of the entries that are wanted.
-
-    One term that is an id chooses by stored copy or message; otherwise every term must occur
-    in the subject, the sender or the Message-ID.
-    """
-    chosen = [n for n, e in enumerate(everything) if mailbox in (None, e.mailbox)]
-    if not terms:
-        return chosen
-    number = ids.parse(terms[0]) if len(terms) == 1 else None
-    if number is not None:
-        named = [n for n in chosen if number in (everything[n].st, everything[n].m)]
-        if named:
-            return named
-    known = known_heads(repository, (everything[n] for n in chosen))
-    words = [term.casefold() for term in terms]
-
-    def fits(entry: Entry) -> bool:
-        head = known.get(entry.id)
-        if head is None:
-            return False
-        text = f"{head.subject}\n{head.sender}\n{head.message_id}".casefold()
-        return all(word in text for word in words)
-
-    return [n for n in chosen if fits(everything[n])]
-
-
-def make_plan(
-    repository: Repository,
-    name: str,
-    root: BoxRoot,
-    folder: Path,
-    *,
-    mailbox: str | None = None,
-    terms: Sequence[str] = (),
-) -> Plan:
-    """Compare a box in a snapshot with the box as it is. Raises NothingFound, Corrupt."""
-    try:
-        everything = repository.entries(root)
-    except Damaged as error:
-        raise Corrupt(f"snapshot {name}, box {root.address}: {error}") from error
-    wanted = select(repository, everything, mailbox, terms)
-    if not wanted:
-        where = f" in {mailbox}" if mailbox else ""
-        what = f" that fits {' '.join(terms)!r}" if terms else ""
-        raise NothingFound(f"snapshot {name} has no message of {root.address}{where}{what}")
-    state = reading.read_box(folder, root.address)
-    present = [_present(repository, message) for message in state.messages]
-    for number in unread(everything, present):
-        with contextlib.suppress(OSError):
-            digest = _digest(folder, state.messages[number])
-            object_id = repository.keys.id_of(TEXT, digest)
-            old = present[number]
-            present[number] = Present(old.mailbox, old.base, old.size, object_id)
-    return Plan(name, root.address, tuple(plan(wanted, everything, present)))
-
-
-def _present(repository: Repository, message: Found) -> Present:
-    known = repository.keys.id_of(TEXT, message.sha256) if message.sha256 else None
-    return Present(message.mailbox, message.base, message.size, known)
-
-
-def _digest(folder: Path, message: Found) -> bytes:
-    with open(reading.open_message(folder, message), "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def apply(
-    repository: Repository,
-    todo: Plan,
-    owner: Owner,
-    folder: Path,
-    *,
-    operation: str,
-    actor: str,
-    client: str = "",
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Result:
-    """Carry a plan out. ``folder`` is the box's, ``operation`` names this restore's files.
-
-    Contents are proven before they are handed over. Raises what the owner raises; what was
-    put by then stays, and a repetition goes on from there.
-    """
-    puts = todo.puts
-    result = Result(skipped=len(todo.steps) - len(puts))
-    if not puts:
-        return result
-    owner.create(todo.box, "INBOX", actor=actor)
-    tmp = folder / "Maildir" / "tmp"
-    tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sweep(tmp)
-    made: set[Path] = set()
-    numbers = itertools.count()
-    try:
-        for few in _rounds(sorted(puts, key=lambda e: (e.mailbox, e.uid or 2**63, e.base))):
-            ready = _prepare(repository, few, tmp, operation, numbers, made, result)
-            for mailbox, items in _batches(few, ready):
-                made -= {tmp / item.tmp for item in items}  # from here on they are the owner's
-                owner.put(
-                    todo.box, mailbox, items, actor=actor, client=client, snapshot=todo.snapshot
+    def _move(self) -> None:
+        groups: dict[tuple[str, str], list[Step]] = {}
+        for step in self._todo.of(Act.MOVE):
+            assert step.there is not None
+            groups.setdefault((step.there.mailbox, step.entry.mailbox), []).append(step)
+        for (mailbox, target), steps in groups.items():
+            self._owner.create(self._todo.box, target, actor=self._actor)
+            for uids in self._uids(mailbox, steps):
+                moved = self._owner.move(
+                    self._todo.box, mailbox, uids, target, actor=self._actor, client=self._client
                 )
-                result.restored += len(items)
-                progress(result.restored + len(result.failed), len(puts))
-    finally:
-        for path in made:
-            path.unlink(missing_ok=True)
-    return result
+                self.result.moved += len(moved)
+            self._step(len(steps))
+
+    def _mark(self) -> None:
+        """Flags of the messages that keep their place, and of those that were just moved."""
+        groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[Step]] = {}
+        for step in (*self._todo.of(Act.MARK), *self._todo.of(Act.MOVE)):
+            assert step.there is not None
+            wanted = {*names.flag_names(step.entry.flags), *step.entry.keywords}
+            has = {*names.flag_names(step.there.flags), *step.there.keywords}
+            key = (step.entry.mailbox, tuple(sorted(wanted - has)), tuple(sorted(has - wanted)))
+            if wanted != has:
+                groups.setdefault(key, []).append(step)
+        for (mailbox, add, remove), steps in groups.items():
+            for uids in self._uids(mailbox, steps):
+                self.result.marked += self._owner.flags(
+                    self._todo.box,
+                    mailbox,
+                    uids,
+                    add,
+                    remove,
+                    actor=self._actor,
+                    client=self._client,
+                )
+            self._step(sum(step.act is Act.MARK for step in steps))
+
+    def _remove(self) -> None:
+        groups: dict[str, list[Step]] = {}
+        for step in self._todo.of(Act.REMOVE):
+            groups.setdefault(step.entry.mailbox, []).append(step)
+        for mailbox, steps in groups.items():
+            for uids in self._uids(mailbox, steps):
+                self.result.removed += self._owner.expunge(
+                    self._todo.box, mailbox, uids, actor=self._actor, client=self._client
+                )
+            self._step(len(steps))
+
+    def _uids(self, mailbox: str, steps: Sequence[Step]) -> Iterator[list[int]]:
+        """The UIDs that messages have now, a batch at a time; those gone are left out."""
+        there = {one.base: one.uid for one in self._listed(mailbox)}
+        bases = (step.there.base for step in steps if step.there is not None)
+        uids = [there[base] for base in bases if there.get(base)]
+        for start in range(0, len(uids), BATCH):
+            yield sorted(uids[start : start + BATCH])
+
+    def _listed(self, mailbox: str) -> Sequence[Message]:
+        with contextlib.suppress(NothingFound):
+            return self._owner.list(self._todo.box, mailbox).messages
+        return ()
+
+    def _step(self, count: int) -> None:
+        self._done += count
+        self._progress(self._done, self._total)
 
 
 def _rounds(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -230,39 +330,6 @@ def _rounds(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         size += entry.size
     if few:
         yield few
-
-
-def _prepare(
-    repository: Repository,
-    few: Sequence[Entry],
-    tmp: Path,
-    operation: str,
-    numbers: "itertools.count[int]",
-    made: set[Path],
-    result: Result,
-) -> dict[Entry, Prepared]:
-    """Write contents to ``tmp``, frame by frame of the repository."""
-    users: dict[bytes, list[Entry]] = {}
-    for entry in few:
-        users.setdefault(entry.id, []).append(entry)
-    ready: dict[Entry, Prepared] = {}
-    for object_id in repository.in_reading_order(users):
-        try:
-            raw, digest = repository.message(object_id)
-        except Damaged as error:
-            result.failed += [(entry, str(error)) for entry in users[object_id]]
-            continue
-        for entry in users[object_id]:
-            name = f"{PREFIX}{operation}-{next(numbers)}"
-            path = tmp / name
-            made.add(path)
-            with open(path, "xb", opener=_private) as file:
-                file.write(raw)
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-            base = entry.base if entry.base.isprintable() else ""
-            fields = (base, entry.flags, entry.keywords, entry.mtime_ns, len(raw), digest)
-            ready[entry] = Prepared(name, *fields, entry.m, entry.st)
-    return ready
 
 
 def _private(path: str, flags: int) -> int:

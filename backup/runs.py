@@ -1,4 +1,4 @@
-"""What commands and the jobs role do alike: a snapshot, a check, a restore, with their events.
+"""What commands and the jobs role do alike: a snapshot, a check, with their events.
 
 Events go through ``Tell``, so that a command can write them into its own journal and the
 jobs role into that of the daemon.
@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from backup import catalog, keys, repository, restore, snapshot, verify
+from backup import catalog, keys, repository, snapshot, verify
 from backup.locks import Lock
 from backup.repository import Repository
 from mtad import clock
-from mtad.address import box_address, box_folder
+from mtad.address import box_address
 from mtad.config import Loaded
 from mtad.errors import MtadError, NothingFound
 from mtad.store.client import Boxes
-from tracing import events, ids
+from tracing import events
 
 BOXES_OPEN = 64
 """Boxes held at the same time when no daemon owns them; each costs file descriptors."""
@@ -176,76 +176,3 @@ def check(
         )
     )
     return report
-
-
-def plan(
-    loaded: Loaded,
-    store: Repository,
-    box: str,
-    *,
-    given: str = "latest",
-    mailbox: str | None = None,
-    terms: Sequence[str] = (),
-) -> restore.Plan:
-    """What a restore would do. ``latest`` is the last snapshot that has the box."""
-    if given == "latest":
-        having = [
-            (name, commit)
-            for name, commit in store.snapshots().items()
-            if any(line.address == box for line in commit.boxes)
-        ]
-        if not having:
-            raise NothingFound(f"no snapshot has a box {box}; 'mtad snapshot list' shows them")
-        name, commit = having[-1]
-    else:
-        name, commit = store.resolve(given)
-    root = restore.box_root(store, name, commit, box)
-    folder = loaded.places.boxes / box_folder(box)
-    return restore.make_plan(store, name, root, folder, mailbox=mailbox, terms=terms)
-
-
-def put_back(
-    loaded: Loaded,
-    store: Repository,
-    todo: restore.Plan,
-    tell: Tell,
-    *,
-    actor: str,
-    client: str = "",
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> restore.Result:
-    """Carry a plan out, with its events. Raises MtadError; a repetition then goes on."""
-    run = tell.new_id()
-    tell(
-        events.RestoreStart(
-            at=clock.now_us(),
-            trace=run,
-            addr=todo.box,
-            actor=actor,
-            snapshot=todo.snapshot,
-            planned=len(todo.puts),
-        )
-    )
-    with Lock(store.folder), Boxes(loaded) as owner:
-        result = restore.apply(
-            store,
-            todo,
-            owner,
-            loaded.places.boxes / box_folder(todo.box),
-            operation=ids.text(run),
-            actor=actor,
-            client=client,
-            progress=progress,
-        )
-    tell(
-        events.RestoreDone(
-            at=clock.now_us(),
-            trace=run,
-            addr=todo.box,
-            actor=actor,
-            snapshot=todo.snapshot,
-            restored=result.restored,
-            skipped=result.skipped,
-        )
-    )
-    return result

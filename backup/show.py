@@ -1,4 +1,4 @@
-"""Snapshots, findings and plans as JSON fields and as tables for a terminal."""
+"""Snapshots and findings as JSON fields and as tables for a terminal."""
 
 import json
 import sys
@@ -9,15 +9,14 @@ from typing import Any
 import click
 
 from backup.catalog import Box, Message, Snapshot
-from backup.plan import Step
 from backup.verify import Finding, Report
 from mtad.clock import from_us
 from tracing import ids
-from tracing.render import counted, safe, size
+from tracing.render import safe, size
 
 SCHEMA = 1
 SHOWN = 40
-"""Rows of a plan or of lost messages shown in full."""
+"""Rows of lost messages shown in full."""
 
 
 def emit(document: dict[str, Any]) -> None:
@@ -183,44 +182,3 @@ def show_finding(finding: Finding) -> None:
     left = len(finding.objects[SHOWN:]) + len(finding.messages[SHOWN:])
     if left:
         click.echo(f"  and {left} more: --json lists all")
-
-
-def show_plan(snapshot: str, box: str, steps: Sequence[Step], as_json: bool) -> None:
-    """What a restore would do, one JSON document or a table."""
-    puts = sum(step.put for step in steps)
-    if as_json:
-        rows = [
-            {
-                "put": step.put,
-                "reason": step.reason,
-                "mailbox": step.entry.mailbox,
-                "uid": step.entry.uid,
-                "id": ids.text(step.entry.m) if step.entry.m else None,
-                "st": ids.text(step.entry.st) if step.entry.st else None,
-                "size": step.entry.size,
-                "mtime_ns": step.entry.mtime_ns,
-                "flags": step.entry.flags,
-            }
-            for step in steps
-        ]
-        head = {"snapshot": snapshot, "box": box, "dry_run": True}
-        emit({**head, "would_restore": puts, "would_skip": len(steps) - puts, "steps": rows})
-        return
-    table(
-        ("", "ID", "MAILBOX", "ARRIVED", "SIZE", "WHY"),
-        [
-            (
-                "put" if step.put else "skip",
-                ids.text(step.entry.m or step.entry.st),
-                step.entry.mailbox,
-                when(step.entry.mtime_ns // 1000),
-                size(step.entry.size),
-                step.reason,
-            )
-            for step in steps[: SHOWN * 5]
-        ],
-        "SIZE",
-    )
-    if len(steps) > SHOWN * 5:
-        click.echo(f"and {len(steps) - SHOWN * 5} more: --json lists all")
-    click.echo(f"would put {counted(puts, 'message')} back into {box} from {snapshot}")

@@ -37,7 +37,7 @@ COMMANDS = {
     "send": ("mtad.submit.send:send", "send a test message and show every word"),
     "sendmail": ("mtad.submit.sendmail:sendmail", "take a message from a local program"),
     "snapshot": ("backup.cli:snapshot", "take, list and verify snapshots"),
-    "restore": ("backup.cli:restore", "put messages back with their dates"),
+    "restore": ("backup.cli_restore:restore", "put messages back with their dates"),
     "tui": ("tui.cli:tui", "the dashboard"),
 }
 

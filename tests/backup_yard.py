@@ -6,13 +6,17 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from backup import repository, restore, snapshot, verify
+from backup import choosing, repository, restore, snapshot, verify
 from backup.format import BoxRoot, Entry
+from backup.past import History, box_root
 from backup.places import Folder
+from backup.planning import Wish, make_plan
 from backup.repository import Repository
+from mtad import clock, config
 from mtad.address import box_folder
 from mtad.journal.writer import Journal
 from mtad.store import names, reading
+from mtad.store.client import Listed
 from mtad.store.desk import Desk
 from mtad.store.owner import Owner
 from mtad.store.values import Prepared
@@ -115,7 +119,7 @@ class Yard:
 
     def root_of(self, store: Repository, address: str, given: str = "latest") -> BoxRoot:
         name, commit = store.resolve(given)
-        return restore.box_root(store, name, commit, address)
+        return box_root(store, name, commit, address)
 
     def entries(self, address: str, given: str = "latest") -> list[Entry]:
         with self.open() as store:
@@ -131,23 +135,25 @@ class Yard:
         given: str = "latest",
     ) -> restore.Result:
         with self.open() as store:
-            name, _ = store.resolve(given)
-            todo = restore.make_plan(
-                store,
-                name,
-                self.root_of(store, address, given),
-                self.boxes[address],
-                mailbox=mailbox,
-                terms=terms,
-            )
-            return restore.apply(
-                store,
+            history = self.history(store)
+            wish = Wish(choosing.parse(" ".join(terms), clock.now_us()), mailbox)
+            past = history.of_snapshot(address, given)
+            todo = make_plan(history, past, wish, self.boxes[address])
+            return restore.Applying(
+                history.contents,
                 todo,
                 owners,
                 self.boxes[address],
                 operation=ids.text(self.mint.new()),
                 actor="admin:test",
-            )
+            ).run()
+
+    def history(self, store: Repository) -> History:
+        """The past of the boxes, without any log."""
+        settings = self.root / "mtad.toml"
+        if not settings.exists():
+            settings.write_text(f'hostname = "mail.alpha.example"\ndata_dir = "{self.root}"\n')
+        return History(config.load(settings), store)
 
 
 class Owners:
@@ -179,10 +185,67 @@ class Owners:
         actor: str,
         client: str = "",
         snapshot: str | None = None,
+        over_quota: bool = False,
     ) -> list[int]:
         owner = self.of(box)
-        placed = owner.put(mailbox, items, actor=actor, client=client, snapshot=snapshot)
+        placed = owner.put(
+            mailbox,
+            items,
+            actor=actor,
+            client=client,
+            snapshot=snapshot,
+            over_quota=over_quota,
+        )
         return list(placed.uids)
+
+    def list(self, box: str, mailbox: str | None = None) -> Listed:
+        owner = self.of(box)
+        owner.sync()
+        return Listed(owner.mailboxes(), owner.messages(mailbox))
+
+    def renumber(
+        self,
+        box: str,
+        mailbox: str,
+        uidvalidity: int,
+        uidnext: int,
+        *,
+        actor: str,
+        client: str = "",
+    ) -> bool:
+        owner = self.of(box)
+        return owner.renumber(mailbox, uidvalidity, uidnext, actor=actor, client=client)
+
+    def move(
+        self,
+        box: str,
+        mailbox: str,
+        uids: Sequence[int],
+        target: str,
+        *,
+        actor: str,
+        client: str = "",
+    ) -> Sequence[int]:
+        return self.of(box).move(mailbox, uids, target, actor=actor, client=client).targets
+
+    def flags(
+        self,
+        box: str,
+        mailbox: str,
+        uids: Sequence[int],
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        *,
+        actor: str,
+        client: str = "",
+    ) -> int:
+        done = self.of(box).flags(mailbox, uids, add, remove, actor=actor, client=client)
+        return len(done.changed)
+
+    def expunge(
+        self, box: str, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
+    ) -> int:
+        return len(self.of(box).expunge(mailbox, uids, actor=actor, client=client))
 
     def expunge_all(self, box: str) -> int:
         gone = 0

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from backup import restore, snapshot
+from backup import snapshot
 from backup.format import Entry
 from backup.plan import Present, plan, unread
+from backup.planning import Wish, make_plan
 from mtad.errors import Locked, MtadError, NothingFound
 from mtad.store import names
 from tests import mails
@@ -109,7 +110,8 @@ def test_what_moved_or_was_copied_is_there_already(yard: Yard) -> None:
         yard.deliver(ANNA, raw, "Archive")
         with yard.open() as store:
             name, _ = store.resolve("latest")
-            todo = restore.make_plan(store, name, yard.root_of(store, ANNA), yard.boxes[ANNA])
+            history = yard.history(store)
+            todo = make_plan(history, history.of_snapshot(ANNA, name), Wish(), yard.boxes[ANNA])
         assert sorted(step.reason for step in todo.steps) == [
             "the same content is in Archive",
             "there already, in Archive",

@@ -108,7 +108,10 @@ def loads(code: str) -> set[str]:
         ("import tracing.cli", set()),
         ("import mtad.config", {"pydantic"}),
         ("import mtad.directory.cli", {"sqlalchemy", "alembic", "pydantic"}),
-        ("import backup.cli", set(EXPENSIVE) - {"textual", "rich", "aiosmtpd", "apscheduler"}),
+        (
+            "import backup.cli, backup.cli_restore",
+            set(EXPENSIVE) - {"textual", "rich", "aiosmtpd", "apscheduler"},
+        ),
         ("import mtad.daemon", set(EXPENSIVE) - {"textual", "rich"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

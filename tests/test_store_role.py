@@ -171,7 +171,7 @@ def test_every_act_through_the_client(site: Site, daemon: bool) -> None:
         tmp = site.folder(ANN) / "Maildir" / "tmp" / "p1"
         tmp.write_bytes(MAIL)
         item = Prepared("p1", "", "F", ("a",), 10**18 + 7, len(MAIL), b"\x00" * 32, 5, 6)
-        assert [*boxes.put(ANN, "New", [item], **who, snapshot="s1")] == [1]
+        assert [*boxes.put(ANN, "New", [item], snapshot="s1", actor="admin:x")] == [1]
         found = {(m.mailbox, m.uid): m for m in boxes.list(ANN).messages}
         assert sorted(found) == [("New", 1), ("Архив/А", 1), ("Архив/А", 2)]
         put = found["New", 1]

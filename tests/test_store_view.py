@@ -340,7 +340,9 @@ async def test_a_full_box_takes_nothing_but_what_was_its_own(place: Place) -> No
     with pytest.raises(OverQuota):
         await box.put("INBOX", [drafted(box, MAIL % 1)], **WHO)
     await box.move("INBOX", [1], "Sub", **WHO)
-    await box.put("INBOX", [drafted(box, MAIL % 1)], **WHO, snapshot="s")
+    with pytest.raises(OverQuota):
+        await box.put("INBOX", [drafted(box, MAIL % 1)], **WHO, snapshot="s")
+    await box.put("INBOX", [drafted(box, MAIL % 1)], **WHO, snapshot="s", over_quota=True)
     place.deliver(1)
     await box.sync()
     assert (await box.quota()).messages == 5

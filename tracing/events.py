@@ -319,27 +319,40 @@ class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
 
 @declare("restore into {addr} began from snapshot {snapshot} by {actor}")
 class RestoreStart(Event, frozen=True, kw_only=True, tag="restore.start"):
-    """A restore began; ``trace`` is the operation's own id."""
+    """A restore into one box began; ``trace`` is the operation's own id.
+
+    ``planned`` counts messages to put back, ``others`` those to move, mark or delete. ``undoes``
+    is the operation that this one takes back, 0 for none.
+    """
 
     snapshot: str
     planned: int
+    others: int = 0
+    undoes: int = 0
 
 
 @declare("restored to {addr}/{mailbox} from snapshot {snapshot} by {actor}", Outcome.OK)
 class RestoreMessage(BoxEvent, frozen=True, kw_only=True, tag="restore.message"):
-    """Messages were put back: the items carry their new ``st`` and UID, ``was`` the old st."""
+    """Messages were put back: the items carry their new ``st`` and UID, ``was`` the old st.
+
+    ``marks`` are each one's flags and keywords, in the order of the items.
+    """
 
     snapshot: str
     was: tuple[int, ...] = ()
+    marks: tuple[tuple[str, ...], ...] = ()
 
 
 @declare("restore into {addr} done: {restored} put back, {skipped} were there", Outcome.OK)
 class RestoreDone(Event, frozen=True, kw_only=True, tag="restore.done"):
-    """A restore ended."""
+    """A restore into one box ended; its numbers are of messages."""
 
     snapshot: str
     restored: int
     skipped: int
+    moved: int = 0
+    marked: int = 0
+    removed: int = 0
 
 
 # --------------------------------------------------------- admin, log, system

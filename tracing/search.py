@@ -11,7 +11,7 @@ view. The same text serves the command line, the terminal's filter line and save
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -68,6 +68,8 @@ class _Views:
     """Views by name, those that are being read, and how many terms were read with them."""
 
     table: Mapping[str, str]
+    fields: Mapping[str, fields.Field]
+    """What may stand before a colon, beside times; the log's, or those of messages."""
     inside: tuple[str, ...] = ()
     terms: int = 0
 
@@ -77,19 +79,21 @@ def parse(
     now_us: int,
     zone: tzinfo | None = None,
     views: Mapping[str, str] = views.BUILT_IN,
+    known: Mapping[str, fields.Field] = fields.FIELDS,
 ) -> Query:
     """The query a line spells; times without an offset are in ``zone`` (None: local).
 
-    ``@name`` stands for the filter of that name among ``views``. Raises SearchError.
+    ``@name`` stands for the filter of that name among ``views``, ``known`` are the
+    fields there are beside those of times. Raises SearchError.
     """
-    return _parse(text, now_us, zone, _Views(views))
+    return _parse(text, now_us, zone, _Views(views, known))
 
 
 def _parse(text: str, now_us: int, zone: tzinfo | None, known: _Views) -> Query:
     text = addresses.storable(text)
     if len(text) > _MAX_TEXT:
         raise SearchError(text[:80], 0, f"a query has at most {_MAX_TEXT} characters")
-    tokens = _tokens(text)
+    tokens = _tokens(text, (*known.fields, *fields.TIMES))
     counted = [token for token in tokens if not token.sign]
     if len(counted) > MAX_TERMS:
         where = counted[MAX_TERMS].position
@@ -103,7 +107,7 @@ def _parse(text: str, now_us: int, zone: tzinfo | None, known: _Views) -> Query:
 # ---------------------------------------------------------------------- tokens
 
 
-def _tokens(text: str) -> list[_Token]:
+def _tokens(text: str, known: Sequence[str]) -> list[_Token]:
     tokens: list[_Token] = []
     open_at: list[int] = []
     at = 0
@@ -119,7 +123,7 @@ def _tokens(text: str) -> list[_Token]:
             tokens.append(_Token(at, ")", end=at + 1))
             at += 1
         else:
-            token = _token(text, at, bool(open_at))
+            token = _token(text, at, bool(open_at), known)
             if token.sign:
                 open_at.append(token.position)
                 if len(open_at) > MAX_DEPTH:
@@ -131,7 +135,7 @@ def _tokens(text: str) -> list[_Token]:
     return tokens
 
 
-def _token(text: str, begin: int, in_brackets: bool) -> _Token:
+def _token(text: str, begin: int, in_brackets: bool, known: Sequence[str]) -> _Token:
     """The term or opening bracket that begins at a place that is no space."""
     at = begin
     negated = text[at] in "!-" and at + 1 < len(text) and not text[at + 1].isspace()
@@ -143,9 +147,9 @@ def _token(text: str, begin: int, in_brackets: bool) -> _Token:
     named = _FIELD.match(text, at)
     if named is not None:
         field = named[1].lower()
-        if field not in FIELDS:
-            near = difflib.get_close_matches(field, FIELDS, 1, 0.4)
-            hint = f"did you mean {near[0]}:?" if near else f"there are {', '.join(FIELDS)}"
+        if field not in known:
+            near = difflib.get_close_matches(field, known, 1, 0.4)
+            hint = f"did you mean {near[0]}:?" if near else f"there are {', '.join(known)}"
             raise SearchError(text, at, f"there is no field {field}: - {hint}")
         at = named.end()
     value, value_at, end = _value(text, at, in_brackets)
@@ -284,7 +288,7 @@ class _Reading:
         if not field and value.startswith("@") and views.NAME.fullmatch(name):
             return [Term(self._view(token, name), token.negated, written)]
         try:
-            matcher = fields.FIELDS[field].read(value) if field else fields.anywhere(value)
+            matcher = self._known.fields[field].read(value) if field else fields.anywhere(value)
         except ValueError as error:
             raise SearchError(self._text, token.value_at, str(error)) from None
         return [Term(matcher, token.negated, written)]
@@ -342,11 +346,11 @@ class _Reading:
         begin, end = moments.whole_day(when, self._zone) if day else moments.whole_minute(when)
         return moments.microseconds(begin), moments.microseconds(end)
 
-    @staticmethod
-    def _plain(term: Term) -> Term:
-        """A term whose time is said by ids, which begin with the time."""
+    def _plain(self, term: Term) -> Term:
+        """A term whose time is said by ids, which begin with the time; not among messages."""
         matcher = term.matcher
-        if not isinstance(matcher, Span) or matcher.field != "time":
+        by_id = self._known.fields is fields.FIELDS
+        if not isinstance(matcher, Span) or matcher.field != "time" or not by_id:
             return term
         low = 0 if matcher.low is None else ids.lowest(matcher.low)
         high = _EVER if matcher.high is None else ids.lowest(matcher.high)

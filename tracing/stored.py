@@ -72,7 +72,12 @@ class BoxExpunge(BoxEvent, frozen=True, kw_only=True, tag="box.expunge"):
 
 @declare("put into {addr}/{mailbox} by {actor}", Outcome.OK)
 class BoxAppend(BoxEvent, frozen=True, kw_only=True, tag="box.append"):
-    """Messages entered a mailbox otherwise than by delivery or restore."""
+    """Messages entered a mailbox otherwise than by delivery or restore.
+
+    ``marks`` are each one's flags and keywords, in the order of the items.
+    """
+
+    marks: tuple[tuple[str, ...], ...] = ()
 
 
 @declare("file gone from {addr}/{mailbox}, removed by another program", Outcome.DROP)
@@ -82,22 +87,29 @@ class BoxVanished(BoxEvent, frozen=True, kw_only=True, tag="box.vanished"):
 
 @declare("file appeared in {addr}/{mailbox}, put there by another program")
 class BoxForeign(BoxEvent, frozen=True, kw_only=True, tag="box.foreign"):
-    """A file came into a mailbox that mtad did not deliver; it got a ``st`` and a UID."""
+    """A file came into a mailbox that mtad did not deliver; it got a ``st`` and a UID.
+
+    ``marks`` are each one's flags and keywords, in the order of the items.
+    """
+
+    marks: tuple[tuple[str, ...], ...] = ()
 
 
 @declare("mailbox {addr}/{mailbox} {what} by {actor}")
 class BoxMailbox(BoxEvent, frozen=True, kw_only=True, tag="box.mailbox"):
-    r"""A mailbox was created, renamed, deleted, subscribed or unsubscribed; ``what`` says which.
+    r"""A mailbox was created, renamed, deleted, subscribed or the like; ``what`` says which.
 
-    ``uses`` are the special uses it was made for (RFC 6154), such as ``\Sent``, ``acl`` the
-    rights to it that it has from the one above it. What other programs did is told as appeared
-    or vanished.
+    Numbered means that an empty one goes on with the ``uidvalidity`` it had once, and with
+    ``uidnext``. ``uses`` are the special uses it was made for (RFC 6154), such as ``\Sent``,
+    ``acl`` the rights to it that it has from the one above it. What other programs did is told
+    as appeared or vanished.
     """
 
     what: str
     target: str = ""
     uses: tuple[str, ...] = ()
     acl: tuple[str, ...] = ()
+    uidnext: int = 0
 
 
 @declare("rights of {who} to {addr}/{mailbox} by {actor}: {rights}, before {had}")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtad import clock
+from mtad.journal import content
 from mtad.journal.frame import Act, Copy, Expunge, Flags, Move, Put, Seen
 from mtad.store import keywords, maildir, names, uidlist
 from mtad.store.files import Files
@@ -27,6 +28,8 @@ class Ground:
     address: str
     index: Index
     files: Files
+    content: str = ""
+    """The folder in which what is deleted keeps a name for a while; "" for none."""
 
     def mailbox(self, name: str, objectid: int) -> MailboxRow:
         """A mailbox of the box, made if it is not there. Raises ValueError for no name at all."""
@@ -177,7 +180,9 @@ def _expunge(ground: Ground, act: Expunge, journal: str, seq: int, known: dict[s
     with files.changing((mailbox.folder, "new"), (mailbox.folder, "cur")):
         for copy in act.copies:
             row = known.get(copy.base)
-            files.remove(mailbox.folder, ground.entry(row) if row else Entry(True, copy.base))
+            st = row.st if row else copy.st
+            keep = content.name_of(ground.content, st) if ground.content and st else ""
+            files.remove(mailbox.folder, ground.entry(row) if row else Entry(True, copy.base), keep)
             uids.append(row.uid if row else copy.uid)
     with index.transaction():
         index.delete(mailbox, uids, act.modseq)

@@ -54,6 +54,21 @@ class Asking:
         """A message of a mailbox by its base name."""
         return next(iter(self.rows("base = ? AND mailbox = ?", (base, mailbox.id))), None)
 
+    def may_number(self, mailbox: MailboxRow, uids: Sequence[int]) -> bool:
+        """Whether messages may get these UIDs, ascending: nobody had one of them or a higher one.
+
+        That is so below the next UID of a mailbox that was numbered as before.
+        """
+        if not uids or any(a >= b for a, b in zip((0, *uids), (*uids, mailbox.uidnext))):  # noqa: B905
+            return False
+        return self.highest_uid(mailbox) < uids[0]
+
+    def highest_uid(self, mailbox: MailboxRow) -> int:
+        """The highest UID that a message has or had, 0 where there was none."""
+        ask = "SELECT max(uid) FROM (SELECT uid FROM msg WHERE mailbox = ?1 UNION ALL "
+        ask += "SELECT uid FROM expunged WHERE mailbox = ?1)"
+        return int(self._db.execute(ask, (mailbox.id,)).fetchone()[0] or 0)
+
     def by_uid(self, mailbox: MailboxRow, uid: int) -> Row | None:
         """A message by its UID."""
         return next(iter(self.rows("mailbox = ? AND uid = ?", (mailbox.id, uid))), None)

@@ -248,6 +248,7 @@ class Box(Reading):
         actor: str,
         client: str = "",
         snapshot: str | None = None,
+        over_quota: bool = False,
         by: object = None,
     ) -> Placed:
         """Take prepared files in as messages; up to 1,000 are one act.
@@ -266,8 +267,16 @@ class Box(Reading):
             actor=actor,
             client=client,
             snapshot=snapshot,
+            over_quota=over_quota,
         )
         return await self._run(work, by)
+
+    async def renumber(
+        self, mailbox: str, uidvalidity: int, uidnext: int, *, actor: str, client: str = ""
+    ) -> bool:
+        """Give a mailbox without any past its former numbers, as ``Owner.renumber``."""
+        work = partial(self.owner.renumber, mailbox, uidvalidity, uidnext)
+        return await self._run(partial(work, actor=actor, client=client))
 
     async def create(
         self,

@@ -163,11 +163,22 @@ class Boxes:
         actor: str,
         client: str = "",
         snapshot: str | None = None,
+        over_quota: bool = False,
     ) -> Sequence[int]:
-        """Take files prepared in the box's ``Maildir/tmp`` in; returns their UIDs, in order."""
+        """Take files prepared in the box's ``Maildir/tmp`` in; returns their UIDs, in order.
+
+        Raises MtadError where the box would hold more than it may, unless ``over_quota``.
+        """
         if not self.through_daemon:
             owner = self._owner(box, make=True)
-            return owner.put(mailbox, items, actor=actor, client=client, snapshot=snapshot).uids
+            return owner.put(
+                mailbox,
+                items,
+                actor=actor,
+                client=client,
+                snapshot=snapshot,
+                over_quota=over_quota,
+            ).uids
         uids: list[int] = []
         for part in chunks(items):
             answer = self._ask(
@@ -178,9 +189,34 @@ class Boxes:
                 actor=actor,
                 client=client,
                 snapshot=snapshot,
+                over_quota=over_quota,
             )
             uids += msgspec.convert(answer["uids"], list[int])
         return uids
+
+    def renumber(
+        self,
+        box: str,
+        mailbox: str,
+        uidvalidity: int,
+        uidnext: int,
+        *,
+        actor: str,
+        client: str = "",
+    ) -> bool:
+        """Give a mailbox without any past its former numbers; False where it has a past."""
+        if self.through_daemon:
+            answer = self._ask(
+                "box.renumber",
+                box=box,
+                mailbox=mailbox,
+                numbers=[uidvalidity, uidnext],
+                actor=actor,
+                client=client,
+            )
+            return bool(answer["numbered"])
+        owner = self._owner(box, make=True)
+        return owner.renumber(mailbox, uidvalidity, uidnext, actor=actor, client=client)
 
     def create(self, box: str, mailbox: str, *, actor: str) -> bool:
         """Make a mailbox, and the box's folder if need be; False when it is there."""

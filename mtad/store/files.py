@@ -7,6 +7,7 @@ is remembered, and the folder listed once more only after those two seconds, by 
 doubts. Acts look without doubt: they find a file that is not where it should be anyway.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -14,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from mtad.journal import disk
 from mtad.store import maildir, names
 from mtad.store.maildir import Entry
 
+_NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP}
 GRAIN_NS = 2_000_000_000
 """Age from which an mtime tells all changes apart; coarse clocks of file systems included."""
 
@@ -109,18 +112,42 @@ class Files:
     def _home(self, folder: str, entry: Entry) -> Path:
         return self.place(folder, "new" if entry.fresh else "cur")
 
-    def remove(self, folder: str, entry: Entry) -> None:
-        """Take a message's file away; one that is gone already is no error."""
+    def remove(self, folder: str, entry: Entry, keep: str = "") -> None:
+        """Take a message's file away; one that is gone already is no error.
+
+        A file without another name gets that of ``keep``, if any is given, and stays.
+        """
         home = self._home(folder, entry)
         try:
-            maildir.remove(f"{home}/{entry.name}")
+            self._remove(home, entry.name, keep)
         except FileNotFoundError:
             found = self.find(folder, names.split(entry.name)[0])
             if found is None:
                 return
             home = self._home(folder, found)
-            maildir.remove(f"{home}/{found.name}")
+            self._remove(home, found.name, keep)
         self.touched.add(home)
+
+    def _remove(self, home: Path, name: str, keep: str) -> None:
+        """The other name first: a crash in between leaves both, and the act is done again."""
+        path = f"{home}/{name}"
+        if keep and os.lstat(path).st_nlink == 1:
+            try:
+                self._keep(path, Path(keep))
+            except FileExistsError:
+                pass
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+        maildir.remove(path)
+
+    def _keep(self, path: str, keep: Path) -> None:
+        try:
+            disk.link(path, keep)
+        except FileNotFoundError:
+            disk.make_folder(keep.parent)
+            disk.link(path, keep)
+        self.touched.add(keep.parent)
 
     def sync(self) -> None:
         """Make every change so far durable; may run in a thread beside one that changes."""

@@ -89,7 +89,8 @@ class Holding:
             for mailbox in index.mailboxes.values():
                 files.trust(mailbox.folder, "new", mailbox.new_mtime)
                 files.trust(mailbox.folder, "cur", mailbox.cur_mtime)
-            self.ground = Ground(address, index, files)
+            content = os.fspath(Places(folder.parents[2]).content)
+            self.ground = Ground(address, index, files, content)
             self._ledger = Ledger(replay.log)
             self.replayed = self._recover()
             sweep(self.ground)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from mtad.journal import disk
-from mtad.store import acls, maildir, names, subscriptions, uses
+from mtad.store import acls, keywords, maildir, names, subscriptions, uses
 from mtad.store.acts import Ground
 from mtad.store.rows import MailboxRow
 from tracing import ids
@@ -18,11 +18,12 @@ from tracing.events import BoxAcl, BoxMailbox
 
 CREATED, RENAMED, DELETED = "created", "renamed", "deleted"
 SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
+NUMBERED = "numbered"
 SHARED = "shared"
 """What listeners are told when rights change; its event is ``BoxAcl``."""
 ANNOTATED = "annotated"
 """What they are told when entries of metadata were written."""
-ACTS = frozenset((CREATED, RENAMED, DELETED, SUBSCRIBED, UNSUBSCRIBED))
+ACTS = frozenset((CREATED, RENAMED, DELETED, SUBSCRIBED, UNSUBSCRIBED, NUMBERED))
 """What ``BoxMailbox`` says of an owner's act; of other programs' doings it says other words."""
 
 
@@ -47,6 +48,8 @@ def perform(ground: Ground, event: BoxMailbox | BoxAcl, journal: str, seq: int) 
             for row, name, folder in renamed:
                 index.rename_mailbox(row, name, folder)
             index.set_applied(journal, seq)
+    elif event.what == NUMBERED:
+        _number(ground, event, journal, seq)
     elif event.what in (SUBSCRIBED, UNSUBSCRIBED):
         _subscribe(ground, event.mailbox, event.what == SUBSCRIBED)
         with index.transaction():
@@ -76,6 +79,36 @@ def _share(ground: Ground, event: BoxAcl, journal: str, seq: int) -> None:
         acls.write(ground.files.mailbox(row.folder), event.acl)
     with index.transaction():
         index.note_shape(event.mailbox, SHARED, event.acl)
+        index.set_applied(journal, seq)
+
+
+def may_be_numbered(ground: Ground, row: MailboxRow) -> bool:
+    """Whether a mailbox has had no message yet, so that it may get other numbers.
+
+    Its next UID says nothing: acts of a box that was lost are done once more in its place.
+    """
+    return not ground.index.highest_uid(row)
+
+
+def _number(ground: Ground, event: BoxMailbox, journal: str, seq: int) -> None:
+    """For clients it is another mailbox; mod-sequences are above any it had.
+
+    Whoever counts those from 1 is below the time in milliseconds.
+    """
+    index = ground.index
+    row = index.mailboxes.get(event.mailbox)
+    if row is not None and row.uidvalidity != event.uidvalidity and may_be_numbered(ground, row):
+        with index.durably():
+            index.drop_mailbox(row)
+            row = index.add_mailbox(row.name, row.folder, row.objectid, event.uidvalidity)
+            keywords.load(index, row, ground.files.mailbox(row.folder))
+        ground.files.forget(row.folder)
+    if row is not None and row.uidvalidity == event.uidvalidity:
+        index.claim(row, event.uidnext - 1, event.at // 1000)
+        row.highestmodseq = max(row.highestmodseq, index.modseq)
+    with index.durably():
+        if row is not None:
+            index.save_mailbox(row)
         index.set_applied(journal, seq)
 
 

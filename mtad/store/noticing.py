@@ -362,6 +362,7 @@ class Notice:
             if rows:
                 items = tuple(map(item_of, rows))
                 trace, also = traced(items, self._desk)
+                marks = tuple((*names.flag_names(row.flags), *row.words) for row in rows)
                 seq = self._commit(
                     BoxForeign(
                         at=clock.now_us(),
@@ -372,6 +373,7 @@ class Notice:
                         items=items,
                         uidvalidity=mailbox.uidvalidity,
                         actor=OUTSIDE,
+                        marks=marks if any(marks) else (),
                     )
                 )
                 self._insert(mailbox, rows, seq)

@@ -347,17 +347,19 @@ class Owner(Shaping):
         actor: str,
         client: str = "",
         snapshot: str | None = None,
+        over_quota: bool = False,
     ) -> Placed:
         """Take prepared files in; the mailbox is made if need be, unless ``make`` is False.
 
         A file whose base name and content the mailbox has already is dropped, and its UID is
         that of the message that is there: an interrupted restore can simply be run again.
-        Up to ``CHUNK`` files are one act. What comes from a ``snapshot`` may go above the quota.
+        Up to ``CHUNK`` files are one act. With ``over_quota`` they may be more than the box may
+        hold; ``snapshot`` says from which one they are put back.
         Raises NothingFound, UsageError, OverQuota and MtadError.
         """
         with self.working():
             self.look()
-            if snapshot is None:
+            if not over_quota:
                 self.check_quota(sum(item.size for item in items), len(items))
             box = self.make(mailbox, actor, client) if make else self.mailbox(mailbox)
             putting = Putting(self.ground, self.desk, self.hostname, box)

@@ -47,7 +47,10 @@ class Putting:
         client: str,
         snapshot: str | None,
     ) -> list[int]:
-        """The UIDs the files got, or that their equals have. Raises MtadError and UsageError."""
+        """The UIDs the files got, or that their equals have. Raises MtadError and UsageError.
+
+        Items keep UIDs they ask for where nobody ever had these or higher ones.
+        """
         for item in items:
             self._check(item)
         uids: dict[str, int] = {}
@@ -105,10 +108,10 @@ class Putting:
     def _plan(
         self, items: Sequence[Prepared], actor: str, client: str, snapshot: str | None
     ) -> tuple[Put, Event]:
-        first = self._index.take_uids(self._mailbox, len(items))
+        uids = self._numbers(items)
         taken = self._index.knows(item.base for item in items if _usable(item.base))
         planned = []
-        for uid, item in enumerate(items, first):
+        for uid, item in zip(uids, items, strict=True):
             st = self._desk.mint()
             base = item.base
             if not _usable(base) or base in taken:
@@ -124,6 +127,7 @@ class Putting:
                     item.mtime_ns,
                     item.size,
                     item.sha256,
+                    item.was,
                 )
             )
         act = Put(
@@ -131,6 +135,9 @@ class Putting:
         )
         named = tuple(Item(p.copy.st, p.copy.m, p.copy.uid, p.copy.base) for p in planned)
         trace, also = traced(named, self._desk)
+        marks = tuple((*names.flag_names(p.flags), *p.keywords) for p in planned)
+        if not any(marks):
+            marks = ()
         if snapshot is None:
             return act, BoxAppend(
                 at=clock.now_us(),
@@ -142,6 +149,7 @@ class Putting:
                 uidvalidity=self._mailbox.uidvalidity,
                 client=client,
                 actor=actor,
+                marks=marks,
             )
         return act, RestoreMessage(
             at=clock.now_us(),
@@ -155,7 +163,16 @@ class Putting:
             actor=actor,
             snapshot=snapshot,
             was=tuple(item.was for item in items),
+            marks=marks,
         )
+
+    def _numbers(self, items: Sequence[Prepared]) -> Sequence[int]:
+        """The UIDs that files get: those they ask for, else the next."""
+        asked = [item.uid for item in items]
+        if self._index.may_number(self._mailbox, asked):
+            return asked
+        first = self._index.take_uids(self._mailbox, len(items))
+        return range(first, first + len(items))
 
     def _sync(self, items: Sequence[Prepared]) -> None:
         """Octets, times and names of the files on the disk."""

@@ -1,8 +1,8 @@
 """How much a box may hold, and what it holds: octets as stored, and messages.
 
 The index counts both in the transactions that change them. Links of one file count each, since
-each may be what is left of it. Acts that would go above a limit are refused as a whole; what
-restores put back is not, and neither is mail that was taken before the limit was reached.
+each may be what is left of it. Acts that would go above a limit are refused as a whole, unless a
+restore is told to; mail that was taken before the limit was reached is not.
 """
 
 import sqlite3

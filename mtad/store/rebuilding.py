@@ -173,6 +173,8 @@ def _shape(act: BoxMailbox, known: Known) -> None:
             if f"{name}/".startswith(f"{act.mailbox}/"):
                 other = act.target + name.removeprefix(act.mailbox)
                 known.mailboxes[other] = known.mailboxes.pop(name)
+    elif act.what == "numbered":
+        known.mailboxes[act.mailbox] = Numbers(act.uidvalidity, act.uidnext)
     elif act.what in ("deleted", "vanished"):
         known.mailboxes.pop(act.mailbox, None)
 

@@ -51,6 +51,30 @@ class Shaping(Holding):
             self.make(mailbox, actor, client, meant, like)
             return not there
 
+    def renumber(
+        self, mailbox: str, uidvalidity: int, uidnext: int, *, actor: str, client: str = ""
+    ) -> bool:
+        """Let a mailbox without any past go on with numbers it had before it was lost.
+
+        ``uidnext`` must be above every UID it ever gave. False, and nothing is done, where it
+        has had messages already. Raises NothingFound, UsageError.
+        """
+        if not (0 < uidvalidity < 1 << 32 and 0 < uidnext < 1 << 32):
+            raise UsageError(f"{uidvalidity} and {uidnext} cannot number a mailbox")
+        with self.working():
+            self.look()
+            row = self.mailbox(mailbox)
+            if not mailboxes.may_be_numbered(self.ground, row):
+                return row.uidvalidity == uidvalidity
+            self.tell_shape(
+                row.name,
+                mailboxes.NUMBERED,
+                actor,
+                client,
+                numbers=(uidvalidity, uidnext),
+            )
+            return True
+
     def subscribe(self, name: str, on: bool, *, actor: str, client: str = "") -> bool:
         """Subscribe to a name or no longer (RFC 9051 6.3.7); False when that was so before.
 
@@ -174,6 +198,7 @@ class Shaping(Holding):
         target: str = "",
         meant: tuple[str, ...] = (),
         acl: tuple[str, ...] = (),
+        numbers: tuple[int, int] = (0, 0),
     ) -> None:
         """Promise what is done to a mailbox as a whole, then do it."""
         self.shape(
@@ -186,6 +211,8 @@ class Shaping(Holding):
                 target=target,
                 uses=meant,
                 acl=acl,
+                uidvalidity=numbers[0],
+                uidnext=numbers[1],
                 client=client,
                 actor=actor,
             )

@@ -43,7 +43,8 @@ class Prepared(msgspec.Struct, frozen=True):
     """A whole file in the box's ``Maildir/tmp`` that is to become a message.
 
     ``tmp`` is its name there and ``base`` the base name it had, "" for none; ``was`` is the
-    stored copy it was made from, 0 for none. The file must have no other link.
+    stored copy it was made from, 0 for none, ``uid`` the UID it asks for, 0 for the next one.
+    The file must have no other link.
     """
 
     tmp: str
@@ -55,6 +56,7 @@ class Prepared(msgspec.Struct, frozen=True):
     sha256: bytes
     m: int = 0
     was: int = 0
+    uid: int = 0
 
 
 class MailboxStatus(msgspec.Struct, frozen=True):

@@ -31,6 +31,7 @@ class Verbs:
             "box.move": self.move,
             "box.expunge": self.expunge,
             "box.put": self.put,
+            "box.renumber": self.renumber,
             "box.create": self.create,
             "box.rename": self.rename,
             "box.delete": self.delete,
@@ -100,9 +101,18 @@ class Verbs:
                 _text(request, "mailbox"),
                 items,
                 snapshot=None if snapshot is None else str(snapshot),
+                over_quota=request.get("over_quota") is True,
                 **_who(request),
             )
         return {"uids": list(placed.uids)}
+
+    async def renumber(self, request: Answer) -> Answer:
+        """Give a mailbox without any past its former numbers; says whether it has them now."""
+        mailbox = _text(request, "mailbox")
+        uidvalidity, uidnext = _list(request, "numbers", int)
+        async with self._shelf.use(_text(request, "box"), make=True) as box:
+            done = await box.renumber(mailbox, uidvalidity, uidnext, **_who(request))
+        return {"numbered": done}
 
     async def create(self, request: Answer) -> Answer:
         """Make a mailbox, and its box's folder if need be; says whether it was not there."""
