@@ -60,8 +60,7 @@ def _look(loaded: Loaded, period: Period) -> list[books.Violation]:
     places = loaded.places
     applied = _applied(places)
     frames = list(_frames(places, period))
-    log = LogFacts(places.log, period)
-    try:
+    with answers.readable(places.log), contextlib.closing(LogFacts(places.log, period)) as log:
         facts = books.Facts(
             messages=log.messages(),
             boxes=_boxes(places, log, period),
@@ -75,8 +74,6 @@ def _look(loaded: Loaded, period: Period) -> list[books.Violation]:
             untold=log.untold(),
         )
         return books.violations(facts)
-    finally:
-        log.close()
 
 
 def _applied(places: Places) -> dict[str, int]:
@@ -85,7 +82,8 @@ def _applied(places: Places) -> dict[str, int]:
         answer = control.ask(places.socket("log"), "position", seconds=120)
         return {str(name): int(seq) for name, seq in answer["applied"].items()}
     try:
-        worker = Worker(places)
+        with answers.readable(places.log):
+            worker = Worker(places)
     except Busy as error:
         raise Locked("the log is being written but its server does not answer") from error
     try:

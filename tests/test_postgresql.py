@@ -383,3 +383,16 @@ def test_events_without_a_month_of_their_own_are_read(server: Kept) -> None:
     log = Log(server)
     assert [one.event for one in log.events_after({})] == [started]
     log.close()
+
+
+def test_commands_say_that_the_server_is_away(own: Cluster, tmp_path: Path) -> None:
+    with site.Server(tmp_path / "site") as running:
+        said = running.config.read_text().replace('# url = ""', f'url = "{own.url("gone")}"', 1)
+        running.config.write_text(said)
+        own.stop()
+        commands = [("serve",), ("db",), ("db", "copy"), ("audit",), ("box",), ("trace", "to:you")]
+        for words in [*commands, ("why", "to:you"), ("report",), ("tail",), ("queue", "list")]:
+            done = running.mtad(*words, code=None)
+            assert done.returncode == 10, (words, done.stderr)
+            assert "is it running?" in done.stderr, words
+            assert "mistake in mtad" not in done.stderr, words

@@ -325,8 +325,8 @@ def _in_state(states: Sequence[State]) -> Condition:
     listed = ",".join(str(int(state)) for state in states)
     test = (
         f"+m.status IN ({listed}) OR EXISTS "
-        f"(SELECT 1 FROM rcpt r WHERE r.msg=m.id AND r.status IN ({listed}))"
-    )
+        f"(SELECT 1 FROM rcpt r WHERE r.msg=m.id AND r.status IN ({listed}) LIMIT 1 OFFSET 0)"
+    )  # the offset keeps PostgreSQL from gathering every such recipient for one page
     if State.STORED in states:
         return Condition(test)
     # The second half is what lets SQLite take the partial index.

@@ -108,7 +108,7 @@ def _listen(server: Server, follower: "weakref.ref[Followed[T]]") -> None:
                 link.close()
         except (error, MtadError) as said:
             if not away:
-                log.warning("the directory stays as it was: %s", said)
+                log.warning("the directory stays as it was: %s", " ".join(str(said).split()))
             away = True
             time.sleep(AGAIN_SECONDS)
 

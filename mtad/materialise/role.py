@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from mtad import control
 from mtad.config import Loaded
 from mtad.control import Answer, Verb
-from mtad.errors import Corrupt, Locked, MtadError
+from mtad.errors import Corrupt, Locked, MtadError, Unreachable
 from mtad.materialise.looks import Looks
 from mtad.materialise.queue import QueueAnswers
 from mtad.materialise.rows import Noted
@@ -247,6 +247,8 @@ def _readable(error: BaseException) -> BaseException:
     """A failure as the operator can act on it."""
     if isinstance(error, log.Busy):
         return Locked(str(error))
+    if isinstance(error, sqlite3.OperationalError):
+        return Unreachable(f"the log cannot be written: {error}")
     if isinstance(error, months.NewerVersion | sqlite3.DatabaseError):
         return Corrupt(f"the log cannot be written: {error}")
     return error

@@ -62,7 +62,8 @@ def catch_up(places: Places) -> None:
         control.ask(places.socket("log"), "position", seconds=120)
         return
     try:
-        worker = Worker(places)
+        with answers.readable(places.log):
+            worker = Worker(places)
     except Busy as error:
         raise Locked("the log is being written but its server does not answer") from error
     try:
