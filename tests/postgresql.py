@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
 from pathlib import Path
 
 import pytest
@@ -35,35 +36,38 @@ class Cluster:
         if os.geteuid() == 0:  # PostgreSQL refuses root
             shutil.chown(self.folder, "nobody", "nogroup")
         self.folder.chmod(0o755)
-        self._as_owner(
-            [
-                str(BINARIES / "initdb"),
-                "--pgdata=data",
-                f"--username={USER}",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "--no-instructions",
-            ]
+        initdb = [str(BINARIES / "initdb"), "--pgdata=data", f"--username={USER}", "--auth=trust"]
+        initdb += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        subprocess.run(
+            [*_as_owner(), *initdb], cwd=self.folder, capture_output=True, timeout=60, check=True
         )
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
-        options = " ".join(
-            f"-c {name}={value or repr('')}" for name, value in self._settings.items()
-        )
-        self._control("start", "-l", "log", "-o", f"-k {self.folder} {options}")
+        """Start it, and wait until it answers; it ends with this process, however that ends."""
+        words = [str(BINARIES / "postgres"), "-D", "data", "-k", str(self.folder)]
+        for name, value in self._settings.items():
+            words += ["-c", f"{name}={value}"]
+        with (self.folder / "log").open("ab") as out:
+            self._server = subprocess.Popen(
+                [*_as_owner(), "--pdeathsig=QUIT", *words],
+                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+        asked = [str(BINARIES / "pg_isready"), "-q", "-h", str(self.folder), "-d", "postgres"]
+        end = time.monotonic() + 60
+        while subprocess.run(asked, check=False).returncode:
+            if self._server.poll() is not None or time.monotonic() > end:
+                raise RuntimeError((self.folder / "log").read_text())
+            time.sleep(0.05)
 
-    def stop(self, how: str = "immediate") -> None:
-        """Stop it: ``immediate`` as a crash does."""
-        self._control("stop", "-m", how)
+    def stop(self) -> None:
+        """Stop it as a crash does."""
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(30)
 
     def remove(self) -> None:
         """Stop it for good."""
-        if (self.folder / "data" / "postmaster.pid").exists():
-            self.stop()
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def database(self) -> Server:
@@ -85,18 +89,9 @@ class Cluster:
             found = link.execute(text)
             return list(found.fetchall()) if found.description else []
 
-    def _control(self, *words: str) -> None:
-        self._as_owner([str(BINARIES / "pg_ctl"), "-D", "data", "-w", "-s", *words])
 
-    def _as_owner(self, words: Sequence[str]) -> None:
-        if os.geteuid() == 0:
-            words = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *words]
-        done = subprocess.run(
-            words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, timeout=60, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            said = self.folder / "log"
-            raise RuntimeError(
-                f"{words}: {done.stderr!r} {said.read_text() if said.exists() else ''}"
-            )
+def _as_owner() -> list[str]:
+    """Runs what follows as a user that PostgreSQL does not refuse, as it does root."""
+    if os.geteuid() == 0:
+        return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    return ["setpriv"]
