@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": ("mtad.daemon:serve", "run the server"),
     "demo": ("mtad.setup.cli:demo", "tell the whole story on a running local server"),
     "status": ("mtad.setup.cli:status", "is it running, and how is it"),
+    "doctor": ("mtad.setup.cli_doctor:doctor", "what is wrong, why, and what to do"),
     "config": ("mtad.setup.cli:config", "check or show the settings"),
     "db": ("mtad.databases:db_command", "where directory and log are kept, and moving them"),
     "domain": ("mtad.directory.cli:domain", "the domains mail is taken for"),

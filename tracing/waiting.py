@@ -47,6 +47,10 @@ _ENTRIES = (
     "LEFT JOIN dom e ON e.id=o.dom LEFT JOIN str ON str.id=host "
     f"WHERE status IN ({OPEN_STATES}) AND status!={int(State.STORED)} AND params IS NOT NULL "
 )
+_OLDEST = (
+    f"SELECT min(msg) FROM rcpt WHERE status IN ({OPEN_STATES}) "  # noqa: S608 - our own numbers
+    f"AND status!={int(State.STORED)} AND params IS NOT NULL"
+)
 _MESSAGES = (
     "SELECT msg.id, local, rname, size, rel, subject FROM msg LEFT JOIN addr ON addr.id=sender "
     "LEFT JOIN dom ON dom.id=addr.dom WHERE msg.id IN (SELECT value FROM json_each(?))"
@@ -69,6 +73,15 @@ def parts(directory: Kept, messages: Iterable[int] | None = None) -> Iterator[Pa
         if here is None or here:
             with closing(months.reading(directory, month)) as link:
                 yield from _month(link, here)
+
+
+def oldest(directory: Kept) -> int:
+    """The first message that waits, 0 for none; raises as ``Log`` does."""
+    for month in reversed(months.listing(directory)):
+        with closing(months.reading(directory, month)) as link:
+            if found := link.execute(_OLDEST).fetchone()[0]:
+                return int(found)
+    return 0
 
 
 def parameters(entry: Sequence[Any]) -> dict[str, Any]:
