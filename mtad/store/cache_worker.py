@@ -212,9 +212,14 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 
 
 def main() -> None:
-    """Do what comes in until nothing does."""
-    maker = Maker()
-    with open(0, "rb", closefd=False) as source, open(1, "wb", closefd=False) as sink:
+    """Do what comes in until nothing does, or nobody waits for it any more."""
+    with suppress(BrokenPipeError):
+        _serve(Maker())
+
+
+def _serve(maker: Maker) -> None:
+    """Unbuffered: an answer that nobody takes is met when it is written, and once."""
+    with open(0, "rb", closefd=False) as source, open(1, "wb", 0, closefd=False) as sink:
         while select.select([source], [], [], IDLE_SECONDS)[0]:
             data = _read(source)
             if data is None:
@@ -228,7 +233,6 @@ def main() -> None:
                 maker.close()
                 count = DAMAGED if is_damage(error) else -1
             sink.write(_framed(msgspec.msgpack.encode(count)))
-            sink.flush()
 
 
 if __name__ == "__main__":
