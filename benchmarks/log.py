@@ -1,6 +1,6 @@
 """Fill a log with events like a server's, then time what people ask of it.
 
-    python benchmarks/log.py [DIRECTORY] [--events 1000000] [--batch 75] [--keep]
+    python benchmarks/log.py [DIRECTORY] [--events 1000000] [--batch 100] [--bare 0] [--keep]
 
 Everything goes through the recorder as frames would; every question is asked of the log as
 the product asks it: inside this process, and as ``mtad trace`` in a process of its own that
@@ -13,21 +13,24 @@ import contextlib
 import cProfile
 import multiprocessing
 import pstats
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
+
+from bare import Twin
+from traffic import Traffic
 
 from mtad import config, control, where
 from mtad.materialise import role
 from mtad.signals import Signals
 from mtad.where import Kept
-from tracing import answers, events, ids, search
+from tracing import answers, ids, search
 from tracing.log import Applied, Recorder
 from tracing.queries import Log
 
@@ -36,143 +39,76 @@ RUNS = 100
 SECONDS = 1.0
 PROCESSES = 25
 
-FIRST_US = 1_795_000_000_000_000
-_WORDS = (
-    "отчёт счёт договор заявка встреча оплата заказ график invoice report meeting order figures "
-    "draft agenda update release travel contract budget question answer reminder photos summer "
-    "notes plan supply delivery sample offer price list stock review"
-)
-WORDS = _WORDS.split()
-HOSTS = [f"mx{i}.sender{i % 900}.example.net" for i in range(3000)]
 
+@dataclass
+class Filled:
+    """How a log was filled; seconds, of which ``bare_*`` are those of sqlite3 alone."""
 
-class Traffic:
-    """Endless plausible mail, the same for the same seed; 135,000 messages a day."""
+    events: int = 0
+    messages: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+    compared: int = 0
+    own_wall: float = 0.0
+    own_cpu: float = 0.0
+    bare_wall: float = 0.0
+    bare_cpu: float = 0.0
 
-    def __init__(self, seed: int = 7) -> None:
-        self.random = random.Random(seed)
-        self.at = FIRST_US
-        self._mint = ids.Mint(1, 0, lambda: self.at * 1000)
-        self.boxes = [f"user{i}@company{i % 3}.example.org" for i in range(300)]
-        self.senders = [f"person{i}@sender{i % 900}.example.net" for i in range(20_000)]
-
-    def messages(self) -> Iterator[tuple[int, list[events.Event]]]:
-        """The last id and the events of one message after the other."""
-        number = 0
-        while True:
-            number += 1
-            self.at += self.random.randrange(1_000, 1_275_000)
-            yield self._one(number)
-
-    def _one(self, number: int) -> tuple[int, list[events.Event]]:
-        pick, new, at = self.random, self._mint.new, self.at
-        cn, m = new(), new()
-        shown = ids.text(m)
-        ip = f"198.51.{pick.randrange(100)}.{pick.randrange(250)}"
-        host = pick.choice(HOSTS)
-        sender = pick.choice(self.senders)
-        if pick.random() < 0.25:
-            sender = f"bounce-{number:08x}@lists{number % 40}.example.com"
-        box = self.boxes[int(pick.random() ** 2 * len(self.boxes))]
-        told: list[events.Event] = [
-            events.ConnOpen(at=at, trace=cn, ip=ip, listener="127.0.0.1:25"),
-            events.SmtpEhlo(at=at, trace=cn, ip=ip, host=host, actor="remote", helo=host),
-            events.SmtpMail(
-                at=at, trace=m, addr=sender, ip=ip, host=host, actor="remote", cn=cn, helo=host
-            ),
-        ]
-        if pick.random() < 0.08:
-            told += [
-                events.SmtpReject(
-                    at=at,
-                    trace=m,
-                    addr=f"nobody{number % 500}@company0.example.org",
-                    ip=ip,
-                    code=550,
-                    enh="5.1.1",
-                    reply=f"550 5.1.1 <nobody{number % 500}@company0.example.org> no such box",
-                    stage="rcpt",
-                    check="box",
-                ),
-                events.SmtpAbort(at=at, trace=m, addr=sender, ip=ip, stage="rcpt", why="quit"),
-                events.ConnClose(at=at, trace=cn, ip=ip, why="quit", commands=4),
-            ]
-            return m, told
-        st = new()
-        subject = " ".join(pick.choices(WORDS, k=4)) + f" {number}"
-        told += [
-            events.SmtpRcpt(
-                at=at, trace=m, n=1, addr=box, ip=ip, code=250, enh="2.1.5", actor="remote"
-            ),
-            events.SmtpAccept(
-                at=at,
-                trace=m,
-                addr=sender,
-                ip=ip,
-                host=host,
-                code=250,
-                enh="2.0.0",
-                reply=f"250 2.0.0 queued as {shown}",
-                actor="remote",
-                size=2000 + number % 9000,
-                sha256=f"{pick.getrandbits(256):064x}",
-                count=1,
-                recipients=(events.Recipient(1, box, box),),
-                message_id=f"<{number}.{pick.getrandbits(40):x}@{host}>",
-                subject=subject,
-                header_from=f"Someone <{sender}>",
-                ms=1.25,
-            ),
-            events.StoreDelivered(
-                at=at,
-                trace=m,
-                n=1,
-                addr=box,
-                st=st,
-                mailbox="INBOX",
-                base=f"{at // 1_000_000}.{ids.text(st)}.mx,S=2000,W=2050",
-                size=2000,
-            ),
-            events.ConnClose(at=at, trace=cn, ip=ip, why="quit", commands=5, messages=1),
-        ]
-        if pick.random() < 0.5:
-            told.append(
-                events.BoxFlags(
-                    at=at,
-                    trace=m,
-                    addr=box,
-                    actor=f"user:{box}",
-                    mailbox="INBOX",
-                    items=(events.Item(st, m, number),),
-                    added=("\\Seen",),
-                )
+    def report(self) -> None:
+        """Say it."""
+        print(
+            f"{self.events} events of {self.messages} messages: {self.wall:.1f} s, "
+            f"{self.events / self.wall:.0f} events/s, {self.events / self.cpu:.0f} a second of "
+            f"processor; per message {self.wall / self.messages * 1e6:.0f} us wall, "
+            f"{self.cpu / self.messages * 1e6:.0f} us processor"
+        )
+        if self.compared:
+            own, bare = self.compared / self.own_wall, self.compared / self.bare_wall
+            print(
+                f"the first {self.compared} beside sqlite3 alone: {own:.0f} and {bare:.0f} "
+                f"events/s, ratio {own / bare:.2f}; of processor {self.bare_cpu / self.own_cpu:.2f}"
             )
-        return m, told
 
 
-def fill(directory: Kept, wanted: int, batch: int) -> tuple[int, int, float, float]:
-    """Record at least ``wanted`` events: events, messages, wall and processor seconds."""
+def fill(directory: Kept, wanted: int, batch: int, compared: int = 0) -> Filled:
+    """Record at least ``wanted`` events in transactions of ``batch``.
+
+    The first ``compared`` are written by sqlite3 alone too, batch by batch in turns.
+    """
     recorder = Recorder(directory)
+    twin = Twin(recorder, directory.with_name("bare")) if compared else None
     source = Traffic().messages()
-    count = messages = 0
-    wall = cpu = 0.0
+    done = Filled()
     seq = recorder.applied("mta-0")
-    while count < wanted:
-        frames = []
-        for _ in range(batch):
+    while done.events < wanted:
+        frames: list[Applied] = []
+        here = 0
+        while here < batch:
             m, told = next(source)
             seq += 1
             frames.append(Applied("mta-0", seq, m, told))
-            count += len(told)
-        messages += batch
+            here += len(told)
+        done.messages += len(frames)
+        done.events += here
         begin, used = time.perf_counter(), time.process_time()
         recorder.apply(frames)
-        wall += time.perf_counter() - begin
-        cpu += time.process_time() - used
+        taken, spent = time.perf_counter() - begin, time.process_time() - used
+        done.wall += taken
+        done.cpu += spent
+        if twin is not None:
+            twin.write()
+            twin.listen()
+            if done.events - here:  # the first batch made the file
+                done.compared, done.own_wall = done.compared + here, done.own_wall + taken
+                done.own_cpu += spent
+            if done.events >= compared:
+                done.bare_wall, done.bare_cpu = twin.wall, twin.cpu
+                twin.close()
+                twin = None
     recorder.analyze()
     recorder.checkpoint()
     recorder.close()
-    return count, messages, wall, cpu
+    return done
 
 
 QUESTIONS = (
@@ -281,15 +217,11 @@ def measure(folder: Path, given: argparse.Namespace) -> None:
         profile = cProfile.Profile()
         if given.profile:
             profile.enable()
-        count, messages, wall, cpu = fill(directory, given.events, given.batch)
+        done = fill(directory, given.events, given.batch, given.bare)
         profile.disable()
+        done.report()
         octets = sum(file.stat().st_size for file in directory.glob("*.db"))
-        print(
-            f"{count} events of {messages} messages in batches of {given.batch}: "
-            f"{wall:.1f} s, {count / wall:.0f} events/s; per message "
-            f"{wall / messages * 1e6:.0f} us wall, "
-            f"{cpu / messages * 1e6:.0f} us processor; {octets / count:.0f} octets/event"
-        )
+        print(f"{octets / done.events:.1f} octets an event")
         if given.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(30)
     ask(directory)
@@ -303,7 +235,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("directory", type=Path, nargs="?", help="kept; else one that goes")
     options.add_argument("--events", type=int, default=200_000)
-    options.add_argument("--batch", type=int, default=75, help="messages in a transaction")
+    options.add_argument("--batch", type=int, default=100, help="events in a transaction")
+    options.add_argument(
+        "--bare", type=int, default=0, help="events that sqlite3 alone writes too, to compare"
+    )
     options.add_argument("--keep", action="store_true", help="use the log that is there")
     options.add_argument("--profile", action="store_true")
     given = options.parse_args()

@@ -266,6 +266,30 @@ def test_a_month_is_dropped_with_its_schema(cluster: Cluster, server: Kept) -> N
     assert months.listing(server) == ["2026-12"]
 
 
+def test_a_log_of_an_earlier_version_is_brought_up_to_date(cluster: Cluster, server: Kept) -> None:
+    """It can be read before; the writer changes the indexes, and rows stay as they are."""
+    recorder = Recorder(server)
+    recorder.apply(told(3))
+    recorder.close()
+    name = server.url.split("/")[3].split("?")[0]
+    fresh = "SELECT indexdef FROM pg_indexes WHERE schemaname='log' ORDER BY indexname"
+    made = cluster.run(name, fresh)
+    for text in (
+        "DROP INDEX log.ev_actor",
+        "CREATE INDEX ev_actor ON log.ev (actor, seq) WHERE actor IS NOT NULL",
+        "CREATE INDEX msg_cn ON log.msg (cn, id)",
+        "UPDATE log.alembic_version SET version_num='log_0004'",
+    ):
+        cluster.run(name, text)
+    before = everything(server)
+    recorder = Recorder(server)
+    assert cluster.run(name, "SELECT version_num FROM log.alembic_version") == [(months.REVISION,)]
+    assert cluster.run(name, fresh) == made
+    assert everything(server) == before
+    assert recorder.applied("mta-0") == 3
+    recorder.close()
+
+
 # ----------------------------------------------------------------------- moving it
 
 

@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 
 from mtad.where import Kept
 from tests.postgresql import IN_FILES
@@ -170,9 +171,7 @@ def test_a_crash_between_the_months(
 
 
 @IN_FILES
-def test_a_failing_statement_leaves_nothing(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_statement_leaves_nothing(directory: Path) -> None:
     """Each statement of a commit fails once: nothing of the batch is seen, the retry is whole."""
     new = mint()
     first, frame = (Applied("mta-0", n, 0, Mail(new).whole()) for n in (1, 2))
@@ -185,7 +184,9 @@ def test_a_failing_statement_leaves_nothing(
     recorder = Recorder(directory)
     recorder.apply([first])
     before = everything(directory)
-    execute = sa.Connection.exec_driver_sql
+    (writer,) = recorder._writers.values()
+    pen: Any = writer._pen
+    cursor = pen._cursor
     fails_at = 0
     failed = True
     while failed:
@@ -193,21 +194,23 @@ def test_a_failing_statement_leaves_nothing(
         count = 0
         failed = False
 
-        def failing(self: sa.Connection, text: str, *rest: Any, **named: Any) -> Any:
+        def failing(do: Callable[..., Any], *given: Any) -> Any:
             nonlocal count, failed
             count += 1
             if count == fails_at:  # noqa: B023 - called within the round
                 failed = True
                 raise sqlite3.OperationalError("disk I/O error")
-            return execute(self, text, *rest, **named)
+            return do(*given)
 
-        monkeypatch.setattr(sa.Connection, "exec_driver_sql", failing)
+        pen._cursor = SimpleNamespace(
+            execute=partial(failing, cursor.execute),
+            executemany=partial(failing, cursor.executemany),
+        )
         try:
             recorder.apply([frame])
         except sqlite3.OperationalError:
-            monkeypatch.undo()
             assert everything(directory) == before
-        monkeypatch.undo()
+        pen._cursor = cursor
     assert fails_at > 8
     recorder.close()
     assert everything(directory) == expected

@@ -175,9 +175,14 @@ def tail(context: click.Context, query: tuple[str, ...], style: str, jsonl: bool
         wanted = following.Filter(places.log, " ".join(query)) if query else None
         follower = following.Follower(places.log)
         try:
-            for stored in _followed(places, follower):
-                for line in lines(stored, wanted is None or wanted.takes(stored.event)):
-                    click.echo(line)
+            for part in _followed(places, follower):
+                said = [
+                    line
+                    for stored in part
+                    for line in lines(stored, wanted is None or wanted.takes(stored.event))
+                ]
+                if said:  # as one piece: writing each line takes longer than making it
+                    click.echo("\n".join(said))
         except KeyboardInterrupt:
             pass
         finally:
@@ -191,7 +196,9 @@ Lines = Callable[["Stored", bool], Iterator[str]]
 
 
 def _style(name: str, hostname: str) -> Lines:
-    from tracing import answers, eximlog, postfixlog  # noqa: PLC0415 - needed by ``tail`` alone
+    import msgspec  # noqa: PLC0415 - as what follows needed by ``tail`` alone
+
+    from tracing import answers, eximlog, postfixlog  # noqa: PLC0415
 
     def short(stored: "Stored", is_wanted: bool) -> Iterator[str]:
         if is_wanted:
@@ -200,7 +207,7 @@ def _style(name: str, hostname: str) -> Lines:
     def as_json(stored: "Stored", is_wanted: bool) -> Iterator[str]:
         if is_wanted:
             shown = {"schema": answers.SCHEMA, **answers.happened(stored)}
-            yield json.dumps(shown, ensure_ascii=False)
+            yield msgspec.json.encode(shown).decode()
 
     if name in ("exim", "postfix"):
         log = eximlog.EximLog() if name == "exim" else postfixlog.PostfixLog(hostname)
@@ -208,15 +215,15 @@ def _style(name: str, hostname: str) -> Lines:
     return as_json if name == "json" else short
 
 
-def _followed(places: where.Places, follower: "Follower") -> "Iterator[Stored]":
+def _followed(places: where.Places, follower: "Follower") -> "Iterator[list[Stored]]":
     """Events as they come: told of by the daemon, or found by looking again and again."""
     while True:
         try:
             lines = control.stream(places.socket("log"), "news", seconds=STREAM_SECONDS)
             for line in lines:
-                yield from follower.take(line)
+                yield follower.take(line)
         except Unreachable:
             pass
         for _ in range(POLLS):
-            yield from follower.read()
+            yield follower.read()
             time.sleep(POLL_SECONDS)

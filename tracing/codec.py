@@ -2,16 +2,18 @@
 
 What repeats is interned, what has a column is in it, and the rest is JSON in ``detail``. A
 column's value that the column cannot hold as it is (an address in capitals, a reply that has
-no template) stands in ``detail`` under the column's name and wins when reading.
+no template) stands in ``detail`` under the column's name and wins when reading. What repeats
+in the details of common kinds is kept apart (``tracing.shapes``).
 """
 
 import re
 import socket
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from tracing import addresses, replies
+from tracing import addresses, replies, shapes
 from tracing.events import (
     COLUMNS,
     REGISTRY,
@@ -38,7 +40,7 @@ Row = tuple[Any, ...]
 """seq, ts, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail: as in ``ev``."""
 
 
-class Names(Protocol):
+class Names(shapes.Names, Protocol):
     """The dictionaries of a month."""
 
     def address(self, text: str) -> tuple[int, int, bool]:
@@ -90,36 +92,44 @@ def encode(seq: int, event: Event, names: Names) -> Row:
             _must_be_text(event.helo, event.login)
         elif isinstance(event, Unknown):
             kind, detail = _known_as(event)
+    own_fields = len(detail)
     addr = ip = host = reply = actor = None
-    if event.addr:
-        addr, _, exact = names.address(event.addr)
+    if text := event.addr:
+        addr, _, exact = names.address(text)
         if not exact:
-            detail["addr"] = event.addr
-    if event.ip:
-        ip = packed_ip(event.ip)
+            detail["addr"] = text
+    if text := event.ip:
+        ip = packed_ip(text)
         if ip is None:
-            detail["ip"] = event.ip
-    if event.host:
-        if len(event.host) > MAX_STRING:
-            detail["host"] = event.host
+            detail["ip"] = text
+    if text := event.host:
+        if len(text) > MAX_STRING:
+            detail["host"] = text
         else:
-            host = names.string(event.host)
-    if event.reply:
-        template = replies.template(event.reply, event.trace, event.addr)
+            host = names.string(text)
+    if text := event.reply:
+        template = replies.template(text, event.trace, event.addr, getattr(event, "rqid", ""))
         if template is None:
-            detail["reply"] = event.reply
+            detail["reply"] = text
         else:
             reply = names.string(template)
-    if event.actor != "system":
-        if len(event.actor) > MAX_STRING or not event.actor:
-            detail["actor"] = event.actor
+    if (text := event.actor) != "system":
+        if len(text) > MAX_STRING or not text:
+            detail["actor"] = text
         else:
-            actor = names.string(event.actor)
+            actor = names.string(text)
     enh = event.enh or None
     if enh is not None and not enh.isascii():
         detail["enh"], enh = enh, None
     if event.also:
         detail["also"] = event.also
+    said: str | None = None
+    if detail:
+        # What a column could not hold is no part of a shape.
+        plain = len(detail) == own_fields
+        said = shapes.shaped(event, detail, names) if plain else None
+        if said is None:
+            said = _json(detail).decode()
     return (
         seq,
         event.at,
@@ -133,7 +143,7 @@ def encode(seq: int, event: Event, names: Names) -> Row:
         enh,
         reply,
         actor,
-        _json(detail).decode() if detail else None,
+        said,
     )
 
 
@@ -160,16 +170,22 @@ def _must_be_text(*values: str) -> None:
             value.encode()
 
 
-def decode(row: Row, kept: dict[str, Any] | None = None) -> Event:
+def decode(
+    row: Row, kept: dict[str, Any] | None = None, shaped: Mapping[int, str] | None = None
+) -> Event:
     """The event of a row whose dictionary numbers were replaced by their texts.
 
-    ``kept`` are the fields of ``KEPT`` that the message's rows hold.
+    ``kept`` are the fields of ``KEPT`` that the message's rows hold, ``shaped`` the shapes of
+    details by number.
     """
     _, at, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail = row
     fields: dict[str, Any] = {**kept} if kept else {}
     fields["at"], fields["trace"] = at, trace
+    by_shape = False
     if detail:
-        fields.update(_from_json(detail))
+        said = _from_json(detail)
+        by_shape = isinstance(said, list)
+        fields.update(shapes.whole(said, shaped or {}, fields) if by_shape else said)
     if n:
         fields["n"] = n
     if code:
@@ -180,7 +196,9 @@ def decode(row: Row, kept: dict[str, Any] | None = None) -> Event:
     if ip is not None:
         fields.setdefault("ip", ip_text(ip))
     if reply is not None:
-        fields["reply"] = replies.fill(reply, trace, fields.get("addr", ""))
+        fields["reply"] = replies.fill(reply, trace, fields.get("addr", ""), fields.get("rqid", ""))
+    if by_shape:
+        shapes.fill(fields)
     fields["kind"] = kind
     return msgspec.convert(fields, Unknown) if kind == "unknown" else from_fields(fields)
 

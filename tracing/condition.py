@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 LARGE = 1_000_000
 """Octets from which a message's size is indexed."""
+MID = 24
+"""Characters of a Message-ID that are indexed: with the brackets, enough to tell most apart."""
+REMOTE = 0
+"""The number of ``remote`` among a month's strings: it acts so often that no index has it."""
 LONG_WAIT = 60_000_000
 """Microseconds from which the time that a recipient took is indexed."""
 

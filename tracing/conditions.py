@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracing import addresses, details, search
-from tracing.condition import NEVER, Condition, Hits
+from tracing.condition import MID, NEVER, Condition, Hits
 from tracing.months import Link
 from tracing.states import State
 
@@ -62,9 +62,7 @@ class Conditions:
             case search.Address():
                 return self._of_address(matcher)
             case search.MessageId(value):
-                both = (self._value(value), self._value(f"<{value}>"))
-                hits = tuple(Hits("id", f"msg WHERE message_id={one}") for one in both)
-                return Condition(f"m.message_id IN ({','.join(both)})", hits, hits)
+                return self._message_id((value, f"<{value}>"))
             case search.Id(low, high):
                 first, end = self._value(max(low, 0)), self._value(min(high, (1 << 63) - 1))
                 hits = (Hits("id", f"msg WHERE id>={first} AND id<{end}"),)
@@ -97,6 +95,19 @@ class Conditions:
         return f":{name}"
 
     # --------------------------------------------------------------- conditions
+
+    def _message_id(self, spellings: Sequence[str]) -> Condition:
+        """By the beginning, which the index has; the sign keeps SQLite to that index."""
+        hits = tuple(
+            Hits(
+                "id",
+                f"msg WHERE substr(message_id,1,{MID})={self._value(one[:MID])} "
+                f"AND message_id IS NOT NULL AND +message_id={self._value(one)}",
+                rare=True,
+            )
+            for one in spellings
+        )
+        return Condition(f"m.message_id IN ({','.join(map(self._value, spellings))})", hits, hits)
 
     def _from(self, matcher: search.Address) -> Condition:
         if matcher.null:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from tracing import months, tables
+from tracing.interning import begin
 from tracing.months import quoted
 
 _PRAGMAS = (
@@ -67,11 +68,11 @@ def create(
     directory: Path,
     month: str,
     marks: dict[str, int],
-    fill: Callable[["Pen"], None] = lambda pen: None,
+    fill: Callable[["Pen"], None] = begin,
 ) -> None:
     """Make the file of a month, with the journals' marks it begins with, durably.
 
-    ``fill`` writes what else it begins with.
+    ``fill`` writes what else it begins with: all there is, or what every month begins with.
     """
     file = months.path(directory, month)
     draft = directory / f".{month}.db.new"
@@ -146,28 +147,28 @@ class Pen:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written within, or nothing. Raises sqlite3.Error or SQLAlchemy's."""
-        self._link.exec_driver_sql("BEGIN IMMEDIATE")
+        """All that is written within, or nothing. Raises sqlite3.Error."""
+        self._cursor.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self._link.exec_driver_sql("COMMIT")
+            self._cursor.execute("COMMIT")
         except BaseException:
             if self._driver.in_transaction:
-                self._link.exec_driver_sql("ROLLBACK")
+                self._cursor.execute("ROLLBACK")
             raise
 
     def write(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Add rows, or replace those there are."""
-        self._link.exec_driver_sql(_INSERT[table], list(rows))
+        self._cursor.executemany(_INSERT[table], rows)
 
     def drop(self, recipients: Sequence[tuple[int, int]]) -> None:
         """Take recipients away, given by message and number."""
-        self._link.exec_driver_sql("DELETE FROM rcpt WHERE msg=? AND n=?", list(recipients))
+        self._cursor.executemany("DELETE FROM rcpt WHERE msg=? AND n=?", recipients)
 
     def uncount(self, hours: Sequence[tuple[int, int]]) -> None:
         """Take away the counts of hours and states that came to nothing."""
         text = "DELETE FROM stat_hour WHERE h=? AND status=? AND n=0"
-        self._link.exec_driver_sql(text, list(hours))
+        self._cursor.executemany(text, hours)
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log into the file and sync both."""
@@ -216,7 +217,7 @@ class Shelf:
         return months.listing(self._directory)
 
     def create(
-        self, month: str, marks: dict[str, int], fill: Callable[[Pen], None] = lambda pen: None
+        self, month: str, marks: dict[str, int], fill: Callable[[Pen], None] = begin
     ) -> None:
         """Make the file of a month, with the journals' marks it begins with, durably.
 

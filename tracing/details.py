@@ -10,7 +10,8 @@ walked from the newest instead, among which such ones are many.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracing.condition import LARGE, LONG_WAIT, NEVER, Condition, Hits
+from tracing import shapes
+from tracing.condition import LARGE, LONG_WAIT, NEVER, REMOTE, Condition, Hits
 from tracing.months import Link
 from tracing.terms import Span, Text
 
@@ -159,7 +160,7 @@ def _actor(text: str, link: Link, value: Value) -> Condition:
     rows = link.execute(
         "SELECT id FROM str WHERE s=? OR s LIKE ? ESCAPE '\\' LIMIT ?",
         (text, "%:" + _escaped(text), LISTED),
-    )
+    ).fetchall()
     listed = ",".join(str(row[0]) for row in rows)
     if not listed:
         return NEVER
@@ -168,10 +169,15 @@ def _actor(text: str, link: Link, value: Value) -> Condition:
         "SELECT 1 FROM also CROSS JOIN ev ON ev.seq=also.seq "
         f"WHERE also.trace=m.id AND +ev.actor IN ({listed})"
     )
-    acts = f"ev WHERE ev.actor IN ({listed})"
-    bulk = f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor IN ({listed})"
+    test = f"(EXISTS ({own}) OR EXISTS ({also}))"
+    if any(row[0] == REMOTE for row in rows):
+        return Condition(test)
+    acts = f"ev WHERE ev.actor>{REMOTE} AND ev.actor IN ({listed})"
+    bulk = (
+        f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor>{REMOTE} AND ev.actor IN ({listed})"
+    )
     return Condition(
-        f"(EXISTS ({own}) OR EXISTS ({also}))",
+        test,
         (Hits("ev.trace", acts), Hits("also.trace", bulk)),
         exact=False,  # an act on several messages has a trace of its own
     )
@@ -225,9 +231,10 @@ def _snap(text: str, link: Link, value: Value) -> Condition:
     return Condition(
         f"(EXISTS ({own}) OR EXISTS ({also}))",
         (
-            Hits("ev.trace", f"ev WHERE ev.actor IS NOT NULL AND {said}"),
+            Hits("ev.trace", f"ev WHERE ev.actor>{REMOTE} AND {said}"),
             Hits(
-                "also.trace", f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor>=0 AND {said}"
+                "also.trace",
+                f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor>{REMOTE} AND {said}",
             ),
         ),
         exact=False,  # an act on several messages has a trace of its own
@@ -245,7 +252,21 @@ def _tls(text: str, link: Link, value: Value) -> Condition:
     version = "json_extract(ev.detail, '$.version')||' '||json_extract(ev.detail, '$.cipher')"
     said = f"json_extract(ev.detail, '$.tls') LIKE {part} ESCAPE '\\'"
     left = _of_event(link, ("out.delivered", "out.deferred", "out.failed"), said)
-    return Condition(f"(EXISTS ({session} AND {version} LIKE {part} ESCAPE '\\') OR {left})")
+    shaped = ",".join(f"'[{number}]'" for number in _handshakes(link, text)) or "''"
+    met = f"({version} LIKE {part} ESCAPE '\\' OR ev.detail IN ({shaped}))"
+    return Condition(f"(EXISTS ({session} AND {met}) OR {left})")
+
+
+def _handshakes(link: Link, text: str) -> list[int]:
+    """The shapes of handshakes whose version and cipher have a part, or of any."""
+    part = "" if text.lower() == "any" else text.lower()
+    rows = link.execute("SELECT id, s FROM str WHERE s>='[{\"version\"' AND s<'[{\"versioo'")
+    every = ((number, shapes.fixed(shape)) for number, shape in rows)
+    return [
+        number
+        for number, said in every
+        if "version" in said and part in f"{said['version']} {said.get('cipher', '')}".lower()
+    ]
 
 
 def _duration(span: Span, value: Value) -> Condition:

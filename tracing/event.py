@@ -26,6 +26,7 @@ class Event(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag_field="kind",
     tag="event",
 ):

@@ -153,7 +153,7 @@ class RouteDuplicate(Event, frozen=True, kw_only=True, tag="route.duplicate"):
     first: int
 
 
-class Recipient(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+class Recipient(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
     """One accepted final recipient: number, box address, address as given in RCPT."""
 
     n: int

@@ -10,6 +10,7 @@ from mtad.where import Kept
 from tracing import addresses, chain, ids, months
 from tracing.audit import Break, Copy, Fate, Handed, Message
 from tracing.codec import ASIDE
+from tracing.shapes import full_base
 from tracing.states import State
 
 _CHUNK = 2000
@@ -189,7 +190,8 @@ class LogFacts:
             link = self._links.get(month)
             if link is not None:
                 rows = link.execute(
-                    "SELECT CAST(json_extract(detail, '$.st') AS BIGINT) FROM ev WHERE trace IN "
+                    "SELECT coalesce(CAST(json_extract(detail, '$.st') AS BIGINT), "
+                    "trace+CAST(json_extract(detail, '$[1]') AS BIGINT)) FROM ev WHERE trace IN "
                     "(SELECT value FROM json_each(?)) "
                     "AND kind=(SELECT id FROM str WHERE s='store.delivered')",
                     (json.dumps(sorted(traces)),),
@@ -272,6 +274,7 @@ def seq_at(link: months.Link, at: int) -> int:
 
 def _copy(row: tuple[int, int, str, str, str, str, int, int | None]) -> Copy:
     st, m, local, rname, mailbox, base, size, gone = row
+    base = full_base(st, base)
     return Copy(st, m, _address(local, rname), mailbox, base, size, gone is not None)
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtad.where import Kept
 from tracing import codec, creation, ids
@@ -68,6 +68,7 @@ class Recorder:
     def __init__(self, log: Kept, *, node: int = 33) -> None:
         self._writers: dict[str, MonthWriter] = {}
         self._recent: MonthWriter | None = None
+        self._recent_wants = False
         self._renewed = False
         self._shelf = shelf(log)
         try:
@@ -143,6 +144,7 @@ class Recorder:
         try:
             for frame in batch:
                 self._frame = (frame.journal, frame.seq)
+                self._recent_wants = self._recent is not None and self._wants(self._recent)
                 for event in frame.events:
                     try:
                         seq = self._project(event)
@@ -163,22 +165,16 @@ class Recorder:
 
     def _project(self, event: Event) -> int:
         """Take an event into the batches of the months it concerns; its seq, 0 if known."""
-        cls = type(event)
-        by_trace = OF_PATH[cls] and event.trace > 0
+        of_path, message, kin, copies = _DONE[type(event)]
+        by_trace = of_path and event.trace > 0
         home = self._home(event.trace) if by_trace else self._home_at(event.at)
         seq = 0
         if home is not None:
             seq = home.note(event)
-            message = MESSAGES.get(cls)
             if message is not None:
                 message(event, home)
-            elif cls in KIN:
-                KIN[cls](event, home, self)
-        if isinstance(event, StoreDelivered):
-            other = self.home_of(event.st)
-            if other is not None:
-                copy_delivered(event, other)
-        copies = COPIES.get(cls)
+            elif kin is not None:
+                kin(event, home, self)
         if copies is not None:
             copies(event, self)
         return seq
@@ -211,15 +207,18 @@ class Recorder:
     def _home(self, number: int) -> MonthWriter | None:
         recent = self._recent
         if recent is not None and recent.low <= number < recent.high:
-            return recent if self._wants(recent) else None
+            return recent if self._recent_wants else None
         for writer in self._writers.values():
             if writer.low <= number < writer.high:
-                self._recent = writer
-                return writer if self._wants(writer) else None
+                self._recent, self._recent_wants = writer, self._wants(writer)
+                return writer if self._recent_wants else None
         writer = self._writer(ids.month(number))
         return writer if self._wants(writer) else None
 
     def _home_at(self, at: int) -> MonthWriter | None:
+        recent = self._recent
+        if recent is not None and recent.begin <= at < recent.end:
+            return recent if self._recent_wants else None
         for writer in self._writers.values():
             if writer.begin <= at < writer.end:
                 return writer if self._wants(writer) else None
@@ -292,6 +291,20 @@ def shelf(log: Kept) -> "creation.Shelf | Shelf":
     from tracing.postgresql.pen import Shelf  # noqa: PLC0415 - an extra
 
     return Shelf(log, Busy)
+
+
+def _delivered(event: StoreDelivered, others: Recorder) -> None:
+    home = others.home_of(event.st)
+    if home is not None:
+        copy_delivered(event, home)
+
+
+_DONE: dict[type[Event], tuple[bool, Any, Any, Any]] = {
+    cls: (of_path, MESSAGES.get(cls), KIN.get(cls), COPIES.get(cls))
+    for cls, of_path in OF_PATH.items()
+}
+"""What is done with each kind: by its trace or not, for its message, with kin, to copies."""
+_DONE[StoreDelivered] = (*_DONE[StoreDelivered][:3], _delivered)
 
 
 def _by_month(numbers: Iterable[int], there: set[str]) -> Iterator[tuple[str, list[int]]]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from mtad.where import Kept
 from tracing import ids
 
-REVISION = "log_0004"
+REVISION = "log_0005"
 """The Alembic revision of the month files this version makes and writes."""
 
 _COUNTED = (
@@ -29,6 +29,7 @@ _WITH_RQID = f"CREATE TEMP VIEW rcpt AS SELECT *, {_FOUND} FROM main.rcpt"  # no
 _WITH_PARAMS = f"CREATE TEMP VIEW rcpt AS SELECT *, NULL AS params, {_FOUND} FROM main.rcpt"  # noqa: S608
 _AS_IF = {
     REVISION: (),
+    "log_0004": (),
     "log_0003": (_WITH_RQID,),
     "log_0002": (_COUNTED, _WITH_RQID),
     "log_0001": (_COUNTED, _WITH_PARAMS),

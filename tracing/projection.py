@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tracing import codec, events, projection_queue
+from tracing import codec, events, projection_queue, shapes
 from tracing.codec import ASIDE
 from tracing.rows import Home, Others, Recipient, Stored
 from tracing.states import State
@@ -74,14 +74,16 @@ def smtp_accept(event: events.SmtpAccept, home: Home) -> None:
             rows[n].addr, rows[n].dom, rows[n].orig, rows[n].changed = number, dom, orig, True
             continue
         rows[n] = Recipient(n, number, dom, orig, event.at, event.at, State.QUEUED)
-    if message.sender is None and event.addr:
-        message.sender, message.sdom, _ = address(event.addr)
+    sender, sdom, exact = address(event.addr) if event.addr else (None, None, False)
+    if message.sender is None:
+        message.sender, message.sdom = sender, sdom
     message.last = event.at
     message.size = event.size
     message.message_id = event.message_id or None
     message.fresh_subject = bool(event.subject) and message.subject is None
     message.subject = event.subject or None
-    message.header_from = event.header_from or None
+    own = event.addr if exact and sender == message.sender else ""
+    message.header_from = shapes.short_from(event.header_from, own) or None
     message.sha256 = bytes.fromhex(event.sha256) if codec.DIGEST.fullmatch(event.sha256) else None
     message.settle()
 

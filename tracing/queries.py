@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mtad.where import Kept
-from tracing import codec, counting, ids, months, retrieval, search
+from tracing import codec, counting, ids, months, retrieval, search, shapes
 from tracing.codec import ASIDE
 from tracing.counting import Overview
 from tracing.events import Event, kind_of
@@ -431,7 +431,7 @@ def _rows(link: months.Link, part: Sequence[int]) -> dict[int, Row]:
             row[9] or "",
             codec.ip_text(row[10]) if row[10] else "",
             row[11] or "",
-            row[12] or "",
+            shapes.full_from(row[12] or "", spelled(row[3], row[4])),
         )
         for row in link.execute(
             "SELECT msg.id, ts, dir, local, rname, nrcpt, subject, size, status, message_id, ip, "

@@ -3,9 +3,10 @@
 # ruff: noqa: S608 - conditions are the caller's words; values are parameters
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from tracing import addresses, codec
+from tracing import addresses, codec, shapes
 from tracing.codec import ASIDE
 from tracing.events import Event, SmtpMail, kind_of
 from tracing.months import Link
@@ -23,11 +24,12 @@ def events(link: Link, where: str, values: tuple[int | str, ...]) -> list[tuple[
     rows = link.execute(_EVENT + where, values).fetchall()
     traces = {row[3] for row in rows if row[2] in _KEPT_KINDS}
     kept = {kind: _kept(link, kind, traces) for kind in _KEPT_KINDS} if traces else {}
+    shaped = _shapes(link, (row[-1] for row in rows))
     found: list[tuple[int, Event]] = []
     for row in rows:
         addr = spelled(row[5], row[6]) if row[5] is not None else None
         fields = kept.get(row[2], {}).get(row[3])
-        found.append((row[0], codec.decode((*row[:5], addr, *row[7:]), fields)))
+        found.append((row[0], codec.decode((*row[:5], addr, *row[7:]), fields, shaped)))
     return found
 
 
@@ -36,6 +38,18 @@ def spelled(local: str | None, rname: str | None) -> str:
     if local is None:
         return ""
     return addresses.join(local, addresses.reverse(rname or ""))
+
+
+def _shapes(link: Link, details: Iterable[str | None]) -> dict[int, str]:
+    """The shapes of details, by number."""
+    numbers = {shapes.number_of(detail) for detail in details if detail} - {None}
+    if not numbers:
+        return {}
+    rows = link.execute(
+        "SELECT id, s FROM str WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(numbers)),),
+    )
+    return dict(rows.fetchall())
 
 
 def _kept(link: Link, kind: str, traces: set[int]) -> dict[int, dict[str, Any]]:
@@ -57,11 +71,13 @@ def _kept(link: Link, kind: str, traces: set[int]) -> dict[int, dict[str, Any]]:
             "sha256": sha256.hex() if sha256 else "",
             "message_id": message_id or "",
             "subject": subject or "",
-            "header_from": header_from or "",
+            "header_from": shapes.full_from(header_from or "", spelled(local, rname)),
             "recipients": [],
         }
-        for m, size, sha256, message_id, subject, header_from in link.execute(
-            f"SELECT id, size, sha256, message_id, subject, header_from FROM msg WHERE id {among}",
+        for m, size, sha256, message_id, subject, header_from, local, rname in link.execute(
+            "SELECT msg.id, size, sha256, message_id, subject, header_from, local, rname FROM msg "
+            "LEFT JOIN addr ON addr.id=sender LEFT JOIN dom ON dom.id=sdom "
+            f"WHERE msg.id {among}",
             (listed,),
         )
     }

@@ -8,7 +8,7 @@ import msgspec
 from tracing.event import Event, Outcome, declare
 
 
-class Item(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
     """One message of a box act: stored copy, message id (0 unknown), UID, base name."""
 
     st: int

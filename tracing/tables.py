@@ -8,7 +8,7 @@ without gaps in commit order). Addresses, domains and repeating strings are inte
 
 import sqlalchemy as sa
 
-from tracing.condition import LARGE, LONG_WAIT
+from tracing.condition import LARGE, LONG_WAIT, MID, REMOTE
 
 metadata = sa.MetaData()
 
@@ -62,14 +62,17 @@ msg = sa.Table(
     sa.Column("size", sa.Integer),
     sa.Column("message_id", sa.Text),
     sa.Column("subject", sa.Text),
-    sa.Column("header_from", sa.Text),
+    sa.Column("header_from", sa.Text, comment="as shapes.short_from has it"),
     sa.Column("sha256", sa.LargeBinary),
     sa.Column("root", sa.Integer),
     sa.Column("parent", sa.Integer),
     sa.Column("rel", sa.Text),
 )
-sa.Index("msg_cn", msg.c.cn)
-sa.Index("msg_mid", msg.c.message_id, sqlite_where=msg.c.message_id.is_not(None))
+sa.Index(
+    "msg_mid",
+    sa.func.substr(msg.c.message_id, 1, MID),
+    sqlite_where=msg.c.message_id.is_not(None),
+)
 sa.Index("msg_sender", msg.c.sender)
 sa.Index("msg_sdom", msg.c.sdom)
 sa.Index("msg_ip", msg.c.ip)
@@ -121,7 +124,7 @@ st = sa.Table(
     sa.Column("n", sa.Integer, nullable=False),
     sa.Column("box", sa.Integer, nullable=False, comment="addr"),
     sa.Column("mailbox", sa.Integer, nullable=False, comment="str"),
-    sa.Column("base", sa.Text, nullable=False),
+    sa.Column("base", sa.Text, nullable=False, comment="as shapes.short_base has it"),
     sa.Column("size", sa.Integer, nullable=False),
     sa.Column("gone", sa.Integer, comment="when it ended, microseconds; null while there"),
 )
@@ -143,10 +146,10 @@ ev = sa.Table(
     sa.Column("enh", sa.Text),
     sa.Column("reply", sa.Integer, comment="str: a template with {id} and {addr}"),
     sa.Column("actor", sa.Integer, comment="str; null is system"),
-    sa.Column("detail", sa.Text, comment="JSON of the fields without a column"),
+    sa.Column("detail", sa.Text, comment="JSON of the fields without a column, or shaped"),
 )
 sa.Index("ev_trace", ev.c.trace)
-sa.Index("ev_actor", ev.c.actor, sqlite_where=ev.c.actor.is_not(None))
+sa.Index("ev_actor", ev.c.actor, sqlite_where=ev.c.actor > REMOTE)
 
 also = sa.Table(
     "also",

@@ -14,6 +14,7 @@ from tracing.codec import ASIDE
 from tracing.events import Event
 from tracing.interning import Dictionaries
 from tracing.rows import Message, Recipient, Stored
+from tracing.shapes import full_base, short_base
 from tracing.states import ENDED_ELSEWHERE
 
 _SPENT = (
@@ -181,7 +182,11 @@ class MonthWriter:
         row = self._cursor.execute(
             "SELECT id,msg,n,box,mailbox,base,size,gone FROM st WHERE id=?", (st,)
         ).fetchone()
-        return Stored(*row) if row is not None else None
+        if row is None:
+            return None
+        found = Stored(*row)
+        found.base = full_base(st, found.base)
+        return found
 
     def store(self, copy: Stored) -> None:
         """Take a stored copy into the batch."""
@@ -240,7 +245,7 @@ class MonthWriter:
             dropped += [(m.id, n) for n in m.dropped if n not in m.recipients]
             recipients += [_recipient_row(m.id, r) for r in m.recipients.values() if r.changed]
         copies = [
-            (s.id, s.msg, s.n, s.box, s.mailbox, s.base, s.size, s.gone)
+            (s.id, s.msg, s.n, s.box, s.mailbox, short_base(s.id, s.base), s.size, s.gone)
             for s in self._stored.values()
         ]
         position = [(f"applied.{name}", str(seq).encode()) for name, seq in marks.items()]

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.dialects import postgresql
 
 from mtad.where import Server
+from tracing.interning import begin
 from tracing.postgresql import dialect, schema
 from tracing.postgresql.session import Month, Session
 
@@ -145,6 +146,8 @@ class Shelf:
             if not session.revision():
                 self._all(schema.statements())
             session.check()
+            if step := schema.UPGRADES.get(session.revision()):
+                self._all(step)
             self._there = set(session.listing())
         except BaseException:
             session.close()
@@ -170,7 +173,7 @@ class Shelf:
         return sorted(self._there, reverse=True)
 
     def create(
-        self, month: str, marks: dict[str, int], fill: Callable[[Pen], None] = lambda pen: None
+        self, month: str, marks: dict[str, int], fill: Callable[[Pen], None] = begin
     ) -> None:
         """Make the tables of a month, with the journals' marks it begins with, durably.
 

@@ -19,6 +19,15 @@ SCHEMA = "log"
 MONTH = "month"
 LONG = frozenset({"s", "message_id", "rqid"})
 """Texts of any length, which are only looked for whole: a hash, for a B-tree has its limit."""
+UPGRADES = {
+    "log_0004": (
+        "DROP INDEX log.msg_cn",
+        "DROP INDEX log.ev_actor",
+        "CREATE INDEX ev_actor ON log.ev (actor, seq) WHERE actor > 0",
+        "UPDATE log.alembic_version SET version_num='log_0005'",
+    )
+}
+"""What brings a log of an earlier revision to the next one; each is read as it is."""
 _NAME = re.compile(r"log_(\d{4})_(0[1-9]|1[0-2])")
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _GRAMS = (
