@@ -1,21 +1,30 @@
 """What is asked of and done to a message: why, copy, export, retry, and the question before."""
 
+import asyncio
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from tests.tui_server import MadeUp, MadeUpActing, world
+from mtad.queue import asking
+from mtad.where import Places
+from tests.tui_server import NOW, MadeUp, MadeUpActing, world
 from tracing import ids
-from tui import prompt
+from tracing.states import State
+from tui import prompt, waits
 from tui.actions import ACTIONS
 from tui.acts import queue
 from tui.app import MtadApp
+from tui.data import Destination, Waiting
 from tui.run import settle
 from tui.screens.dialogs import Confirm, Form, Page
+from tui.screens.queue import QueueScreen
 from tui.screens.timeline import TimelineScreen
 from tui.screens.trace import TraceScreen
 
@@ -163,14 +172,15 @@ def queue_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
     """A queue of the acts' own: marked domains have two recipients; what is done is listed."""
     calls: list[tuple[str, int, str]] = []
 
-    def keys(_loaded: object, text: str) -> list[queue.Key]:
-        return [(1, 1), (2, 1)]
+    def recipients(_places: object, domain: str, most: int) -> tuple[list[Waiting], int]:
+        made = Waiting(1, 1, State.DEFERRED, "", f"a@{domain}", "", 1, NOW, 0, 0, "", "")
+        return [made, replace(made, m=2)], 0
 
     def change(_loaded: object, act: str, who: list[queue.Key], why: str = "") -> str:
         calls.append((act, len(who), why))
         return "it is done"
 
-    monkeypatch.setattr(queue, "keys", keys)
+    monkeypatch.setattr(waits, "recipients", recipients)
     monkeypatch.setattr(queue, "change", change)
     return calls
 
@@ -194,7 +204,7 @@ async def test_what_waits_is_acted_on(
     done: tuple[str, int, str] | None,
 ) -> None:
     calls = queue_of(monkeypatch)
-    app = MtadApp(world(MadeUp.filled(), MadeUpActing()), start="queue")
+    app = MtadApp(world(MadeUp.filled(), MadeUpActing(SimpleNamespace(places=None))), start="queue")
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
         for key in keys[:-1]:
@@ -207,3 +217,65 @@ async def test_what_waits_is_acted_on(
         assert calls == ([done] if done else [])
         if done:
             assert banner(app) == "it is done"
+
+
+WAITING = {
+    "state": "deferred", "accepted_at": "2026-11-24T12:00:00+00:00", "tries": 1, "next_try": "",
+    "from": "a@example.org", "subject": "", "size": 1, "held": "", "reply": "",
+}  # fmt: skip
+
+
+def test_a_destination_is_its_own_recipients_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a filter on the domain finds besides is left alone: subdomains, aliases' targets."""
+
+    def lines(_places: object, _what: str, query: str, limit: int = 0) -> Iterator[dict[str, Any]]:
+        assert query == 'to:"@far.example"'
+        addresses = "a@far.example", "b@sub.far.example", "c@elsewhere.example", "d@FAR.example"
+        found = [
+            {**WAITING, "id": ids.text(n), "n": 1, "to": to}
+            for n, to in enumerate(addresses, 1 << 40)
+        ]
+        yield {"recipients": found}
+        yield {"done": True, "left_out": 0}
+
+    monkeypatch.setattr(asking, "lines", lines)
+    loaded: Any = SimpleNamespace(places=Places(tmp_path))
+    assert queue.all_of(loaded, ["far.example", (7, 2)]) == [
+        (7, 2),
+        (1 << 40, 1),
+        (3 + (1 << 40), 1),
+    ]
+    shown, _ = waits.recipients(loaded.places, "far.example")
+    assert [one.to for one in shown] == ["a@far.example", "d@FAR.example"]
+
+
+class Slow(MadeUp):
+    """A server whose queue is long."""
+
+    asked: int
+    ready: asyncio.Event
+
+    async def destinations(self) -> Sequence[Destination]:
+        self.asked += 1
+        await self.ready.wait()
+        return await super().destinations()
+
+
+async def test_a_slow_reading_of_the_queue_is_left_to_end() -> None:
+    server = Slow(rows=MadeUp.filled().rows)
+    server.asked, server.ready = 0, asyncio.Event()
+    app = MtadApp(world(server), start="queue")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, QueueScreen)
+        screen.settled = True
+        await pilot.pause()
+        for _ in range(3):
+            screen._again()
+            await pilot.pause()
+        assert server.asked == 1
+        server.ready.set()
+        await settle(pilot)
+        assert len(screen.table)

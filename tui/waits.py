@@ -5,7 +5,7 @@ from datetime import datetime
 
 from mtad.queue import asking
 from mtad.where import Places
-from tracing import ids
+from tracing import addresses, ids
 from tracing.render import Document
 from tracing.states import BY_WORD
 from tui.data import Destination, Waiting
@@ -26,18 +26,22 @@ def destinations(places: Places) -> Sequence[Destination]:
     ]  # fmt: skip
 
 
-def recipients(places: Places, domain: str) -> tuple[Sequence[Waiting], int]:
-    """Who waits for a domain (or at all), oldest first, and how many more. Raises MtadError."""
+def recipients(places: Places, domain: str, most: int = MOST) -> tuple[Sequence[Waiting], int]:
+    """Who waits for a domain (or at all), oldest first, and how many more. Raises MtadError.
+
+    The filter finds subdomains and what came for an alias of the domain as well; neither is
+    of the destination that ``destinations`` counts.
+    """
     found, left_out = [], 0
-    query = f'to:"*@{domain}"' if domain else ""
-    for line in asking.lines(places, "list", query, MOST):
+    query = f'to:"@{domain}"' if domain else ""
+    for line in asking.lines(places, "list", query, most):
         found += [one for one in line.get("recipients", ()) if _is_for(one, domain)]
         left_out = line.get("left_out", 0)
     return list(map(_waiting, found)), left_out
 
 
 def _is_for(one: Document, domain: str) -> bool:
-    return not domain or one["to"].rpartition("@")[2].lower() == domain.lower()
+    return not domain or addresses.fold(one["to"]).rpartition("@")[2] == domain
 
 
 def _waiting(one: Document) -> Waiting:

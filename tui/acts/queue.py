@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from mtad.cli_options import administrator
 from mtad.queue import asking
 from tracing import ids
+from tui import waits
 from tui.formats import counted
 from tui.lang import NN_
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 Change = Literal["retry", "hold", "release", "drop", "bounce"]
 Key = tuple[int, int]
 """A message and the number of its recipient."""
+
+ALL = 1_000_000
+"""Recipients of one destination that an act takes in; more than any queue has been seen with."""
 
 PAST: dict[Change, tuple[str, str]] = {
     "retry": NN_("{} recipient is being tried", "{} recipients are being tried"),
@@ -26,12 +30,6 @@ PAST: dict[Change, tuple[str, str]] = {
 """What came of it, by the act."""
 
 
-def keys(loaded: "Loaded", text: str) -> Sequence[Key]:
-    """The waiting recipients that a filter of the queue finds. Raises MtadError."""
-    lines = asking.lines(loaded.places, "keys", text)
-    return [(m, n) for line in lines for m, n in line.get("keys", ())]
-
-
 def counted_recipients(count: int) -> str:
     """How many recipients, in words."""
     return counted(count, "{} recipient", "{} recipients")
@@ -41,13 +39,15 @@ def all_of(loaded: "Loaded", meant: Sequence[Key | str]) -> Sequence[Key]:
     """The waiting recipients among keys and domains. Raises MtadError."""
     found = {one for one in meant if not isinstance(one, str)}
     for domain in (one for one in meant if isinstance(one, str)):
-        found.update(keys(loaded, f'to:"*@{domain}"'))
+        waiting, _left_out = waits.recipients(loaded.places, domain, ALL)
+        found.update((one.m, one.n) for one in waiting)
     return sorted(found)
 
 
 def of_message(loaded: "Loaded", m: int) -> Sequence[Key]:
     """The waiting recipients of one message. Raises MtadError."""
-    return keys(loaded, f"id:{ids.text(m)}")
+    lines = asking.lines(loaded.places, "keys", f"id:{ids.text(m)}")
+    return [(m, n) for line in lines for m, n in line.get("keys", ())]
 
 
 def change(loaded: "Loaded", act: Change, who: Sequence[Key], why: str = "") -> str:

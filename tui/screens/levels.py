@@ -25,7 +25,7 @@ class Level(Columns[Any]):
 
     def detail(self, row: Any, width: int) -> Sequence[Cells]:
         """The lines of the pane below the list."""
-        lines = [formats.cell(line, width) for line in self.about(row)] if row is not None else []
+        lines = [formats.cell(line, width) for line in self.about(row)]
         return [[(line, "dim" if index else "strong")] for index, line in enumerate(lines)]
 
 

@@ -1,7 +1,6 @@
 """The whole server at a glance; every figure is read, none is made up."""
 
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -16,38 +15,8 @@ from tui.screens.timeline import TimelineScreen
 from tui.source import Trouble
 from tui.vtable import VTable
 from tui.widgets.cells import Cells, Pane
-from tui.work import start
+from tui.work import REFRESH_SECONDS, Turn, start
 from tui.world import World
-
-REFRESH_SECONDS = 2
-PATIENCE = 20
-"""A reading is repeated no sooner than this many times as long as it took, within reason."""
-LONGEST_PAUSE_SECONDS = 10
-
-
-class Turn:
-    """One of the things that are read again and again, each at its own pace."""
-
-    def __init__(self, read: Callable[[], Awaitable[None]]) -> None:
-        self._read = read
-        self._due = 0.0
-        self.is_running = self.is_known = False
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the last reading is old for what it cost."""
-        return not self.is_running and time.monotonic() >= self._due
-
-    async def take(self) -> None:
-        """Read. Raises what reading raises."""
-        self.is_running = True
-        begun = time.monotonic()
-        try:
-            await self._read()
-        finally:
-            pause = max(REFRESH_SECONDS, PATIENCE * (time.monotonic() - begun))
-            self._due = begun + min(pause, LONGEST_PAUSE_SECONDS)
-            self.is_running, self.is_known = False, True
 
 
 class OverviewScreen(OnMessage):

@@ -16,10 +16,9 @@ from tui.screens.waiting import DestinationLook, WaitingLook
 from tui.source import Trouble
 from tui.vtable import VTable
 from tui.widgets.cells import Cells, Pane
-from tui.work import start
+from tui.work import REFRESH_SECONDS, Turn, start
 from tui.world import World
 
-REFRESH_SECONDS = 2
 QUESTIONS: dict[queue.Change, str] = {
     "retry": N_("Try {} at once?"),
     "hold": N_("Hold {}?"),
@@ -51,6 +50,7 @@ class QueueScreen(OnMessage):
         self._domain: str | None = None
         """Whose recipients are listed; None for the destinations, empty for all recipients."""
         self._left_out = 0
+        self._turn = Turn(self._read)
         self._rows: Sequence[Any] | None = None
         self._shown: str | None = None
         self.table: VTable[Any] = VTable(self._looks[0], id="list")
@@ -68,14 +68,15 @@ class QueueScreen(OnMessage):
         self.action_reload()
 
     def _again(self) -> None:
-        if self.is_current and self.settled:
+        """Read again what is old for what it cost: a long queue takes its time."""
+        if self.is_current and self.settled and self._turn.is_due:
             self.action_reload()
 
     # ------------------------------------------------------------- reading
 
     def action_reload(self) -> None:
         """Read what is listed again."""
-        start(self, "read", self.reading, "queue", self._read)
+        start(self, "read", self.reading, "queue", self._turn.take)
 
     async def _read(self) -> None:
         domain = self._domain
@@ -205,7 +206,7 @@ class QueueScreen(OnMessage):
 
     def _detail(self, width: int, height: int) -> Sequence[Cells]:
         row = self.table.current_row
-        return self.table.look.detail(row, width) if row is not None else ()  # type: ignore[attr-defined]
+        return self.table.look.detail(row, width) if row is not None else ()
 
 
 def key_of(row: Destination | Waiting) -> queue.Key | str:

@@ -96,7 +96,8 @@ class SnapshotsScreen(Frame):
         return [[(path, "dim"), (last, "strong"), (f"   {formats.number(len(self.table))}", "dim")]]
 
     def _detail(self, width: int, height: int) -> Sequence[Cells]:
-        return self._levels[self._depth].detail(self.table.current_row, width)
+        row = self.table.current_row
+        return self.table.look.detail(row, width) if row is not None else ()
 
     def on_vtable_changed(self, event: VTable.Changed) -> None:
         """Remember where the cursor is."""

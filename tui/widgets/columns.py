@@ -35,6 +35,10 @@ class Columns(Generic[R]):
         """A role that a row has in a column of its own; the column's where it is empty."""
         return ""
 
+    def detail(self, row: R, width: int) -> Sequence[Cells]:
+        """The lines of a pane below the list on the row under the cursor."""
+        return ()
+
     def unread(self, number: int) -> str:
         """The line of a row that is being read."""
         return "…"
