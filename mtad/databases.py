@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from mtad import db
 from mtad.cli_options import config_option, json_option, settings
-from mtad.directory import database, tables
+from mtad.directory import connections, tables
 from mtad.errors import Locked, MtadError, UsageError
 from mtad.serve_lock import only_one
 from mtad.where import Kept, Places
@@ -109,7 +109,7 @@ def directory(source: Kept, target: Kept) -> tuple[bool, int]:
     before = _summed(source)
     fresh = not _summed(target)[1] and before[1] > 0
     if fresh:
-        with database.reading(source) as there, database.writing(target) as here:
+        with connections.reading(source) as there, connections.writing(target) as here:
             for table in tables.metadata.sorted_tables:
                 rows = [dict(row._mapping) for row in there.execute(sa.select(table))]
                 if rows:
@@ -124,14 +124,14 @@ def directory(source: Kept, target: Kept) -> tuple[bool, int]:
 
 
 def _is_used(state_db: Kept) -> bool:
-    with database.reading(state_db) as connection:
+    with connections.reading(state_db) as connection:
         return bool(connection.execute(sa.select(sa.func.count(tables.domain.c.name))).scalar())
 
 
 def _summed(state_db: Kept) -> tuple[str, int]:
     """What all rows hash to, and how many there are."""
     digest, count = hashlib.sha256(), 0
-    with database.reading(state_db) as connection:
+    with connections.reading(state_db) as connection:
         for table in tables.metadata.sorted_tables:
             rows = sorted(_pack(tuple(row)) for row in connection.execute(sa.select(table)))
             count += len(rows)

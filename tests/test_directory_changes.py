@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from mtad import db, where
 from mtad.address import parse
-from mtad.directory import database, passwords, tables
+from mtad.directory import connections, passwords, tables
 from mtad.directory.changes import AlreadyThere, InUse
 from mtad.directory.credential_changes import CredentialChanges as Changes
 from mtad.directory.lookup import Directory
@@ -47,7 +47,7 @@ def logged(places: where.Places) -> list[Event]:
 
 
 def everything(places: where.Places) -> list[object]:
-    with database.reading(places.state_db) as connection:
+    with connections.reading(places.state_db) as connection:
         return [
             tuple(row)
             for table in tables.metadata.sorted_tables
@@ -94,7 +94,7 @@ def test_no_secret_reaches_the_journal(places: where.Places, changes: Changes) -
 
 def test_a_box_gets_the_password_it_was_given(places: where.Places, changes: Changes) -> None:
     def stored() -> str:
-        with database.reading(places.state_db) as connection:
+        with connections.reading(places.state_db) as connection:
             columns = tables.credential.c
             own = sa.select(columns.value).where(columns.kind == "argon2id")
             return str(connection.execute(own).scalar_one())
@@ -229,7 +229,7 @@ def test_the_event_is_durable_before_the_change_shows(
 
     def watched(*args: object) -> int:
         number = real(*args)  # type: ignore[arg-type]
-        with database.reading(places.state_db) as connection:
+        with connections.reading(places.state_db) as connection:
             seen.append(connection.scalars(sa.select(tables.box.c.address)).all())
         return number
 

@@ -9,7 +9,7 @@ import pytest
 
 from mtad import cli, clock, db
 from mtad.config import Loaded
-from mtad.directory import database, passwords
+from mtad.directory import connections, passwords
 from mtad.directory.attempts import Attempts
 from mtad.errors import Exit
 
@@ -51,7 +51,7 @@ def terminal(
 
 
 def stored_password(site: Loaded, address: str) -> str:
-    with database.reading(site.places.state_db) as connection:
+    with connections.reading(site.places.state_db) as connection:
         return str(
             connection.exec_driver_sql(
                 "SELECT value FROM credential WHERE box = ? AND kind = 'argon2id'", (address,)

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from mtad import db
-from mtad.directory import authkey, credentials, database
+from mtad.directory import authkey, connections, credentials
 from mtad.directory.changes import AlreadyThere
 from mtad.directory.credential_changes import MAX_APP_PASSWORDS, CredentialChanges
 from mtad.directory.credentials import ARGON2, CRAM, OWN, SCRAM, Credential
@@ -25,7 +25,7 @@ Changes = CredentialChanges
 
 
 def held(changes: Changes) -> tuple[Credential, ...]:
-    with database.reading(changes._state_db) as connection:
+    with connections.reading(changes._state_db) as connection:
         return credentials.read(connection, YOU)
 
 
@@ -156,7 +156,7 @@ def logged_by(changes: Changes) -> list[object]:
 def test_nobody_has_credentials_of_a_box_that_is_gone(changes: Changes) -> None:
     changes.add_app_password(YOU, "phone")
     changes.remove_box(YOU)
-    with database.reading(changes._state_db) as connection:
+    with connections.reading(changes._state_db) as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(credential)) == 0
     for act in (
         lambda: changes.set_password(YOU, "x"),

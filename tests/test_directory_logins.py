@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from mtad import where
 from mtad.config import Auth
-from mtad.directory import authkey, credentials, database, passwords
+from mtad.directory import authkey, connections, credentials, passwords
 from mtad.directory.attempts import Attempts, network
 from mtad.directory.credential_changes import CredentialChanges
 from mtad.directory.guard import MINUTE, Guard
@@ -283,7 +283,7 @@ async def test_an_unreadable_database_is_our_trouble(house: House_, places: wher
 async def test_a_damaged_form_is_our_trouble(
     house: House_, changes: CredentialChanges, places: where.Places
 ) -> None:
-    with database.writing(places.state_db) as connection:
+    with connections.writing(places.state_db) as connection:
         connection.execute(credential.update().values(value="damaged"))
     at = house()
     assert await at.plain(SECRET) == Denied(temporary=True)
@@ -294,13 +294,13 @@ async def test_older_forms_are_made_anew_at_login(
     house: House_, changes: CredentialChanges, places: where.Places
 ) -> None:
     cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(SECRET)
-    with database.writing(places.state_db) as connection:
+    with connections.writing(places.state_db) as connection:
         credentials.replace(connection, YOU, "", {"argon2id": cheap})
     at = house()
     assert isinstance(await scram(at.caller(), YOU, SECRET), Denied), "there is no key for it yet"
     assert isinstance(await at.plain(SECRET), Welcome)
     assert isinstance(await scram(at.caller(), YOU, SECRET), Welcome)
-    with database.reading(places.state_db) as connection:
+    with connections.reading(places.state_db) as connection:
         forms = {one.kind: one.value for one in credentials.read(connection, YOU)}
     assert not passwords.is_outdated(forms["argon2id"])
 
@@ -312,7 +312,7 @@ async def test_when_a_password_was_used_is_written_down_later(
 
     def used() -> dict[str, int | None]:
         columns = credential.c
-        with database.reading(places.state_db) as connection:
+        with connections.reading(places.state_db) as connection:
             rows = connection.execute(sa.select(columns.name, columns.last_used)).all()
             return {name: at for name, at in rows}
 

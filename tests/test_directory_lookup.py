@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from mtad import db
 from mtad.address import Address, parse
-from mtad.directory import credentials, database, tables
+from mtad.directory import connections, credentials, tables
 from mtad.directory.lookup import MAX_TARGETS, Directory, Target
 from mtad.errors import Locked, MtadError, Unreachable
 
@@ -30,7 +30,7 @@ def fill(
     boxes: Iterable[str] = (),
     aliases: dict[str, list[str]] | None = None,
 ) -> None:
-    with database.writing(path) as connection:
+    with connections.writing(path) as connection:
         for name in domains:
             connection.execute(tables.domain.insert().values(name=name, added=1))
         for address in boxes:
@@ -78,7 +78,7 @@ def test_aliases_unfold_in_order_and_each_box_once(state_db: Path) -> None:
 
 
 def test_a_domain_may_be_another_servers(state_db: Path) -> None:
-    with database.writing(state_db) as connection:
+    with connections.writing(state_db) as connection:
         connection.execute(tables.domain.insert().values(name="sub.example", added=1, relay=True))
     fill(
         state_db,
@@ -98,7 +98,7 @@ def test_a_domain_may_be_another_servers(state_db: Path) -> None:
 
 
 def pass_on(path: Path, box: str, *targets: str, keep: bool = False) -> None:
-    with database.writing(path) as connection:
+    with connections.writing(path) as connection:
         for position, target in enumerate(targets, 1):
             row = {"box": box, "position": position, "target": target, "keep": keep}
             connection.execute(tables.forward.insert().values(**row))
@@ -165,7 +165,7 @@ def test_who_may_send_as_whom(state_db: Path) -> None:
 
 
 def test_a_locked_box_receives_and_may_not_log_in(state_db: Path) -> None:
-    with database.writing(state_db) as connection:
+    with connections.writing(state_db) as connection:
         for address, enabled in (("you@example.org", True), ("anna@corp.example", False)):
             credentials.replace(connection, address, "", {"argon2id": "x"}, enabled=enabled)
     directory = Directory(state_db)
@@ -176,7 +176,7 @@ def test_a_locked_box_receives_and_may_not_log_in(state_db: Path) -> None:
 
 
 def test_dkim_keys_latest_first(state_db: Path) -> None:
-    with database.writing(state_db) as connection:
+    with connections.writing(state_db) as connection:
         for selector, algorithm, since, until in (
             ("m1", "rsa-sha256", 10, 20),
             ("m2", "rsa-sha256", 20, None),
@@ -236,7 +236,7 @@ def test_an_alias_reaches_a_bounded_number_of_boxes(state_db: Path) -> None:
 
 def test_every_domain_has_a_postmaster(state_db: Path) -> None:
     fill(state_db, aliases={"postmaster@example.org": ["you@example.org"]})
-    with database.writing(state_db) as connection:
+    with connections.writing(state_db) as connection:
         connection.execute(
             tables.setting.insert().values(name="postmaster", value="postmaster@example.org")
         )
@@ -298,13 +298,13 @@ def test_a_second_writer_waits_and_then_says_so(
     state_db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
-    with database.writing(state_db), pytest.raises(Locked, match="changed by another"):
+    with connections.writing(state_db), pytest.raises(Locked, match="changed by another"):
         fill(state_db, domains=["late.example"])
 
 
 def test_readers_do_not_wait_for_a_writer(state_db: Path) -> None:
     seen: list[bool] = []
-    with database.writing(state_db) as connection:
+    with connections.writing(state_db) as connection:
         connection.execute(tables.domain.insert().values(name="half.example", added=1))
         reader = threading.Thread(
             target=lambda: seen.append(Directory(state_db).is_local("half.example"))
@@ -320,7 +320,7 @@ def test_languages(state_db: Path) -> None:
     assert directory.language("you@example.org") is None
 
     def speak(table: sa.Table, language: str, *where: sa.ColumnElement[bool]) -> None:
-        with database.writing(state_db) as connection:
+        with connections.writing(state_db) as connection:
             connection.execute(table.update().where(*where).values(language=language))
         directory.refresh()
 
@@ -342,7 +342,7 @@ def test_quotas(state_db: Path) -> None:
     fill(state_db)
     directory = Directory(state_db)
     assert directory.quota("you@example.org") == (0, 0)
-    with database.writing(state_db) as connection:
+    with connections.writing(state_db) as connection:
         connection.execute(tables.box.update().values(quota_messages=7))
     directory.refresh()
     assert directory.quota("you@example.org") == (0, 7)

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from mtad import clock, ledger
 from mtad.config import Loaded
-from mtad.directory import database, lookup
+from mtad.directory import connections, lookup
 from mtad.dns import Answer, DnsError, Mx, Resolver
 from mtad.errors import Exit
 from mtad.mailauth import keys
@@ -55,7 +55,7 @@ def published(site: Loaded) -> dict[tuple[str, str], Any]:
         ("example.org", "TXT"): (b"other", b"v=spf1 mx -all"),
         ("_dmarc.example.org", "TXT"): (b"v=DMARC1; p=none",),
     }
-    with database.reading(site.places.state_db) as connection:
+    with connections.reading(site.places.state_db) as connection:
         held = lookup.dkim_keys(connection)["example.org"]
     for key in held:
         path = site.beside(keys.file_of("example.org", key.selector))

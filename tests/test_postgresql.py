@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from mtad import databases, db, postgresql
 from mtad.address import parse
-from mtad.directory import database, tables
+from mtad.directory import connections, tables
 from mtad.directory.lookup import Directory
 from mtad.errors import MtadError, NotPermitted, Unreachable
 from mtad.where import Server as Kept
@@ -44,7 +44,7 @@ def own(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def add(state_db: Kept | Path, *boxes: str) -> None:
-    with database.writing(state_db) as connection:
+    with connections.writing(state_db) as connection:
         known = {row.name for row in connection.execute(sa.select(tables.domain))}
         for name in boxes:
             domain = parse(name).domain

@@ -16,7 +16,7 @@ from mtad.access.guests import Guest, Guests
 from mtad.access.listener import Dialog, Services
 from mtad.clock import from_us, now_us
 from mtad.control import Answer, Verb
-from mtad.directory import database
+from mtad.directory import connections
 from mtad.directory.lookup import Directory
 from mtad.directory.tables import credential
 from mtad.directory.verifier import normal
@@ -121,7 +121,7 @@ class Sessions:
             .where(columns.box.in_(boxes))
             .group_by(columns.box, columns.name)
         )
-        with database.reading(self._places.state_db) as connection:
+        with connections.reading(self._places.state_db) as connection:
             return {
                 (box, name): (added, bool(enabled))
                 for box, name, added, enabled in connection.execute(query)

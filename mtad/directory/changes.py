@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from mtad import address, clock
 from mtad.address import Address
-from mtad.directory import credentials, database
+from mtad.directory import connections, credentials
 from mtad.directory.lookup import POSTMASTER_SETTING
 from mtad.directory.tables import (
     alias,
@@ -257,7 +257,7 @@ class Changes:
     @contextlib.contextmanager
     def _change(self, what: str, name: str, before: str, after: str) -> Iterator["_Change"]:
         """A transaction that is committed once its event is durable in the journal."""
-        with database.writing(self._state_db) as connection:
+        with connections.writing(self._state_db) as connection:
             change = _Change(connection, before, after)
             yield change
             event = AdminChange(

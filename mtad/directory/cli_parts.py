@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from mtad import clock, db
 from mtad.cli_options import administrator, settings
-from mtad.directory import database, passwords
+from mtad.directory import connections, passwords
 from mtad.directory.changes import DEFAULT
 from mtad.directory.credential_changes import CredentialChanges
 from mtad.errors import UsageError
@@ -60,7 +60,7 @@ def reading(context: click.Context) -> Iterator[sa.Connection]:
     """The directory of the settings in force, to look at."""
     state_db = settings(context).places.state_db
     db.check(state_db, db.STATE)
-    with database.reading(state_db) as connection:
+    with connections.reading(state_db) as connection:
         yield connection
 
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import sqlalchemy as sa
 
 from mtad import postgresql
-from mtad.directory import database
+from mtad.directory import connections
 from mtad.errors import MtadError
 from mtad.where import Kept, Server
 
@@ -61,7 +61,7 @@ class Followed(Generic[T]):
         if not isinstance(self._state_db, Path):
             return self._follow(self._state_db)
         before = self._look()
-        with database.reading(self._state_db) as connection:
+        with connections.reading(self._state_db) as connection:
             found = self._read(connection)
         newest = max((entry[0] for entry in before if entry), default=0)
         self._seen = before if time.time_ns() - newest > UNSETTLED_NS else None
@@ -81,7 +81,7 @@ class Followed(Generic[T]):
 
     def fetch(self) -> None:
         """Read from the server, for ``refresh`` to give."""
-        with database.reading(self._state_db) as connection:
+        with connections.reading(self._state_db) as connection:
             self._fresh = self._read(connection)
         self._fetched += 1
 

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from mtad import clock, db
 from mtad.address import parse
-from mtad.directory import credentials, database, passwords
+from mtad.directory import connections, credentials, passwords
 from mtad.directory.authkey import AuthKey
 from mtad.directory.credentials import ARGON2, CRAM, OWN, SCRAM, Credential
 from mtad.directory.tables import credential
@@ -164,7 +164,7 @@ class Verifier:
             return
         forms = credentials.own_forms(password, credentials.salt_of(held))
         try:
-            with database.writing(self._state_db) as connection:
+            with connections.writing(self._state_db) as connection:
                 if credentials.read(connection, box) == held:
                     enabled = all(one.enabled for one in held)
                     credentials.replace(connection, box, OWN, forms, enabled=enabled)
@@ -182,7 +182,7 @@ class Verifier:
         )
         rows = [{"of": box, "called": name, "at": at} for (box, name), at in used.items()]
         try:
-            with database.writing(self._state_db) as connection:
+            with connections.writing(self._state_db) as connection:
                 connection.execute(update.values(last_used=sa.bindparam("at")), rows)
         except MtadError as error:
             log.warning("when passwords were used could not be written down: %s", error)

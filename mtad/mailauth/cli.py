@@ -10,7 +10,7 @@ import click
 from mtad import clock, db
 from mtad.cli_options import administrator, config_option, json_option, settings
 from mtad.config import Loaded
-from mtad.directory import database
+from mtad.directory import connections
 from mtad.directory.changes import parse_domain
 from mtad.directory.key_changes import KeyChanges
 from mtad.directory.lookup import DkimKey, dkim_keys
@@ -36,7 +36,7 @@ def _print(as_json: bool, document: dict[str, Any], lines: list[str]) -> None:
 
 def _held(loaded: Loaded) -> dict[str, tuple[DkimKey, ...]]:
     db.check(loaded.places.state_db, db.STATE)
-    with database.reading(loaded.places.state_db) as connection:
+    with connections.reading(loaded.places.state_db) as connection:
         return dkim_keys(connection)
 
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from mtad import clock, control
 from mtad.address import box_folder
 from mtad.config import Loaded
-from mtad.directory import database, tables
+from mtad.directory import connections, tables
 from mtad.errors import MtadError, NothingFound, Unreachable
 from mtad.setup import samples
 from mtad.store.names import mailbox_folder
@@ -153,7 +153,7 @@ def _deliver(link: smtplib.SMTP, box: str, message: bytes) -> str:
 
 
 def _first_box(loaded: Loaded) -> str:
-    with database.reading(loaded.places.state_db) as connection:
+    with connections.reading(loaded.places.state_db) as connection:
         first = connection.scalar(
             sa.select(tables.box.c.address).order_by(tables.box.c.added).limit(1)
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from mtad import control, db, ledger, tls
 from mtad.config import Loaded
-from mtad.directory import database
+from mtad.directory import connections
 from mtad.directory.lookup import dkim_keys
 from mtad.errors import MtadError, Unreachable
 from mtad.mailauth import keys
@@ -128,7 +128,7 @@ def _count(said: Mapping[str, Any], name: str, one: str, many: str = "") -> str:
 def _dkim(loaded: Loaded) -> Iterator[str]:
     """Keys that the directory names and nobody can read."""
     try:
-        with database.reading(loaded.places.state_db) as connection:
+        with connections.reading(loaded.places.state_db) as connection:
             held = dkim_keys(connection)
     except MtadError:
         return  # told of already

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Iterable, Sequence
 
 from mtad.config import Loaded
-from mtad.directory import database, lookup
+from mtad.directory import connections, lookup
 from mtad.directory.lookup import DkimKey
 from mtad.dns import DnsError, Resolver
 from mtad.errors import MtadError
@@ -29,7 +29,7 @@ async def dns(loaded: Loaded, ask: Resolver) -> Iterable[Check]:
     """All of them. Raises MtadError where the directory cannot be read."""
 
     def read() -> lookup.View:
-        with database.reading(loaded.places.state_db) as connection:
+        with connections.reading(loaded.places.state_db) as connection:
             return lookup.read(connection)
 
     view, hostname = await in_thread(read), loaded.config.hostname
