@@ -90,6 +90,28 @@ def test_reading_a_box_is_exact_while_names_change(tmp_path: Path) -> None:
     place.journal.close_now()
 
 
+def test_a_name_that_is_always_stale_a_while_is_no_deleted_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path)
+    fill(place.maildir, 1)
+    (message,) = reading.read_box(place.folder, ADDRESS).messages
+    (place.maildir / "new" / "0.base").rename(place.maildir / "cur" / "0.base:2,S")
+    found, looks = maildir.locate, []
+
+    def late(mailbox: Path, base: str) -> maildir.Entry | None:
+        """What was found has another name again, twenty times."""
+        looks.append(base)
+        return maildir.Entry(True, "0.base") if len(looks) < 20 else found(mailbox, base)
+
+    monkeypatch.setattr(maildir, "locate", late)
+    os.close(reading.open_message(place.folder, message))
+    assert len(looks) == 20
+    (place.maildir / "cur" / "0.base:2,S").unlink()
+    with pytest.raises(FileNotFoundError, match=r"0\.base is no longer in"):
+        reading.open_message(place.folder, message)
+
+
 def test_what_is_not_a_message_is_not_listed(tmp_path: Path) -> None:
     maildir.ensure(tmp_path)
     new, cur = tmp_path / "new", tmp_path / "cur"

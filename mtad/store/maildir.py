@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,6 +176,20 @@ def open_file(path: Path | str) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     return descriptor
+
+
+def open_base(mailbox: Path, base: str) -> int | None:
+    """A descriptor of a base name's file, however fast others rename it; None when it is gone.
+
+    A name that is stale by the time it is opened says that the file is there under another.
+    """
+    for _ in range(MAX_PASSES):
+        entry = locate(mailbox, base)
+        if entry is None:
+            break
+        with suppress(FileNotFoundError):
+            return open_file(entry.below(mailbox))
+    return None
 
 
 def sync_file(path: Path) -> None:

@@ -120,10 +120,9 @@ class Owner(Shaping):
             folder = self.ground.files.mailbox(box.folder)
             with suppress(FileNotFoundError):
                 return maildir.open_file(self.ground.entry(rows[0]).below(folder))
-            entry = maildir.locate(folder, rows[0].base)
-            if entry is not None:
-                with suppress(FileNotFoundError):
-                    return maildir.open_file(entry.below(folder))
+            opened = maildir.open_base(folder, rows[0].base)
+            if opened is not None:
+                return opened
         raise NothingFound(f"{self.address} has no message with UID {uid} in {box.name}")
 
     def changed(self, mailbox: str, modseq: int) -> list[int]:

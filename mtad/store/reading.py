@@ -88,12 +88,9 @@ def open_message(folder: Path, message: Message) -> int:
         except FileNotFoundError:
             pass
         for sub in dict.fromkeys((message.folder, *maildir.folders(root).values())):
-            entry = maildir.locate(root / sub, message.base)
-            if entry is not None:
-                try:
-                    return maildir.open_file(entry.below(root / sub))
-                except FileNotFoundError:
-                    break
+            opened = maildir.open_base(root / sub, message.base)
+            if opened is not None:
+                return opened
     raise FileNotFoundError(f"{message.base} is no longer in {folder}")
 
 
