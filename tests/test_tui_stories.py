@@ -209,7 +209,8 @@ async def test_figures_that_take_longer_than_the_refresh_are_still_shown(
             return await super().glance(now_us)
 
     monkeypatch.setattr("tui.screens.overview.REFRESH_SECONDS", 0.05)
-    monkeypatch.setattr("tui.screens.overview.PATIENCE", 0)
+    monkeypatch.setattr("tui.work.REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr("tui.work.PATIENCE", 0)
     made = world(Slow.filled())
     app = MtadApp(World(made.reading, made.host, zone=made.zone))
     async with app.run_test(size=(120, 36)) as pilot:
@@ -227,6 +228,7 @@ async def test_processes_that_do_not_answer_do_not_keep_figures_away(
             return await super().around()
 
     monkeypatch.setattr("tui.screens.overview.REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr("tui.work.REFRESH_SECONDS", 0.05)
     server = Starting.filled()
     server.nothing = True
     app = MtadApp(world(server))
@@ -239,7 +241,8 @@ async def test_processes_that_do_not_answer_do_not_keep_figures_away(
 
 async def test_a_clock_set_back_does_not_stop_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.screens.overview.REFRESH_SECONDS", 0.05)
-    monkeypatch.setattr("tui.screens.overview.PATIENCE", 0)
+    monkeypatch.setattr("tui.work.REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr("tui.work.PATIENCE", 0)
     server = MadeUp.filled()
     server.nothing = True
     now = [NOW]
