@@ -10,28 +10,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup.format import PackEntry
+from backup.format import MANIFEST, PackEntry
 
 SCHEMA = """
 CREATE TABLE meta (k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE segment (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE pack (no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind BLOB NOT NULL,
-    salt BLOB NOT NULL, size INTEGER NOT NULL, listed INTEGER NOT NULL);
+    salt BLOB NOT NULL, size INTEGER NOT NULL, listed INTEGER NOT NULL,
+    retired INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE frame (no INTEGER PRIMARY KEY, pack INTEGER NOT NULL, number INTEGER NOT NULL,
     at INTEGER NOT NULL, stored INTEGER NOT NULL, raw INTEGER NOT NULL, count INTEGER NOT NULL);
-CREATE TABLE object (id BLOB PRIMARY KEY, frame INTEGER NOT NULL, at INTEGER NOT NULL,
-    length INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE object (id BLOB NOT NULL, frame INTEGER NOT NULL, at INTEGER NOT NULL,
+    length INTEGER NOT NULL, PRIMARY KEY (id, frame)) WITHOUT ROWID;
+CREATE TABLE damaged (id BLOB NOT NULL, pack TEXT NOT NULL, PRIMARY KEY (id, pack)) WITHOUT ROWID;
 CREATE TABLE snapshot (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE head (id BLOB PRIMARY KEY, subject TEXT NOT NULL, sender TEXT NOT NULL,
     at INTEGER NOT NULL, message_id TEXT NOT NULL, recipients TEXT NOT NULL) WITHOUT ROWID;
 """
 _PLACES = (
-    "SELECT o.id, p.name, f.number, o.at, o.length, f.at, f.stored, f.raw, f.count, p.kind, "
-    "p.salt FROM object o JOIN frame f ON f.no=o.frame JOIN pack p ON p.no=f.pack "
-    "WHERE o.id IN ({})"
+    "SELECT o.id, d.id IS NOT NULL, p.retired, p.no, p.name, f.number, o.at, o.length, f.at, "
+    "f.stored, f.raw, f.count, p.kind, p.salt "
+    "FROM object o JOIN frame f ON f.no=o.frame JOIN pack p ON p.no=f.pack "
+    "LEFT JOIN damaged d ON d.id=o.id AND d.pack=p.name WHERE o.id IN ({})"
+)
+_STORED = "SELECT DISTINCT id FROM object WHERE id IN ({})"
+_STORED_WELL = (
+    "SELECT DISTINCT o.id FROM object o JOIN frame f ON f.no=o.frame "
+    "JOIN pack p ON p.no=f.pack WHERE o.id IN ({}) AND NOT p.retired AND NOT EXISTS "
+    "(SELECT 1 FROM damaged d WHERE d.id=o.id AND d.pack=p.name)"
 )
 _HEADS = "SELECT id, subject, sender, at, message_id, recipients FROM head WHERE id IN ({})"
-VERSION = "4"
+VERSION = "5"
 _AT_ONCE = 500
 """Ids in one statement."""
 
@@ -75,6 +84,7 @@ class Cache:
         except sqlite3.DatabaseError:
             self._drop()
             self._db = self._open()
+        self._look()
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
@@ -102,7 +112,8 @@ class Cache:
     def forget(self) -> None:
         """Forget where everything is and which snapshots there are.
 
-        The header fields stay: they belong to contents, wherever those lie.
+        The header fields stay: they belong to contents, wherever those lie. So does what was
+        found damaged, until that is read again.
         """
         with self._writing() as db:
             for name in ("segment", "pack", "frame", "object", "snapshot"):
@@ -139,7 +150,11 @@ class Cache:
                 ).fetchone()
                 if row is None:
                     continue
+                numbers = {frame.number for frame in pack.frames}
                 for frame in pack.frames:
+                    is_second = frame.number % 2 and frame.number - 1 in numbers
+                    if pack.kind == MANIFEST and is_second:
+                        continue
                     place = (frame.number, frame.offset, frame.stored, frame.raw)
                     (number,) = db.execute(
                         "INSERT INTO frame (pack, number, at, stored, raw, count) "
@@ -165,17 +180,19 @@ class Cache:
             raise
 
     def has(self, object_id: bytes) -> bool:
-        """Whether an object is stored."""
-        found = self._db.execute("SELECT 1 FROM object WHERE id=?", (object_id,)).fetchone()
-        return found is not None
+        """Whether an object is stored where one may rely on it."""
+        return bool(self.stored([object_id]))
 
     def stored(self, ids: Sequence[bytes]) -> set[bytes]:
-        """Those of the objects that are stored."""
+        """Those of the objects that are stored where one may rely on it.
+
+        A copy that is damaged, or in a pack that is about to be removed, does not count.
+        """
+        query = _STORED_WELL if self._some_are_bad else _STORED
         found: set[bytes] = set()
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
-            query = f"SELECT id FROM object WHERE id IN ({_marks(some)})"  # noqa: S608
-            found.update(object_id for (object_id,) in self._db.execute(query, some))
+            found.update(each for (each,) in self._db.execute(query.format(_marks(some)), some))
         return found
 
     def place(self, object_id: bytes) -> Place | None:
@@ -183,13 +200,70 @@ class Cache:
         return self.places([object_id]).get(object_id)
 
     def places(self, ids: Sequence[bytes]) -> dict[bytes, Place]:
-        """Where objects are; those not stored are left out."""
-        found = {}
+        """Where objects are, by their best copies; those not stored are left out."""
+        found: dict[bytes, tuple[tuple[int, int, int], Place]] = {}
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
-            rows = self._db.execute(_PLACES.format(_marks(some)), some)
-            found.update({row[0]: Place(*row[1:]) for row in rows})
-        return found
+            for object_id, bad, retired, no, *fields in self._db.execute(
+                _PLACES.format(_marks(some)), some
+            ):
+                worth = (-bad, -retired, no)
+                if object_id not in found or found[object_id][0] < worth:
+                    found[object_id] = (worth, Place(*fields))
+        return {object_id: place for object_id, (_, place) in found.items()}
+
+    def copies(self, object_id: bytes) -> list[Place]:
+        """Everywhere an object is, the best copy first."""
+        rows = self._db.execute(_PLACES.format("?"), (object_id,)).fetchall()
+        rows.sort(key=lambda row: (-row[1], -row[2], row[3]), reverse=True)
+        return [Place(*row[4:]) for row in rows]
+
+    # -------------------------------------------------------------- what is bad
+
+    def _look(self) -> None:
+        """See whether there is any copy that does not count."""
+        query = "SELECT EXISTS (SELECT 1 FROM damaged) OR EXISTS (SELECT 1 FROM pack WHERE retired)"
+        (self._some_are_bad,) = self._db.execute(query).fetchone()
+
+    def retired(self) -> set[str]:
+        """The packs that are about to be removed."""
+        return {name for (name,) in self._db.execute("SELECT name FROM pack WHERE retired")}
+
+    def retire(self, names: Iterable[str]) -> None:
+        """These packs, and no others, are about to be removed."""
+        wanted = set(names)
+        if wanted & self.packs() == self.retired():
+            return
+        with self._writing() as db:
+            db.execute("UPDATE pack SET retired=0")
+            marks = [(name,) for name in wanted]
+            db.executemany("UPDATE pack SET retired=1 WHERE name=?", marks)
+        self._look()
+
+    def drop(self, packs: Iterable[str], segments: Iterable[str] = ()) -> None:
+        """Forget packs that are gone, and segments."""
+        gone = [(name,) for name in packs]
+        of_gone = "(SELECT no FROM frame WHERE pack IN (SELECT no FROM pack WHERE retired=2))"
+        with self._writing() as db:
+            db.executemany("UPDATE pack SET retired=2 WHERE name=?", gone)
+            db.execute(f"DELETE FROM object WHERE frame IN {of_gone}")  # noqa: S608
+            db.execute(f"DELETE FROM frame WHERE no IN {of_gone}")  # noqa: S608
+            db.execute("DELETE FROM pack WHERE retired=2")
+            db.executemany("DELETE FROM damaged WHERE pack=?", gone)
+            db.executemany("DELETE FROM segment WHERE name=?", [(name,) for name in segments])
+        self._look()
+
+    def note_damage(self, pack: str, bad: Iterable[bytes]) -> None:
+        """Remember which objects of a pack cannot be read; none where all can."""
+        with self._writing() as db:
+            db.execute("DELETE FROM damaged WHERE pack=?", (pack,))
+            rows = [(each, pack) for each in bad]
+            db.executemany("INSERT OR IGNORE INTO damaged VALUES (?, ?)", rows)
+        self._look()
+
+    def damaged(self) -> set[bytes]:
+        """The objects of which a copy is known to be unreadable."""
+        return {each for (each,) in self._db.execute("SELECT DISTINCT id FROM damaged")}
 
     # ------------------------------------------------------------ snapshots
 

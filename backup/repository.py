@@ -212,17 +212,30 @@ class Repository:
         return expand(format.unseal(self.cipher(place), header, *fields, sealed), place.raw)
 
     def get(self, object_id: bytes) -> bytes:
-        """An object as it is stored. Raises Damaged."""
-        place = self.cache.place(object_id)
-        if place is None:
-            raise Damaged(f"object {object_id.hex()[:16]} is in no pack")
+        """An object as it is stored, from any copy that is readable. Raises Damaged.
+
+        Where there is none, the index is read again: the pack may have been written anew
+        since it was looked at.
+        """
+        tried = self.cache.copies(object_id)
         try:
-            data = self.frame(place)
+            return self._any_of(tried, object_id)
         except Damaged:
-            if place.kind != MANIFEST:
+            self.refresh()
+            others = [place for place in self.cache.copies(object_id) if place not in tried]
+            if not others:
                 raise
-            data = self.frame(twin(place))
-        return data[place.at : place.at + place.length]
+            return self._any_of(others, object_id)
+
+    def _any_of(self, places: list[Place], object_id: bytes) -> bytes:
+        why = Damaged(f"object {object_id.hex()[:16]} is in no pack")
+        for place in places:
+            for each in (place, twin(place)) if place.kind == MANIFEST else (place,):
+                try:
+                    return self.frame(each)[place.at : place.at + place.length]
+                except Damaged as error:
+                    why = error
+        raise why
 
     def objects(self, ids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Several objects. Raises Damaged when one is missing or unreadable."""

@@ -13,12 +13,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from backup import format, heads, split
 from backup.format import BODY, MANIFEST, TEXT, BoxLine, BoxRoot, Commit, Entry, MailboxRoot
+from backup.grouping import GROUP_BYTES, WINDOW_BYTES, groups
 from backup.repository import Repository
 from backup.writer import Writer
 from mtad import clock
@@ -27,13 +28,8 @@ from mtad.store import maildir, reading
 from mtad.store.reading import Found
 from mtad.store.values import MailboxInfo
 
-WINDOW_BYTES = 64 * 2**20
-"""Messages are sorted among as many as fit into this."""
 LISTINGS = 3
 """Exact listings of a box that a message must be missing from to count as expunged."""
-GROUP = 64
-GROUP_BYTES = 2**20
-"""A frame holds at most this many messages, or octets, or its one message."""
 
 
 @dataclass(slots=True)
@@ -262,7 +258,7 @@ class _Run:
 
     def _flush_texts(self) -> None:
         self._texts.sort()
-        for group in _groups((object_id, record) for _, object_id, record in self._texts):
+        for group in groups((object_id, record) for _, object_id, record in self._texts):
             self.writer.add(TEXT, group)
         self._texts, self._texts_bytes = [], 0
 
@@ -307,7 +303,7 @@ class _Run:
         return object_id
 
     def _flush_manifests(self) -> None:
-        for group in _groups(self._manifests):
+        for group in groups(self._manifests):
             self.writer.add(MANIFEST, group)
         self._manifests = []
 
@@ -344,17 +340,3 @@ def _entry(message: Found, object_id: bytes) -> Entry:
         message.size,
         object_id,
     )
-
-
-def _groups(objects: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Objects in runs of at most GROUP or GROUP_BYTES."""
-    group: list[tuple[bytes, bytes]] = []
-    size = 0
-    for each in objects:
-        if group and (len(group) == GROUP or size + len(each[1]) > GROUP_BYTES):
-            yield group
-            group, size = [], 0
-        group.append(each)
-        size += len(each[1])
-    if group:
-        yield group

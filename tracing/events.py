@@ -1,4 +1,6 @@
-"""Every event there is, each declared once: here or beside, in ``sending``, ``access``, ``stored``.
+"""Every event there is, each declared once: here or beside.
+
+Beside are ``sending``, ``access``, ``stored`` and ``snapshots``.
 
 A declaration is a frozen struct: its tag is the stored name and stable for ever, ``text`` is
 the one line people read, the docstring says when it happens, the fields say what is known.
@@ -23,6 +25,13 @@ from tracing.event import Outcome as Outcome
 from tracing.event import Unknown as Unknown
 from tracing.event import declare as declare
 from tracing.event import kind_of as kind_of
+from tracing.snapshots import BackupDone as BackupDone
+from tracing.snapshots import BackupFail as BackupFail
+from tracing.snapshots import BackupStart as BackupStart
+from tracing.snapshots import BackupVerified as BackupVerified
+from tracing.snapshots import RestoreDone as RestoreDone
+from tracing.snapshots import RestoreMessage as RestoreMessage
+from tracing.snapshots import RestoreStart as RestoreStart
 from tracing.stored import BoxAcl as BoxAcl
 from tracing.stored import BoxAppend as BoxAppend
 from tracing.stored import BoxCopy as BoxCopy
@@ -276,83 +285,6 @@ class StoreFailed(Event, frozen=True, kw_only=True, tag="store.failed"):
     """A stored copy could not be made yet; the journal keeps the message."""
 
     why: str
-
-
-# ------------------------------------------------------------------ backup
-
-
-@declare("snapshot {snapshot} began: {scope}")
-class BackupStart(Event, frozen=True, kw_only=True, tag="backup.start"):
-    """A snapshot began; ``trace`` is the run's own id."""
-
-    snapshot: str
-    scope: str
-
-
-@declare("snapshot {snapshot} done: {boxes:box|boxes}, {messages:message}, {added} new", Outcome.OK)
-class BackupDone(Event, frozen=True, kw_only=True, tag="backup.done"):
-    """The snapshot's commit file is durable."""
-
-    snapshot: str
-    boxes: int
-    messages: int
-    added: int
-    stored: int = 0
-    seconds: float = 0.0
-
-
-@declare("snapshot failed: {why}", Outcome.FAIL)
-class BackupFail(Event, frozen=True, kw_only=True, tag="backup.fail"):
-    """A snapshot did not come to its commit; earlier ones are untouched."""
-
-    why: str
-
-
-@declare("repository verified: {objects:object}, {damaged} damaged")
-class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
-    """The repository was checked, with all data read when ``read_data``."""
-
-    objects: int
-    damaged: int
-    read_data: bool = False
-
-
-@declare("restore into {addr} began from snapshot {snapshot} by {actor}")
-class RestoreStart(Event, frozen=True, kw_only=True, tag="restore.start"):
-    """A restore into one box began; ``trace`` is the operation's own id.
-
-    ``planned`` counts messages to put back, ``others`` those to move, mark or delete. ``undoes``
-    is the operation that this one takes back, 0 for none.
-    """
-
-    snapshot: str
-    planned: int
-    others: int = 0
-    undoes: int = 0
-
-
-@declare("restored to {addr}/{mailbox} from snapshot {snapshot} by {actor}", Outcome.OK)
-class RestoreMessage(BoxEvent, frozen=True, kw_only=True, tag="restore.message"):
-    """Messages were put back: the items carry their new ``st`` and UID, ``was`` the old st.
-
-    ``marks`` are each one's flags and keywords, in the order of the items.
-    """
-
-    snapshot: str
-    was: tuple[int, ...] = ()
-    marks: tuple[tuple[str, ...], ...] = ()
-
-
-@declare("restore into {addr} done: {restored} put back, {skipped} were there", Outcome.OK)
-class RestoreDone(Event, frozen=True, kw_only=True, tag="restore.done"):
-    """A restore into one box ended; its numbers are of messages."""
-
-    snapshot: str
-    restored: int
-    skipped: int
-    moved: int = 0
-    marked: int = 0
-    removed: int = 0
 
 
 # --------------------------------------------------------- admin, log, system
