@@ -52,6 +52,11 @@ def place(link: socket.socket) -> str:
     return at if isinstance(at, str) else f"{at[0]}:{at[1]}"
 
 
+def places(bound: Sockets) -> list[str]:
+    """Where all of them listen, service by service."""
+    return [place(link) for links in bound.values() for link in links]
+
+
 def forget(bound: Sockets) -> None:
     """Close the sockets; unix sockets lose their names."""
     for link in (link for links in bound.values() for link in links):

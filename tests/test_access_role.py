@@ -1,5 +1,6 @@
 """The access role from outside: a whole server, its mail clients, and what fails around them."""
 
+import asyncio
 import imaplib
 import os
 import poplib
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from mtad import config
 from mtad.control import ask
 from mtad.setup import files as setup_files
+from mtad.setup.doctor import running
 from tests.server import Server, until
 
 YOU = "you@example.org"
@@ -136,6 +139,12 @@ def test_sessions_from_the_command_line(server: Server) -> None:
     assert "no session of" in server.mtad("auth", "kick", YOU, code=4).stderr
     status = ask(server.places.socket("access"), "status")
     assert status["tls"]
+
+
+def test_the_roles_say_where_they_listen(server: Server) -> None:
+    checks = list(asyncio.run(running.ports(config.load(server.config))))
+    assert len(checks) == 7
+    assert {check.measured for check in checks} == {"this server listens"}
 
 
 def test_a_stop_says_goodbye(tmp_path: Path) -> None:

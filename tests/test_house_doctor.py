@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from mtad import clock, ledger
+from mtad import clock, ledger, sockets
 from mtad.config import Loaded
+from mtad.config_mail import is_path
 from mtad.directory import connections, lookup
 from mtad.dns import Answer, DnsError, Mx, Resolver
 from mtad.errors import Exit
@@ -137,6 +139,20 @@ async def test_without_an_answer_nothing_is_known(site: Loaded, mute: Resolver) 
     assert {check.verdict for check in of_dns} == {Verdict.UNKNOWN}
 
 
+async def test_what_was_answered_in_time_is_told(site: Loaded) -> None:
+    class Slow(Scripted):
+        async def mx(self, name: str) -> Answer[Mx]:
+            await asyncio.sleep(30)
+            return await super().mx(name)
+
+    found = list(await names.dns(site, Slow(published(site)), 0.1))
+    late = [check for check in found if check.verdict is not Verdict.OK]
+    assert [check.id for check in late] == ["dns.mx:example.org"]
+    assert late[0].verdict is Verdict.UNKNOWN
+    assert late[0].cause == "the name servers did not answer within 0.1 s"
+    assert len(found) == 7
+
+
 async def test_what_hangs_or_fails_is_not_known(
     site: Loaded, mute: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,13 +180,45 @@ def test_roles(site: Loaded) -> None:
     assert len(status.ROLES) == 4
 
 
-async def test_ports(site: Loaded) -> None:
-    host, _, port = site.config.listen.smtp[0].rpartition(":")
+@pytest.mark.parametrize(
+    ("ours", "verdict", "measured"),
+    [
+        (True, Verdict.OK, "this server listens"),
+        (False, Verdict.BAD, "another program listens"),
+    ],
+)
+async def test_ports(
+    site: Loaded, monkeypatch: pytest.MonkeyPatch, ours: bool, verdict: Verdict, measured: str
+) -> None:
+    endpoint = site.config.listen.smtp[0]
+    host, _, port = endpoint.rpartition(":")
+    said = {"listening": [endpoint] if ours else []}
+    monkeypatch.setattr(status, "roles", lambda _: {"mta": said, "access": None})
     server = await asyncio.start_server(lambda _, writer: writer.close(), host, int(port))
     async with server:
-        found = {check.id: check.verdict for check in await running.ports(site)}
-    assert found.pop(f"ports.smtp:{host}:{port}") is Verdict.OK
-    assert set(found.values()) == {Verdict.BAD}
+        found = {check.id: check for check in await running.ports(site)}
+    smtp = found.pop(f"ports.smtp:{endpoint}")
+    assert (smtp.verdict, smtp.measured) == (verdict, measured)
+    assert {check.measured for check in found.values()} == {"does not listen"}
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:0", "[::1]:0", "[0:0::1]:0", "lmtp.sock"])
+def test_a_place_has_the_name_that_the_role_gives_it(
+    site: Loaded, tmp_path: Path, endpoint: str
+) -> None:
+    endpoint = str(tmp_path / endpoint) if endpoint.endswith("sock") else endpoint
+    listen = site.config.listen.model_copy(update={"lmtp": (endpoint,)})
+    config = site.config.model_copy(update={"listen": listen})
+    loaded = replace(site, config=config)
+    bound = sockets.together(
+        sockets.bind_ports(loaded, ["lmtp"]), sockets.bind_paths(loaded, ["lmtp"])
+    )
+    (place,) = sockets.places(bound)
+    sockets.forget(bound)
+    named = running.listened(loaded, endpoint)
+    if not is_path(endpoint):  # the system chose the port
+        named = f"{named.removesuffix(':0')}:{place.rpartition(':')[2]}"
+    assert named == place
 
 
 async def test_a_log_that_does_not_answer(site: Loaded) -> None:

@@ -15,6 +15,7 @@ from mtad.control import Answer
 from mtad.journal.writer import Journal
 from mtad.reload import InForce
 from mtad.signals import Signals
+from mtad.sockets import places as places_of
 from mtad.store.numbering import Numbering
 from mtad.store.recovery import recover
 from mtad.store.replay import Replay
@@ -78,12 +79,14 @@ async def serve(
                 reading.use(now)
 
         in_force = InForce(loaded, use)
+        listening = places_of(sockets)
         signals.on_reload(in_force.read_again)
         run = journal.mint.new()
         journal.note(SysStart(at=clock.now_us(), trace=run, role=NAME, version=version("mtad")))
 
         async def status(_: Answer) -> Answer:
             answer = {"open": len(shelf), "limit": shelf.limit, "settings": in_force.status()}
+            answer["listening"] = listening
             return answer | (reading.status() if reading is not None else {})
 
         verbs = {"status": status, **Verbs(shelf).table()}

@@ -30,6 +30,7 @@ from mtad.smtp.listener import Listener
 from mtad.smtp.service import Service
 from mtad.smtp.submission import Submission
 from mtad.smtp.usage import Usage
+from mtad.sockets import places as places_of
 from mtad.store.quota import held
 from mtad.submit import drop
 from mtad.submit.pickup import Pickup, asking
@@ -107,12 +108,14 @@ async def serve(
 
         settings = InForce(loaded, use)
         pickup = _pickup(loaded, service)
+        listening = places_of(sockets)
 
         async def status(_arguments: dict[str, Any]) -> dict[str, Any]:
             return service.status() | {
                 "picked_up": pickup.taken,
                 "queue": queue.status(),
                 "settings": settings.status(),
+                "listening": listening,
             }
 
         signals.on_reload(settings.read_again)

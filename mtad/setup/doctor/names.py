@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 from mtad.config import Loaded
 from mtad.directory import connections, lookup
@@ -16,6 +17,8 @@ from mtad.zone import Record
 AT_ONCE = 20
 """Questions on the way at the same time."""
 QUESTION_SECONDS = 5.0
+DNS_SECONDS = 12.0
+"""For all questions together; what is known by then is told."""
 
 
 def resolver(loaded: Loaded) -> Resolver:
@@ -25,7 +28,7 @@ def resolver(loaded: Loaded) -> Resolver:
     return Resolver(dns.nameservers, port=dns.port, timeout_seconds=seconds)
 
 
-async def dns(loaded: Loaded, ask: Resolver) -> Iterable[Check]:
+async def dns(loaded: Loaded, ask: Resolver, seconds: float = DNS_SECONDS) -> Iterable[Check]:
     """All of them. Raises MtadError where the directory cannot be read."""
 
     def read() -> lookup.View:
@@ -33,17 +36,34 @@ async def dns(loaded: Loaded, ask: Resolver) -> Iterable[Check]:
             return lookup.read(connection)
 
     view, hostname = await in_thread(read), loaded.config.hostname
-    gate = asyncio.Semaphore(AT_ONCE)
-    work = [addresses(ask, hostname)]
+    work = {"dns.address": addresses(ask, hostname)}
     for domain in sorted(view.domains):
-        work += [mx(ask, domain, hostname), spf(ask, domain), dmarc(ask, domain)]
-        work.append(dkim(loaded, ask, domain, view.dkim_keys.get(domain, ())))
+        work[f"dns.mx:{domain}"] = mx(ask, domain, hostname)
+        work[f"dns.spf:{domain}"] = spf(ask, domain)
+        work[f"dns.dmarc:{domain}"] = dmarc(ask, domain)
+        work[f"dns.dkim:{domain}"] = dkim(loaded, ask, domain, view.dkim_keys.get(domain, ()))
+    return await _in_time(work, seconds)
 
-    async def gated(one: Awaitable[list[Check]]) -> list[Check]:
-        async with gate:
-            return await one
 
-    return [check for found in await asyncio.gather(*map(gated, work)) for check in found]
+async def _in_time(
+    work: Mapping[str, Coroutine[Any, Any, list[Check]]], seconds: float
+) -> list[Check]:
+    """What was found out within a time; the rest is not known. Raises what a check raised."""
+    gate, end = asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time() + seconds
+    why = f"the name servers did not answer within {seconds:g} s"
+    fix = "look at dns.nameservers, or at the machine's own resolver"
+
+    async def gated(name: str, one: Coroutine[Any, Any, list[Check]]) -> list[Check]:
+        try:
+            async with asyncio.timeout_at(end), gate:
+                return await one
+        except TimeoutError:
+            return [unknown(name, "an answer", why, fix)]
+        finally:
+            one.close()
+
+    found = await asyncio.gather(*(gated(*one) for one in work.items()))
+    return [check for checks in found for check in checks]
 
 
 async def addresses(ask: Resolver, hostname: str) -> list[Check]:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 
 from mtad import control
 from mtad.config import Loaded
@@ -29,9 +31,10 @@ def roles(loaded: Loaded) -> Iterable[Check]:
 
 
 async def ports(loaded: Loaded) -> Iterable[Check]:
-    """Whether something listens where the settings say: one connection each, closed at once.
+    """Whether this server listens where the settings say.
 
-    Whether it is this server or another program is not told apart.
+    One connection to each place, closed at once, and the word of the roles on where they
+    listen: no other program can listen there as well.
     """
     wanted = [
         (service, endpoint)
@@ -39,28 +42,48 @@ async def ports(loaded: Loaded) -> Iterable[Check]:
         if service != _NOT_SERVED
         for endpoint in endpoints
     ]
-    return await asyncio.gather(*(_port(loaded, *one) for one in wanted))
+    said = await in_thread(lambda: status.roles(loaded.places))
+    ours = [place for one in said.values() if one for place in one.get("listening", ())]
+    return await asyncio.gather(*(_port(loaded, *one, ours) for one in wanted))
 
 
-async def _port(loaded: Loaded, service: str, endpoint: str) -> Check:
-    name, measured, cause = f"ports.{service}:{endpoint}", "something listens", ""
+def listened(loaded: Loaded, endpoint: str) -> str:
+    """An endpoint of the settings as the role that listens there names it."""
+    if is_path(endpoint):
+        return str(loaded.beside(endpoint))
+    host, _, port = endpoint.rpartition(":")
+    with suppress(ValueError):
+        host = str(ip_address(host.strip("[]")))
+    return f"{host}:{port}"
+
+
+async def _port(loaded: Loaded, service: str, endpoint: str, ours: Sequence[str]) -> Check:
+    name, expected = f"ports.{service}:{endpoint}", "this server listens"
+    fix = f"start the server, or look at listen.{service}: the port may be another program's"
+    measured, cause = "this server listens", ""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            if is_path(endpoint):
-                _, writer = await asyncio.open_unix_connection(loaded.beside(endpoint))
-            else:
-                host, _, port = endpoint.rpartition(":")
-                here = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
-                _, writer = await asyncio.open_connection(here, int(port))
-            writer.close()
+            await _connect(loaded, endpoint)
     except PermissionError as error:
-        return unknown(name, "listens", error.strerror, "run this as the mail server's own user")
+        return unknown(name, expected, error.strerror, "run this as the mail server's own user")
     except TimeoutError:
         measured, cause = "no answer", f"no connection within {CONNECT_SECONDS:.0f} s"
     except OSError as error:
         measured, cause = "does not listen", os.strerror(error.errno) if error.errno else str(error)
-    fix = f"start the server, or look at listen.{service}: the port may be another program's"
-    return judged(name, measured, "listens", cause, fix)
+    else:
+        if listened(loaded, endpoint) not in ours:
+            measured, cause = "another program listens", "no role of this server listens there"
+    return judged(name, measured, expected, cause, fix)
+
+
+async def _connect(loaded: Loaded, endpoint: str) -> None:
+    if is_path(endpoint):
+        _, writer = await asyncio.open_unix_connection(loaded.beside(endpoint))
+    else:
+        host, _, port = endpoint.rpartition(":")
+        here = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
+        _, writer = await asyncio.open_connection(here, int(port))
+    writer.close()
 
 
 async def log_lag(loaded: Loaded) -> Iterable[Check]:
