@@ -2,7 +2,7 @@
 
 import click
 
-from backup import catalog, runs, show
+from backup import catalog, cli_forget, runs, show
 from backup.telling import box_address, telling
 from mtad.cli_options import administrator, config_option, json_option, settings
 from mtad.errors import Exit, UsageError
@@ -228,3 +228,6 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
     if report.is_clean:
         return Exit.OK
     return Exit.PROBLEMS if report.is_whole else Exit.CORRUPT
+
+
+snapshot.add_command(cli_forget.forget)

@@ -323,6 +323,7 @@ class Repository:
             name = next(reversed(found))
         else:
             fits = [n for n in found if n.startswith(given) or n.rpartition("-")[2] == given]
+            fits = fits or [n for n, commit in found.items() if given in commit.was]
             if len(fits) != 1:
                 what = "is no snapshot" if not fits else f"may be any of {', '.join(fits[:5])}"
                 raise NothingFound(f"{given!r} {what}; 'mtad snapshot list' shows them")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from mtad import address, where
+from mtad import address, config_keep, where
 from mtad.config_access import Access as Access
 from mtad.config_access import Imap as Imap
 from mtad.config_access import Pop3 as Pop3
@@ -111,6 +111,31 @@ class Backup(Section):
         pattern=_CLOCK,
         description="Local time of the daily snapshot, HH:MM.",
     )
+    keep: str = Field(
+        "last 7, daily 14, weekly 8, monthly 12, yearly 3",
+        description="Which snapshots stay when older ones are forgotten: the last of each of so "
+        "many hours (hourly), days, weeks, months, years, the last of all, and with 'within 30 "
+        "days' every one of that time. 'all' keeps everything. A box's newest snapshot stays in "
+        "any case.",
+    )
+    keep_for: tuple[str, ...] = Field(
+        (),
+        description="The same for one domain or one box, like 'alpha.example: daily 30' or "
+        "'anna@alpha.example: all'.",
+    )
+
+    @field_validator("keep")
+    @classmethod
+    def _policy(cls, given: str) -> str:
+        config_keep.parse(given)
+        return given
+
+    @field_validator("keep_for")
+    @classmethod
+    def _policies(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for line in given:
+            config_keep.parse_for(line)
+        return given
 
 
 class Report(Section):

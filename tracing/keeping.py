@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mtad.where import Kept
 from tracing import answers, ids
-from tracing.events import BackupDone, BackupStart, Event
+from tracing.events import BackupDone, BackupForgot, BackupStart, Event
 from tracing.queries import Log
 from tracing.render import Document
 
@@ -46,8 +46,23 @@ def _snapshot(log: Log, document: Document, act: Document) -> str:
 
     for one in log.latest(("backup.done",), since, covers, before, step=1):
         if isinstance(one.event, BackupDone):
-            return one.event.snapshot
+            name = now_called(log, one.event.snapshot, box, since)
+            if name:
+                return name
     return ""
+
+
+def now_called(log: Log, snapshot: str, box: str, since: int) -> str:
+    """What a snapshot is called now; "" for one that was forgotten, or has the box no more."""
+    forgotten = {
+        one.event.snapshot: one.event
+        for one in log.latest(("backup.forgot",), since, lambda _: True)
+        if isinstance(one.event, BackupForgot)
+    }
+    while snapshot in forgotten:
+        last = forgotten.pop(snapshot)
+        snapshot = "" if box in last.boxes else last.became
+    return snapshot
 
 
 def _since(document: Document, box: str) -> int:

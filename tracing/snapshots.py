@@ -36,6 +36,18 @@ class BackupFail(Event, frozen=True, kw_only=True, tag="backup.fail"):
     why: str
 
 
+@declare("snapshot {snapshot} forgotten by {actor}", Outcome.DROP)
+class BackupForgot(Event, frozen=True, kw_only=True, tag="backup.forgot"):
+    """A snapshot is not kept any more, or not for the ``boxes`` that are named.
+
+    In that case it goes on, for its other boxes, under the name it ``became``.
+    """
+
+    snapshot: str
+    became: str = ""
+    boxes: tuple[str, ...] = ()
+
+
 @declare("repository verified: {objects:object}, {damaged} damaged")
 class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
     """The repository was checked, with all data read when ``read_data``."""
