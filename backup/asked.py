@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backup import choosing
-from backup.operations import directory_of, folder_of
+from backup.belongings import directory_of
+from backup.operations import folder_of
 from backup.past import History, Past
 from backup.planning import Plan, Wish, make_plan
 from backup.telling import box_address

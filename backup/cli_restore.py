@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backup import operations, outside, planning, show_restore
+from backup import operations, outside, planning, show_restore, undoing
 from backup.asked import Asked, pasts, plans
 from backup.format import Entry
 from backup.past import History, Past
@@ -117,7 +117,7 @@ def restore(
             for note in history.contents.store.notes:
                 say(note)
         if undo:
-            todo = operations.undo(loaded, history, undo)
+            todo = undoing.undo(loaded, history, undo)
         else:
             found, wish = pasts(loaded, history, asked)
             if to:

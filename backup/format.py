@@ -251,6 +251,8 @@ class Entry:
     size: int
     id: bytes
     """The message object."""
+    seen: tuple[str, ...] = ()
+    """Users other than the box's owner who have seen it, where its mailbox is shared."""
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -266,16 +268,19 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
     mtimes_ns: tuple[int, ...]
     sizes: tuple[int, ...]
     ids: bytes
+    seen: tuple[tuple[str, ...], ...] = ()
+    """Empty where no other user has seen any of them."""
 
     def entries(self, mailbox: str) -> list[Entry]:
         """The rows. Raises Damaged when the columns are not equally long."""
         ids = [self.ids[i : i + ID] for i in range(0, len(self.ids), ID)]
         bases = [base.decode(errors="surrogateescape") for base in self.bases]
+        seen = self.seen or ((),) * len(ids)
         columns = (self.uids, bases, self.sts, self.ms, self.flags, self.keywords)
         try:
             return [
                 Entry(mailbox, *row)
-                for row in zip(*columns, self.mtimes_ns, self.sizes, ids, strict=True)
+                for row in zip(*columns, self.mtimes_ns, self.sizes, ids, seen, strict=True)
             ]
         except ValueError:
             raise Damaged("a manifest's columns differ in length") from None
@@ -286,7 +291,11 @@ CHUNK = 512
 
 
 class MailboxRoot(msgspec.Struct, frozen=True, array_like=True):
-    """A mailbox in a snapshot: its numbering, and its chunks' ids one after the other."""
+    """A mailbox in a snapshot: its numbering, and its chunks' ids one after the other.
+
+    ``rights`` are lines of its list (RFC 4314), ``uses`` those it was made for (RFC 6154),
+    ``notes`` its metadata (RFC 5464), in order of their names.
+    """
 
     name: str
     uidvalidity: int
@@ -294,13 +303,28 @@ class MailboxRoot(msgspec.Struct, frozen=True, array_like=True):
     highestmodseq: int
     messages: int
     chunks: bytes
+    rights: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    notes: tuple[tuple[str, bytes], ...] = ()
 
 
 class BoxRoot(msgspec.Struct, frozen=True, array_like=True):
-    """A box in a snapshot."""
+    """A box in a snapshot.
+
+    ``subscribed`` are names of mailboxes, None in snapshots from before such things were kept;
+    then rights, uses and notes are not known either. ``notes`` is metadata of the box as a
+    whole, under the number 0, and what its owner noted privately of others' mailboxes, under
+    their object ids. ``quota`` is octets and messages it may hold, 0 for no limit, ``rules``
+    the networks from which it may be logged into, by service; both are empty where the
+    directory has no such box.
+    """
 
     address: str
     mailboxes: tuple[MailboxRoot, ...]
+    subscribed: tuple[str, ...] | None = None
+    notes: tuple[tuple[int, str, bytes], ...] = ()
+    quota: tuple[int, ...] = ()
+    rules: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class BoxLine(msgspec.Struct, frozen=True, array_like=True):
@@ -347,6 +371,7 @@ def chunks(entries: list[Entry]) -> list[Chunk]:
             tuple(e.mtime_ns for e in group),
             tuple(e.size for e in group),
             b"".join(e.id for e in group),
+            tuple(e.seen for e in group) if any(e.seen for e in group) else (),
         )
         for group in groups.values()
     ]

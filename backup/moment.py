@@ -21,6 +21,7 @@ from tracing.stored import (
     BoxMailbox,
     BoxMove,
     BoxNumbered,
+    BoxSeen,
     BoxVanished,
     Item,
 )
@@ -76,6 +77,9 @@ class Moment:
         elif isinstance(event, BoxFlags):
             for item in event.items:
                 self._mark(item, event)
+        elif isinstance(event, BoxSeen):
+            for item in event.items:
+                self._see(item, event)
         elif isinstance(event, BoxMove):
             for item in event.items:
                 self._give(event, item)
@@ -136,6 +140,12 @@ class Moment:
         marks = {*names.flag_names(entry.flags), *entry.keywords}
         flags, words = marked((marks - {*event.removed}) | {*event.added})
         self._set(replace(entry, flags=flags, keywords=words))
+
+    def _see(self, item: Item, event: BoxSeen) -> None:
+        entry = self._get(item)
+        if entry is not None:
+            seen = {*entry.seen} - {event.who} | ({event.who} if event.seen else set())
+            self._set(replace(entry, seen=tuple(sorted(seen))))
 
     def _shape(self, event: BoxMailbox) -> None:
         if event.what == "renamed" and event.target:

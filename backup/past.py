@@ -10,7 +10,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from backup import belongings
+from backup.belongings import Account, Belongings
 from backup.contents import Contents
 from backup.format import BoxRoot, Commit, Damaged, Entry, MailboxRoot
 from backup.moment import Gone, Moment
@@ -28,6 +31,9 @@ from tracing.event import kind_of
 from tracing.events import Event
 from tracing.stored import BoxEvent
 
+if TYPE_CHECKING:
+    from mtad.directory.lookup import Directory
+
 DELETED = "none (mail kept after deletion)"
 """What stands for the snapshot in events of messages that came from ``content/``."""
 NO_SNAPSHOT = "none (the log alone)"
@@ -44,6 +50,8 @@ class Past:
     at: int = 0
     lost: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    belongings: Belongings | None = None
+    """What it had besides; None where no snapshot tells."""
 
 
 class History:
@@ -53,6 +61,13 @@ class History:
         self._loaded = loaded
         self._store = store
         self.contents = Contents(store)
+        self._directory: list[Directory | None] = []
+
+    def account(self, box: str) -> Account:
+        """What the directory says of a box now."""
+        if not self._directory:
+            self._directory.append(belongings.directory_of(self._loaded))
+        return belongings.account(self._directory[0], box)
 
     def snapshots(self, box: str) -> list[tuple[str, Commit]]:
         """The snapshots that have a box, oldest first."""
@@ -63,6 +78,13 @@ class History:
         """Every box that a snapshot has."""
         found = self._store.snapshots() if self._store else {}
         return {line.address for commit in found.values() for line in commit.boxes}
+
+    def before(self, box: str, at: int) -> Belongings:
+        """What the last snapshot before a time says a box had besides its messages."""
+        for name, commit in reversed(self.snapshots(box)):
+            if commit.at < at:
+                return belongings.of_root(self._read(name, commit, box)[0]) or Belongings()
+        return Belongings()
 
     # -------------------------------------------------------------- three pasts
 
@@ -82,7 +104,8 @@ class History:
         else:
             name, commit = self._store.resolve(given)
         root, entries = self._read(name, commit, box)
-        return Past(box, name, entries, {each.name: each for each in root.mailboxes}, commit.at)
+        numbers = {each.name: each for each in root.mailboxes}
+        return Past(box, name, entries, numbers, commit.at, belongings=belongings.of_root(root))
 
     def at(self, box: str, at: int) -> Past:
         """A box as of a time in microseconds. Raises NothingFound, UsageError, Corrupt."""
@@ -93,15 +116,18 @@ class History:
             for name, commit in self.snapshots(box)
             if commit.at + int(commit.seconds * 1_000_000) <= at
         ]
-        moment, since, label = Moment(), 0, NO_SNAPSHOT
+        moment, since, label, has = Moment(), 0, NO_SNAPSHOT, None
         if before:
             name, commit = before[-1]
-            moment, since, label = Moment.of(self._read(name, commit, box)[1]), commit.at, name
+            root, entries = self._read(name, commit, box)
+            moment, since, label = Moment.of(entries), commit.at, name
+            has = belongings.of_root(root)
         happened = list(self.story(box, since, at + 1))
         if not before and not happened:
             raise NothingFound(f"neither a snapshot nor the log knows {box} as of that time")
         moment.play(happened)
         past = Past(box, label, [], at=at, notes=self._gaps(since))
+        past.belongings = has and belongings.play(has, happened)
         self._fill(past, moment.entries.values())
         return past
 

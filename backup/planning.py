@@ -4,17 +4,19 @@ Nothing is changed here, so that a plan can be looked at before it is carried ou
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backup import choosing, plan
+from backup import belongings, changes, choosing, plan
+from backup.changes import Change, Make
 from backup.contents import Contents
 from backup.format import Entry, MailboxRoot
 from backup.past import History, Past
 from backup.plan import Act, Present, Step
 from mtad.errors import NothingFound
 from mtad.store import reading
-from mtad.store.reading import Found
+from mtad.store.reading import BoxState, Found
 from mtad.store.values import MailboxInfo
 from tracing.search import EVERYTHING, Query
 
@@ -57,6 +59,7 @@ class Plan:
     lost: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
     undoes: int = 0
+    changes: tuple[Change, ...] = ()
 
     def of(self, act: Act) -> list[Step]:
         """The steps that do one thing."""
@@ -69,15 +72,16 @@ class Plan:
 
     @property
     def others(self) -> int:
-        """How many messages are moved, marked or removed."""
-        return len(self.steps) - len(self.puts) - len(self.of(Act.SKIP))
+        """How many messages are moved, marked or removed, and how much else is changed."""
+        others = len(self.steps) - len(self.puts) - len(self.of(Act.SKIP))
+        return others + len(self.changes)
 
 
 def select(contents: Contents, past: Past, wish: Wish) -> list[int]:
     """Numbers of the entries that are wanted."""
     chosen = [n for n, e in enumerate(past.entries) if wish.mailbox in (None, e.mailbox)]
     query = wish.query
-    if not (query.terms or query.since or query.until):
+    if _is_everything(query):
         return chosen
     known = {}
     if choosing.asks_heads(query):
@@ -99,8 +103,6 @@ def make_plan(history: History, past: Past, wish: Wish, folder: Path) -> Plan:
     """
     contents = history.contents
     wanted = select(contents, past, wish)
-    if not wanted and not wish.exact:
-        raise nothing(past, wish)
     target = wish.to_box or past.box
     state = reading.read_box(folder, target)
     present = [
@@ -119,17 +121,56 @@ def make_plan(history: History, past: Past, wish: Wish, folder: Path) -> Plan:
         steps = plan.exact(everything, present, wish.mailbox)
     else:
         steps = plan.plan(wanted, everything, present)
-    numbers = {}
+    numbers: dict[str, Number] = {}
+    made: list[Change] = []
     if not (wish.to_box or wish.to_folder):
-        puts = {step.entry.mailbox for step in steps if step.put}
+        made = _changes(history, past, wish, folder, state, steps)
+    if not (wanted or made or wish.exact):
+        raise nothing(past, wish)
+    if not (wish.to_box or wish.to_folder):
+        wanted_there = {step.entry.mailbox for step in steps if step.put}
+        wanted_there |= {one.mailbox for one in made if isinstance(one, Make)}
         there = {one.name: one for one in state.mailboxes}
         numbers = {
             name: number_of(history, past, name)
-            for name in sorted(puts & past.numbers.keys())
+            for name in sorted(wanted_there & past.numbers.keys())
             if _is_lost(past.numbers[name], there.get(name))
         }
     lost = tuple(e for e in past.lost if wish.mailbox in (None, e.mailbox))
-    return Plan(past.snapshot, target, tuple(steps), numbers, lost, tuple(past.notes))
+    notes = tuple(past.notes)
+    return Plan(past.snapshot, target, tuple(steps), numbers, lost, notes, changes=tuple(made))
+
+
+def _changes(
+    history: History,
+    past: Past,
+    wish: Wish,
+    folder: Path,
+    state: BoxState,
+    steps: Sequence[Step],
+) -> list[Change]:
+    """What is done to the box besides its messages."""
+    if past.belongings is None:
+        return []
+    now, _ = belongings.read(folder, state, history.account(past.box))
+    if wish.exact:
+        sights = changes.Sights()
+        seen, _ = belongings.seen(folder)
+        for step in steps:
+            if step.there is not None and step.act is not Act.REMOVE:
+                known = seen.get(step.there.base, ())
+                sights.compare(step.entry.mailbox, step.there.base, step.entry.seen, known)
+        found = changes.exact(past.belongings, now, wish.mailbox)
+        return found + sights.changes()
+    if _is_everything(wish.query):
+        lost = {one for one in past.belongings.mailboxes if wish.mailbox in (None, one)}
+    else:
+        lost = {step.entry.mailbox for step in steps if step.put}
+    return changes.missing(past.belongings, now, lost)
+
+
+def _is_everything(query: Query) -> bool:
+    return not (query.terms or query.since or query.until)
 
 
 def _is_lost(was: MailboxRoot, there: MailboxInfo | None) -> bool:
@@ -167,6 +208,8 @@ def _shaped(entry: Entry, wish: Wish) -> Entry:
         entry = replace(entry, mailbox=wish.to_folder)
     if wish.unread:
         entry = replace(entry, flags=entry.flags.replace("S", ""))
+    if wish.to_box or wish.to_folder or wish.unread:
+        entry = replace(entry, seen=())
     return entry
 
 

@@ -12,18 +12,20 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from backup import changing
+from backup.changes import Change, Delete, Make
+from backup.changing import BATCH, Changing
 from backup.contents import Contents
 from backup.format import Damaged, Entry
 from backup.plan import Act, Step
 from backup.planning import Plan
 from mtad.errors import NothingFound
 from mtad.store import names
-from mtad.store.client import Listed
 from mtad.store.values import Message, Prepared
 
 PREFIX = "restore-"
@@ -32,18 +34,10 @@ LEFT_SECONDS = 36 * 3600
 ROUND = 8192
 ROUND_BYTES = 512 * 2**20
 """Messages lying in ``tmp/`` at the same time."""
-BATCH = 256
-"""Messages in one act of the owner."""
 
 
-class Owner(Protocol):
+class Owner(changing.Owner, Protocol):
     """What a restore needs of the boxes' owner; as ``mtad.store.client.Boxes``."""
-
-    def list(self, box: str, mailbox: str | None = None) -> Listed:
-        """Mailboxes and messages."""
-
-    def create(self, box: str, mailbox: str, *, actor: str) -> object:
-        """Make a mailbox and its box unless they are there."""
 
     def renumber(
         self,
@@ -82,19 +76,6 @@ class Owner(Protocol):
     ) -> Sequence[int]:
         """Move messages."""
 
-    def flags(
-        self,
-        box: str,
-        mailbox: str,
-        uids: Sequence[int],
-        add: Sequence[str] = (),
-        remove: Sequence[str] = (),
-        *,
-        actor: str,
-        client: str = "",
-    ) -> int:
-        """Add and remove flags and keywords."""
-
     def expunge(
         self, box: str, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
     ) -> int:
@@ -110,6 +91,7 @@ class Result:
     moved: int = 0
     marked: int = 0
     removed: int = 0
+    changes: list[Change] = field(default_factory=list)
     failed: list[tuple[Entry, str]] = field(default_factory=list)
 
 
@@ -130,6 +112,7 @@ class Applying:
         *,
         operation: str,
         actor: str,
+        directory: changing.Directory | None = None,
         over_quota: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
@@ -140,6 +123,9 @@ class Applying:
         self._operation = operation
         self._actor = actor
         self._client = client_of(operation)
+        self._changing = Changing(
+            todo.box, folder, owner, directory, actor=actor, client=self._client
+        )
         self._over_quota = over_quota
         self._progress = progress
         self._total = len(todo.puts) + todo.others
@@ -148,18 +134,27 @@ class Applying:
         self.result = Result(skipped=len(todo.of(Act.SKIP)))
 
     def run(self) -> Result:
-        """Carry it out: put back, move, mark, and remove last.
+        """Carry it out: make mailboxes, put back, move, mark, change, and remove last.
 
         Contents are proven before they are handed over. Raises what the owner raises; what was
         done by then stays, and a repetition goes on from there.
         """
         if self._total:
             self._owner.create(self._todo.box, names.INBOX, actor=self._actor)
+            self._change(lambda change: isinstance(change, Make))
+            self._number()
             self._put()
             self._move()
             self._mark()
+            self._change(lambda change: not isinstance(change, Make | Delete))
             self._remove()
+            self._change(lambda change: isinstance(change, Delete))
         return self.result
+
+    def _change(self, which: Callable[[Change], bool]) -> None:
+        wanted = [change for change in self._todo.changes if which(change)]
+        self._changing.carry_out(wanted, self.result.changes.append)
+        self._step(len(wanted))
 
     # ---------------------------------------------------------------- put back
 
@@ -167,7 +162,6 @@ class Applying:
         puts = sorted(self._todo.puts, key=lambda e: (e.mailbox, e.uid or 2**63, e.base))
         if not puts:
             return
-        self._number({entry.mailbox for entry in puts})
         self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sweep(self._tmp)
         made: set[Path] = set()
@@ -175,10 +169,11 @@ class Applying:
         try:
             for few in _rounds(puts):
                 ready = self._prepare(few, numbers, made)
-                for mailbox, items in _batches(few, ready):
+                for mailbox, entries in _batches(few, ready):
+                    items = [ready[entry] for entry in entries]
                     # from here on they are the owner's
                     made -= {self._tmp / item.tmp for item in items}
-                    self._owner.put(
+                    uids = self._owner.put(
                         self._todo.box,
                         mailbox,
                         items,
@@ -188,16 +183,26 @@ class Applying:
                         over_quota=self._over_quota,
                     )
                     self.result.restored += len(items)
+                    self._see(mailbox, zip(entries, uids, strict=True))
                     self._step(len(items))
         finally:
             for path in made:
                 path.unlink(missing_ok=True)
 
-    def _number(self, mailboxes: Iterable[str]) -> None:
+    def _see(self, mailbox: str, put: Iterable[tuple[Entry, int]]) -> None:
+        """What other users had seen is seen by them."""
+        seen: dict[str, list[int]] = {}
+        for entry, uid in put:
+            for who in entry.seen:
+                seen.setdefault(who, []).append(uid)
+        for who, uids in seen.items():
+            self._changing.see(mailbox, uids, who, True)
+
+    def _number(self) -> None:
         """Let lost mailboxes go on with their numbers; learn those of all."""
         box = self._todo.box
         for mailbox, number in self._todo.numbers.items():
-            self._owner.create(box, mailbox, actor=self._actor)
+            self._owner.create(box, mailbox, actor=self._actor, client=self._client)
             self._owner.renumber(
                 box,
                 mailbox,
@@ -206,9 +211,8 @@ class Applying:
                 actor=self._actor,
                 client=self._client,
             )
-        wanted = set(mailboxes)
         there = self._owner.list(box, names.INBOX).mailboxes
-        self._validity = {one.name: one.uidvalidity for one in there if one.name in wanted}
+        self._validity = {one.name: one.uidvalidity for one in there}
 
     def _prepare(
         self, few: Sequence[Entry], numbers: "itertools.count[int]", made: set[Path]
@@ -259,7 +263,7 @@ class Applying:
             assert step.there is not None
             groups.setdefault((step.there.mailbox, step.entry.mailbox), []).append(step)
         for (mailbox, target), steps in groups.items():
-            self._owner.create(self._todo.box, target, actor=self._actor)
+            self._owner.create(self._todo.box, target, actor=self._actor, client=self._client)
             for uids in self._uids(mailbox, steps):
                 moved = self._owner.move(
                     self._todo.box, mailbox, uids, target, actor=self._actor, client=self._client
@@ -336,22 +340,18 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _batches(
-    few: Sequence[Entry], ready: dict[Entry, Prepared]
-) -> Iterator[tuple[str, list[Prepared]]]:
+def _batches(few: Sequence[Entry], ready: Container[Entry]) -> Iterator[tuple[str, list[Entry]]]:
     """What one act of the owner takes: messages of one mailbox in their former order."""
-    items: list[Prepared] = []
-    mailbox = ""
+    batch: list[Entry] = []
     for entry in few:
         if entry not in ready:
             continue
-        if items and (entry.mailbox != mailbox or len(items) == BATCH):
-            yield mailbox, items
-            items = []
-        mailbox = entry.mailbox
-        items.append(ready[entry])
-    if items:
-        yield mailbox, items
+        if batch and (entry.mailbox != batch[0].mailbox or len(batch) == BATCH):
+            yield batch[0].mailbox, batch
+            batch = []
+        batch.append(entry)
+    if batch:
+        yield batch[0].mailbox, batch
 
 
 def _sweep(tmp: Path) -> None:

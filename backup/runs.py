@@ -6,10 +6,11 @@ jobs role into that of the daemon.
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from backup import catalog, keys, repository, snapshot, verify
+from backup import belongings, catalog, keys, repository, snapshot, verify
 from backup.locks import Lock
 from backup.repository import Repository
 from mtad import clock
@@ -127,6 +128,7 @@ def _take(
                 scope=what,
                 aside=loaded.places.cache / "snapshot",
                 sync=numbering,
+                account=partial(belongings.account, belongings.directory_of(loaded)),
                 progress=progress,
             )
 

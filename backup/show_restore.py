@@ -101,6 +101,10 @@ def planned(todo: Plan) -> str:
         )
         if todo.of(act)
     ]
+    if todo.changes:
+        words.append(
+            f"make {counted(len(todo.changes), 'change')} to mailboxes, rights and the like"
+        )
     if not puts and len(words) > 1:
         del words[0]
     said = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
@@ -121,6 +125,7 @@ def _plan_fields(todo: Plan) -> dict[str, Any]:
         "would_move": len(todo.of(Act.MOVE)),
         "would_mark": len(todo.of(Act.MARK)),
         "would_remove": len(todo.of(Act.REMOVE)),
+        "would_change": [str(change) for change in todo.changes],
         "keeps_uids": sorted(todo.numbers),
         "notes": list(todo.notes),
         "lost": [_entry_fields(entry) for entry in todo.lost],
@@ -169,6 +174,10 @@ def _plan_table(todo: Plan) -> None:
         ],
         "SIZE",
     )
+    for change in todo.changes[:SHOWN]:
+        click.echo(str(change))
+    if len(todo.changes) > SHOWN:
+        click.echo(f"and {len(todo.changes) - SHOWN:,} more such changes")
     left = len(todo.steps) - len(shown)
     if left:
         click.echo(f"and {left:,} more, of which {len(todo.of(Act.SKIP)):,} are there already")
@@ -198,6 +207,7 @@ def result_fields(todo: Plan, result: Result) -> dict[str, Any]:
         "moved": result.moved,
         "marked": result.marked,
         "removed": result.removed,
+        "changed": [str(change) for change in result.changes],
         "lost": [_entry_fields(entry) for entry in todo.lost],
         "failed": failed_fields(result.failed),
     }
@@ -217,6 +227,7 @@ def show_result(todo: Plan, result: Result) -> None:
             (result.moved, "moved"),
             (result.marked, "given their flags"),
             (result.removed, "removed"),
+            (len(result.changes), "other changes"),
         )
         if number
     ]

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup import format, heads, split
+from backup import belongings, format, heads, split
+from backup.belongings import NO_ACCOUNT, Account, Belongings
 from backup.format import BODY, MANIFEST, TEXT, BoxLine, BoxRoot, Commit, Entry, MailboxRoot
 from backup.grouping import GROUP_BYTES, WINDOW_BYTES, groups
 from backup.repository import Repository
@@ -59,14 +60,15 @@ def create(
     scope: str,
     aside: Path,
     sync: Callable[[str], None] = lambda address: None,
+    account: Callable[[str], Account] = lambda address: NO_ACCOUNT,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Taken:
     """Take a snapshot of boxes, given as address and folder.
 
     ``aside`` is a folder on the boxes' file system for links. ``sync`` asks a box's owner to
-    number what is new. ``progress`` is called often; what it raises stops the snapshot and
-    leaves no trace of it. Raises Locked when another snapshot is running, OSError when the
-    repository cannot be written.
+    number what is new, ``account`` what the directory says of it. ``progress`` is called
+    often; what it raises stops the snapshot and leaves no trace of it. Raises Locked when
+    another snapshot is running, OSError when the repository cannot be written.
     """
     began = time.monotonic()
     with _alone(aside):
@@ -78,7 +80,7 @@ def create(
             lines = []
             for address, folder in boxes:
                 sync(address)
-                lines.append(run.box(address, folder, earlier))
+                lines.append(run.box(address, folder, earlier, account(address)))
                 run.shown.boxes_done += 1
                 progress(run.shown)
             run.flush()
@@ -139,7 +141,9 @@ class _Run:
 
     # -------------------------------------------------------------------- boxes
 
-    def box(self, address: str, folder: Path, earlier: dict[str, Commit]) -> BoxLine:
+    def box(
+        self, address: str, folder: Path, earlier: dict[str, Commit], account: Account
+    ) -> BoxLine:
         """Store what a box has and the repository has not; the box's line in the commit."""
         state = reading.read_box(folder, address)
         known = self._known(address, earlier)
@@ -153,11 +157,15 @@ class _Run:
         finally:
             shutil.rmtree(self._links, ignore_errors=True)
         self.shown.messages += len(ids)
+        has, problems = belongings.read(folder, state, account)
+        seen, others = belongings.seen(folder)
+        self.unread += [f"{address}/{problem}" for problem in (*problems, *others)]
         entries: dict[str, list[Entry]] = {box.name: [] for box in state.mailboxes}
         for message, object_id in zip(state.messages, ids, strict=True):
             if object_id is not None:
-                entries.setdefault(message.mailbox, []).append(_entry(message, object_id))
-        return self._manifest(address, state.mailboxes, entries)
+                by = seen.get(message.base, ())
+                entries.setdefault(message.mailbox, []).append(_entry(message, object_id, by))
+        return self._manifest(address, state.mailboxes, entries, has)
 
     def _known(self, address: str, earlier: dict[str, Commit]) -> dict[str, tuple[bytes, int]]:
         """Object and size by base name, from the box's last readable snapshot."""
@@ -280,6 +288,7 @@ class _Run:
         address: str,
         mailboxes: Sequence[MailboxInfo],
         entries: dict[str, list[Entry]],
+        has: Belongings,
     ) -> BoxLine:
         meta = {box.name: box for box in mailboxes}
         roots = []
@@ -291,7 +300,7 @@ class _Run:
             )
             found = (len(entries[name]), b"".join(chunk_ids))
             roots.append(MailboxRoot(name, validity, following, modseq, *found))
-        root = self._keep_manifest(BoxRoot(address, tuple(roots)))
+        root = self._keep_manifest(belongings.dress(BoxRoot(address, tuple(roots)), has))
         rows = [entry for each in entries.values() for entry in each]
         return BoxLine(address, root, len(rows), sum(entry.size for entry in rows))
 
@@ -327,7 +336,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _entry(message: Found, object_id: bytes) -> Entry:
+def _entry(message: Found, object_id: bytes, seen: tuple[str, ...]) -> Entry:
     return Entry(
         message.mailbox,
         message.uid,
@@ -339,4 +348,5 @@ def _entry(message: Found, object_id: bytes) -> Entry:
         message.internaldate_ns,
         message.size,
         object_id,
+        seen,
     )

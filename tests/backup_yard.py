@@ -1,10 +1,15 @@
 """Boxes and a repository for tests of snapshots: real Maildirs, real owners, no daemon."""
 
 import contextlib
+import json
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
 
 from backup import choosing, repository, restore, snapshot, verify
 from backup.format import BoxRoot, Entry
@@ -12,16 +17,20 @@ from backup.past import History, box_root
 from backup.places import Folder
 from backup.planning import Wish, make_plan
 from backup.repository import Repository
-from mtad import clock, config
+from mtad import cli, clock, config
 from mtad.address import box_folder
+from mtad.config import Loaded
+from mtad.errors import MtadError
 from mtad.journal.writer import Journal
-from mtad.store import names, reading
-from mtad.store.client import Listed
+from mtad.store import names, private, reading
+from mtad.store.client import Boxes, Listed
 from mtad.store.desk import Desk
 from mtad.store.owner import Owner
 from mtad.store.values import Prepared
+from tests import mails
 from tracing import ids
 
+Run = Callable[..., dict[str, Any]]
 ANNA = "anna@alpha.example"
 BORIS = "boris@beta.example"
 START_NS = 1_700_000_000_123_456_789
@@ -173,8 +182,29 @@ class Owners:
     def sync(self, box: str) -> int:
         return self.of(box).sync()
 
-    def create(self, box: str, mailbox: str, *, actor: str) -> bool:
-        return self.of(box).create(mailbox, actor=actor)
+    def create(
+        self,
+        box: str,
+        mailbox: str,
+        *,
+        uses: Sequence[str] = (),
+        rights: Sequence[str] | None = None,
+        actor: str,
+        client: str = "",
+    ) -> bool:
+        owner = self.of(box)
+        return owner.create(mailbox, wanted=uses, rights=rights, actor=actor, client=client)
+
+    def delete(self, box: str, mailbox: str, *, actor: str, client: str = "") -> int:
+        return self.of(box).delete(mailbox, actor=actor, client=client)
+
+    def share(
+        self, box: str, mailbox: str, who: str, rights: str, *, actor: str, client: str = ""
+    ) -> object:
+        return self.of(box).share(mailbox, who, rights, actor=actor, client=client)
+
+    def subscribe(self, box: str, mailbox: str, on: bool, *, actor: str, client: str = "") -> bool:
+        return self.of(box).subscribe(mailbox, on, actor=actor, client=client)
 
     def put(
         self,
@@ -236,11 +266,13 @@ class Owners:
         add: Sequence[str] = (),
         remove: Sequence[str] = (),
         *,
+        reader: str = "",
         actor: str,
         client: str = "",
     ) -> int:
-        done = self.of(box).flags(mailbox, uids, add, remove, actor=actor, client=client)
-        return len(done.changed)
+        owner = self.of(box)
+        act = partial(private.flags, owner, reader) if reader else owner.flags
+        return len(act(mailbox, uids, add, remove, actor=actor, client=client).changed)
 
     def expunge(
         self, box: str, mailbox: str, uids: Sequence[int], *, actor: str, client: str = ""
@@ -261,3 +293,40 @@ class Owners:
         for owner in self._open.values():
             owner.close()
         self._open.clear()
+
+
+def settings(root: Path) -> Loaded:
+    """Settings with their data directory below ``root``."""
+    (root / "mtad.toml").write_text('hostname = "mail.alpha.example"\n')
+    return config.load(root / "mtad.toml")
+
+
+def three_messages(loaded: Loaded) -> Yard:
+    """Three messages in INBOX, the first seen; a snapshot has them; no daemon runs."""
+    key = loaded.beside(loaded.config.backup.key_file)
+    yard = Yard(loaded.places.data)
+    key.write_bytes(yard.key.read_bytes())
+    for number, letters in enumerate(("S", "F", "")):
+        yard.deliver(ANNA, mails.plain(f"order-{number}"), letters=letters)
+    with Boxes(loaded) as boxes:
+        boxes.sync(ANNA)
+    yard.take()
+    return yard
+
+
+def command(loaded: Loaded) -> Run:
+    """Runs commands for their JSON document; ``code`` is how one must end."""
+
+    def run(*arguments: str, code: int = 0) -> dict[str, Any]:
+        line = ["--config", str(loaded.path), *arguments, "--json"]
+        result = CliRunner().invoke(cli.root, line, standalone_mode=False)
+        status = int(result.return_value or 0)
+        if isinstance(result.exception, MtadError):
+            status = int(result.exception.exit_code)
+        elif result.exception is not None:
+            raise result.exception
+        assert status == code, (result.output, result.exception)
+        found: dict[str, Any] = json.loads(result.stdout) if result.stdout else {}
+        return found
+
+    return run

@@ -1,18 +1,15 @@
 """Restores as people ask for them: what was deleted, a minute, exactly, elsewhere, and back."""
 
 import contextlib
-import json
 import mailbox
 import shutil
 import tarfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from backup import choosing
 from backup.cache import Head
@@ -20,58 +17,33 @@ from backup.choosing import Candidate
 from backup.format import Entry
 from backup.moment import Moment
 from backup.plan import Act, Present, exact
-from mtad import cli, clock, config
+from mtad import clock
 from mtad.address import box_folder
 from mtad.config import Loaded
-from mtad.errors import Exit, MtadError
+from mtad.errors import Exit
 from mtad.store.client import Boxes
 from tests import mails
-from tests.backup_yard import ANNA, BORIS, Yard
+from tests.backup_yard import ANNA, BORIS, Run, Yard, command, settings, three_messages
 from tracing import events, ids, stored
 from tracing.search import SearchError
 from tracing.stored import Item
 
-Run = Callable[..., dict[str, Any]]
 WHO = {"actor": ANNA, "client": "test"}
 
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Loaded:
-    (tmp_path / "mtad.toml").write_text('hostname = "mail.alpha.example"\n')
-    return config.load(tmp_path / "mtad.toml")
+    return settings(tmp_path)
 
 
 @pytest.fixture
 def yard(loaded: Loaded) -> Yard:
-    """Three messages in INBOX, the first seen; a snapshot has them; no daemon runs."""
-    key = loaded.beside(loaded.config.backup.key_file)
-    yard = Yard(loaded.places.data)
-    key.write_bytes(yard.key.read_bytes())
-    for number, letters in enumerate(("S", "F", "")):
-        yard.deliver(ANNA, mails.plain(f"order-{number}"), letters=letters)
-    with Boxes(loaded) as boxes:
-        boxes.sync(ANNA)
-    yard.take()
-    return yard
+    return three_messages(loaded)
 
 
 @pytest.fixture
 def run(loaded: Loaded) -> Run:
-    """A command's JSON document; ``code`` is how it must end."""
-
-    def command(*arguments: str, code: int = 0) -> dict[str, Any]:
-        line = ["--config", str(loaded.path), *arguments, "--json"]
-        result = CliRunner().invoke(cli.root, line, standalone_mode=False)
-        status = int(result.return_value or 0)
-        if isinstance(result.exception, MtadError):
-            status = int(result.exception.exit_code)
-        elif result.exception is not None:
-            raise result.exception
-        assert status == code, (result.output, result.exception)
-        found: dict[str, Any] = json.loads(result.stdout) if result.stdout else {}
-        return found
-
-    return command
+    return command(loaded)
 
 
 def uids(loaded: Loaded, name: str, box: str = ANNA) -> list[int]:

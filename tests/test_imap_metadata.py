@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mtad.imap.annotations import MAX_ENTRIES
+from mtad.store.annotations import MAX_ENTRIES
 from tests.imap import serving
 
 

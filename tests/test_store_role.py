@@ -22,7 +22,7 @@ from mtad.config import Loaded
 from mtad.errors import Locked, MtadError, NothingFound, UsageError
 from mtad.journal.reader import Reader
 from mtad.signals import Signals
-from mtad.store import maildir, names, numbering, shelf
+from mtad.store import acls, maildir, names, numbering, shelf, subscriptions, uses
 from mtad.store.client import Boxes
 from mtad.store.values import Prepared
 from tests.test_store_box import MAIL
@@ -168,6 +168,19 @@ def test_every_act_through_the_client(site: Site, daemon: bool) -> None:
         assert boxes.share(ANN, "Brief", BOB, "lr", **who).of(BOB) == "lr"
         assert boxes.share(ANN, "Brief", BOB, "", **who).entries == {}
         assert boxes.delete(ANN, "Brief", **who) == 0
+        lines = ("anyone l", "group=staff lr")
+        assert boxes.create(ANN, "Made", uses=["\\Junk"], rights=lines, **who)
+        folder = site.folder(ANN) / "Maildir" / ".Made"
+        assert (acls.read(folder).lines(), uses.read(folder)) == (lines, ("\\Junk",))
+        assert boxes.subscribe(ANN, "Made", True, **who)
+        assert not boxes.subscribe(ANN, "Made", True, **who)
+        assert subscriptions.read(folder.parent) == {"Made"}
+        assert boxes.subscribe(ANN, "Made", False, **who)
+        assert boxes.delete(ANN, "Made", **who) == 0
+        seen = {"reader": BOB, **who}
+        assert boxes.flags(ANN, "Архив/А", [1], ["\\Seen"], **seen) == 1
+        assert boxes.flags(ANN, "Архив/А", [1], ["\\Seen"], **seen) == 0
+        assert boxes.flags(ANN, "Архив/А", [1], [], ["\\Seen"], **seen) == 1
         tmp = site.folder(ANN) / "Maildir" / "tmp" / "p1"
         tmp.write_bytes(MAIL)
         item = Prepared("p1", "", "F", ("a",), 10**18 + 7, len(MAIL), b"\x00" * 32, 5, 6)

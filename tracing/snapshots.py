@@ -61,8 +61,8 @@ class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
 class RestoreStart(Event, frozen=True, kw_only=True, tag="restore.start"):
     """A restore into one box began; ``trace`` is the operation's own id.
 
-    ``planned`` counts messages to put back, ``others`` those to move, mark or delete. ``undoes``
-    is the operation that this one takes back, 0 for none.
+    ``planned`` counts messages to put back, ``others`` those to move, mark or delete, and what
+    is changed besides. ``undoes`` is the operation that this one takes back, 0 for none.
     """
 
     snapshot: str

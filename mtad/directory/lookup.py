@@ -178,6 +178,13 @@ class Directory:
         """The network rule that keeps a client out, in words; empty where it may come in."""
         return against(self._view.rules, box, listener, ip)
 
+    def rules_of(self, owner: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The network rules of a box or domain itself: services and the networks they allow."""
+        rules = self._view.rules
+        return tuple(
+            sorted((service, rule.allowed) for (of, service), rule in rules.items() if of == owner)
+        )
+
     def may_send_as(self, box: str, address: Address) -> bool:
         """Whether an address is a box's own: its name, or an alias that leads to it."""
         if str(address) == box:

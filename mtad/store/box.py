@@ -284,16 +284,24 @@ class Box(Reading):
         *,
         uses: Sequence[str] = (),
         like: str = "",
+        rights: Sequence[str] | None = None,
         actor: str,
         client: str = "",
         by: object = None,
     ) -> bool:
         """Make a mailbox, perhaps for special uses; False when it is there. Raises UsageError.
 
-        Without one above it, it is shared as the mailbox is that ``like`` names.
+        Without one above it, it is shared as the mailbox is that ``like`` names; or as lines of
+        ``rights`` say.
         """
         work = partial(
-            self.owner.create, mailbox, wanted=uses, like=like, actor=actor, client=client
+            self.owner.create,
+            mailbox,
+            wanted=uses,
+            like=like,
+            rights=rights,
+            actor=actor,
+            client=client,
         )
         return await self._run(work, by)
 

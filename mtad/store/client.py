@@ -14,7 +14,7 @@ from mtad import address, control
 from mtad.config import Loaded
 from mtad.errors import NothingFound, Unreachable
 from mtad.journal.command import command_journal
-from mtad.store import acl
+from mtad.store import acl, private
 from mtad.store.acl import Acl
 from mtad.store.desk import Desk
 from mtad.store.holding import MAILDIR
@@ -100,10 +100,14 @@ class Boxes:
         add: Sequence[str] = (),
         remove: Sequence[str] = (),
         *,
+        reader: str = "",
         actor: str,
         client: str = "",
     ) -> int:
-        r"""Add and remove flags (``\Seen``) and keywords; returns how many messages changed."""
+        r"""Add and remove flags (``\Seen``) and keywords; returns how many messages changed.
+
+        ``reader`` is a user with whom the owner shares the mailbox, whose ``\Seen`` is meant.
+        """
         if self.through_daemon:
             answer = self._ask(
                 "box.flags",
@@ -112,11 +116,18 @@ class Boxes:
                 uids=[*uids],
                 add=[*add],
                 remove=[*remove],
+                reader=reader,
                 actor=actor,
                 client=client,
             )
             return int(answer["changed"])
-        done = self._owner(box).flags(mailbox, uids, add, remove, actor=actor, client=client)
+        owner = self._owner(box)
+        if reader:
+            done = private.flags(
+                owner, reader, mailbox, uids, add, remove, actor=actor, client=client
+            )
+        else:
+            done = owner.flags(mailbox, uids, add, remove, actor=actor, client=client)
         return len(done.changed)
 
     def move(
@@ -218,12 +229,40 @@ class Boxes:
         owner = self._owner(box, make=True)
         return owner.renumber(mailbox, uidvalidity, uidnext, actor=actor, client=client)
 
-    def create(self, box: str, mailbox: str, *, actor: str) -> bool:
-        """Make a mailbox, and the box's folder if need be; False when it is there."""
+    def create(
+        self,
+        box: str,
+        mailbox: str,
+        *,
+        uses: Sequence[str] = (),
+        rights: Sequence[str] | None = None,
+        actor: str,
+        client: str = "",
+    ) -> bool:
+        """Make a mailbox, and the box's folder if need be; False when it is there.
+
+        It gets the lines of ``rights``; without any it is shared like the one above it.
+        """
         if self.through_daemon:
-            answer = self._ask("box.create", box=box, mailbox=mailbox, actor=actor)
+            answer = self._ask(
+                "box.create",
+                box=box,
+                mailbox=mailbox,
+                uses=[*uses],
+                rights=None if rights is None else [*rights],
+                actor=actor,
+                client=client,
+            )
             return bool(answer["created"])
-        return self._owner(box, make=True).create(mailbox, actor=actor)
+        owner = self._owner(box, make=True)
+        return owner.create(mailbox, wanted=uses, rights=rights, actor=actor, client=client)
+
+    def subscribe(self, box: str, mailbox: str, on: bool, *, actor: str, client: str = "") -> bool:
+        """Subscribe a box's owner to a name or no longer; False when that was so before."""
+        if self.through_daemon:
+            words = {"mailbox": mailbox, "on": on, "actor": actor, "client": client}
+            return bool(self._ask("box.subscribe", box=box, **words)["changed"])
+        return self._owner(box, make=True).subscribe(mailbox, on, actor=actor, client=client)
 
     def rename(self, box: str, mailbox: str, target: str, *, actor: str, client: str = "") -> None:
         """Rename a mailbox and those below it."""

@@ -8,7 +8,8 @@ stale as others rename: ``open_message`` finds a file again by its base name.
 
 import os
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,8 @@ class BoxState:
     address: str
     mailboxes: list[MailboxInfo]
     messages: list[Found]
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """The folders of mailboxes by name."""
 
 
 def read_box(folder: Path, address: str) -> BoxState:
@@ -70,9 +73,8 @@ def read_box(folder: Path, address: str) -> BoxState:
         for sub, name in folders.items()
         if sub not in known
     ]
-    return BoxState(
-        address, sorted(infos, key=lambda one: (one.name != names.INBOX, one.name)), messages
-    )
+    infos.sort(key=lambda one: (one.name != names.INBOX, one.name))
+    return BoxState(address, infos, messages, {name: sub for sub, name in folders.items()})
 
 
 def open_message(folder: Path, message: Message) -> int:
@@ -149,6 +151,8 @@ def seen(path: Path) -> set[tuple[str, str]]:
     link = sqlite3.connect(path, isolation_level=None, timeout=30)
     try:
         link.execute("PRAGMA query_only=1")
+        if not link.execute("SELECT 1 FROM sqlite_master WHERE name = 'seen'").fetchone():
+            return set()  # of an earlier version, or about to be made
         return set(link.execute("SELECT user, base FROM seen").fetchall())
     finally:
         link.close()

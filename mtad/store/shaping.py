@@ -36,19 +36,21 @@ class Shaping(Holding):
         *,
         wanted: Sequence[str] = (),
         like: str = "",
+        rights: Sequence[str] | None = None,
         actor: str,
         client: str = "",
     ) -> bool:
         """Make a mailbox, for uses that are ``wanted``; False when it is there.
 
         It is shared like the one above it, or, where there is none, like the mailbox named by
-        ``like``. Raises UsageError for no name at all and for a use that none can have.
+        ``like``, unless lines of ``rights`` are given. Raises UsageError for no name at all and
+        for a use that none can have.
         """
         meant = uses.check(wanted)
         with self.working():
             self.look()
             there = self.find(mailbox) is not None
-            self.make(mailbox, actor, client, meant, like)
+            self.make(mailbox, actor, client, meant, like, rights)
             return not there
 
     def renumber(
@@ -160,6 +162,7 @@ class Shaping(Holding):
         client: str = "",
         meant: tuple[str, ...] = (),
         like: str = "",
+        rights: Sequence[str] | None = None,
     ) -> MailboxRow:
         """A mailbox, made if it is not there. Raises UsageError."""
         found = self.find(name)
@@ -169,7 +172,7 @@ class Shaping(Holding):
         path = self._folder(name)
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise UsageError(f"{path} is in the way of a mailbox {name}")
-        acl = self._inherited(name, like)
+        acl = self._inherited(name, like) if rights is None else acl_of.parse(rights).lines()
         self.tell_shape(name, mailboxes.CREATED, actor, client, meant=meant, acl=acl)
         return self.mailbox(name)
 

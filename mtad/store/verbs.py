@@ -36,6 +36,7 @@ class Verbs:
             "box.rename": self.rename,
             "box.delete": self.delete,
             "box.share": self.share,
+            "box.subscribe": self.subscribe,
         }
 
     async def sync(self, request: Answer) -> Answer:
@@ -66,6 +67,7 @@ class Verbs:
                 _list(request, "uids", int),
                 _list(request, "add", str),
                 _list(request, "remove", str),
+                reader=str(request.get("reader", "")),
                 **_who(request),
             )
         return {"changed": len(done.changed)}
@@ -116,9 +118,13 @@ class Verbs:
 
     async def create(self, request: Answer) -> Answer:
         """Make a mailbox, and its box's folder if need be; says whether it was not there."""
+        uses = _list(request, "uses", str) if request.get("uses") else []
+        rights = None if request.get("rights") is None else _list(request, "rights", str)
         async with self._shelf.use(_text(request, "box"), make=True) as box:
-            actor = _text(request, "actor")
-            return {"created": await box.create(_text(request, "mailbox"), actor=actor)}
+            created = await box.create(
+                _text(request, "mailbox"), uses=uses, rights=rights, **_who(request)
+            )
+        return {"created": created}
 
     async def rename(self, request: Answer) -> Answer:
         """Rename a mailbox and those below it."""
@@ -141,6 +147,13 @@ class Verbs:
                 **_who(request),
             )
         return {"acl": list(done.lines())}
+
+    async def subscribe(self, request: Answer) -> Answer:
+        """Subscribe to a mailbox or no longer; says whether that was otherwise before."""
+        async with self._shelf.use(_text(request, "box")) as box:
+            on = request["on"] is True
+            done = await box.subscribe(_text(request, "mailbox"), on, **_who(request))
+        return {"changed": done}
 
 
 def _text(request: Answer, name: str) -> str:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from mtad.imap import annotations, write
+from mtad.imap import write
 from mtad.imap.answer import No, Ok
 from mtad.imap.commands import GetMetadata, SetMetadata
 from mtad.imap.place import Place, check
 from mtad.imap.reach import reach
 from mtad.imap.session import Session
+from mtad.store import annotations
 from mtad.store.mailboxes import ANNOTATED
 from mtad.store.view import Change
 

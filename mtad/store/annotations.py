@@ -48,6 +48,18 @@ def entries(folder: Path, mailbox: int) -> dict[str, bytes]:
         return dict(found.fetchall())
 
 
+def everything(folder: Path) -> dict[tuple[int, str], bytes]:
+    """All entries of the box in ``folder``, by mailbox and name. Raises sqlite3.Error."""
+    if not (folder / FILE).exists():
+        return {}
+    with closing(sqlite3.connect(folder / FILE, isolation_level=None, timeout=10)) as db:
+        db.execute("PRAGMA query_only=1")
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'entry'").fetchone():
+            return {}  # its maker is about to make it
+        found = db.execute("SELECT mailbox, name, value FROM entry").fetchall()
+        return {(mailbox, name): bytes(value) for mailbox, name, value in found}
+
+
 def change(folder: Path, mailbox: int, changes: Mapping[str, bytes | None]) -> None:
     """Set entries, and remove those that become None; all or nothing. Raises TooMany."""
     with _open(folder) as db:
