@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from backup.catalog import Box, Mailbox, Message, Snapshot
 from backup.format import Entry
+from mtad.setup.doctor.check import Check, Verdict
 from tests.tui_server import NOW, MadeUp, events_of, message, recipients_of, world
 from tracing import events, search
 from tracing.queries import Row, Stored
@@ -19,6 +20,7 @@ from tracing.states import State
 from tui.app import MtadApp
 from tui.data import Failure
 from tui.run import settle
+from tui.screens.health import CheckLook
 from tui.screens.levels import LEVELS
 from tui.screens.messages import FailureLook, MessageLook, summary
 from tui.screens.timeline import RecipientLook, StepLook, event_lines, steps
@@ -134,6 +136,15 @@ def test_lines_of_snapshots(text: str, width: int) -> None:
         check(list(level(made).detail(item, width)), width)
 
 
+@given(hostile, widths, st.sampled_from(Verdict))
+@settings(max_examples=150, deadline=None)
+def test_lines_of_checks(text: str, width: int, verdict: Verdict) -> None:
+    look = CheckLook(world(MadeUp()))
+    check_ = Check(text, text, text, verdict, text, text)
+    check([look.cells(0, check_, width)], width)
+    check(list(look.detail(check_, width)))
+
+
 @given(hostile)
 @settings(max_examples=150, deadline=None)
 def test_a_wrong_filter_is_shown_as_safely(text: str) -> None:
@@ -153,6 +164,7 @@ def test_the_whole_program(texts: list[str], size: tuple[int, int]) -> None:
         saved_messages=[kept(text) for text in texts],
         box_names=tuple(texts),
         mailbox_names=tuple(texts),
+        checks=tuple(Check(text, text, text, Verdict.BAD, text, text) for text in texts),
         said=texts[0],
         story_events=[*events_of(rows[0]), *dirty_events(texts[0], rows[0])],
     )
@@ -160,7 +172,7 @@ def test_the_whole_program(texts: list[str], size: tuple[int, int]) -> None:
     async def look() -> None:
         app = MtadApp(world(server))
         async with app.run_test(size=size) as pilot:
-            for keys in ((), "2", ("enter",), ("end",), ("escape",), "5", *[("enter",)] * 3):
+            for keys in ((), "2", ("enter",), ("end",), ("escape",), "5", *[("enter",)] * 3, "7"):
                 await pilot.press(*keys)
                 await settle(pilot)
                 harmless(pilot)

@@ -8,6 +8,7 @@ from tui.actions import Scope
 from tui.app import MtadApp
 from tui.run import settle
 from tui.screens.dialogs import Confirm, Form, Page
+from tui.screens.health import HealthScreen
 from tui.screens.help import HelpScreen
 from tui.screens.onmessage import OnMessage
 from tui.screens.overview import OverviewScreen
@@ -16,6 +17,7 @@ from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.timeline import TimelineScreen
 from tui.screens.trace import TraceScreen
 from tui.vtable import VTable
+from tui.widgets.header import TABS
 
 WHERE: dict[Scope, type] = {
     Scope.APP: MtadApp,
@@ -25,6 +27,7 @@ WHERE: dict[Scope, type] = {
     Scope.TIMELINE: TimelineScreen,
     Scope.QUEUE: QueueScreen,
     Scope.SNAPSHOTS: SnapshotsScreen,
+    Scope.HEALTH: HealthScreen,
     Scope.HELP: HelpScreen,
     Scope.MESSAGE: OnMessage,
     Scope.CONFIRM: Confirm,
@@ -40,7 +43,7 @@ def test_an_action_has_its_method(action: actions.Action) -> None:
 
 
 @pytest.mark.parametrize("key", ["q", "й", "ctrl+q"])
-@pytest.mark.parametrize("screen", ["1", "2", "3", "5"])
+@pytest.mark.parametrize("screen", [digit for digit, _, _ in TABS])
 async def test_the_program_is_left(screen: str, key: str) -> None:
     app = MtadApp(world(MadeUp.filled()))
     async with app.run_test(size=(80, 24)) as pilot:

@@ -9,8 +9,9 @@ from tests import messages
 from tests.tui_server import MadeUp, world
 from tracing import events
 from tui import formats, lang, words
-from tui.app import MtadApp
+from tui.app import SCREENS, MtadApp
 from tui.run import settle
+from tui.widgets.header import TABS
 
 OTHERS = lang.LANGUAGES[1:]
 
@@ -75,11 +76,11 @@ def test_numbers_and_sizes(russian: None) -> None:
     assert formats.span(90_000_000) == "1 мин 30 с"
 
 
-@pytest.mark.parametrize("screen", ["overview", "trace", "queue", "snapshots"])
+@pytest.mark.parametrize("screen", SCREENS)
 async def test_a_screen_speaks_russian(russian: None, screen: str) -> None:
     app = MtadApp(world(MadeUp.filled()), start=screen)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         lines = [strip.text for strip in app.screen._compositor.render_strips()]
-    assert "Обзор" in lines[0]
-    assert "Открыть" in lines[-1]
+    assert all(f" {digit} {lang._(label)} " in lines[0] for digit, _, label in TABS)
+    assert "? Помощь" in lines[-1]

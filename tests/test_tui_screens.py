@@ -7,16 +7,18 @@ tests/test_tui_screens.py`` draws them again, to be looked at before they are ke
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui_server import MadeUp, world
-from tui.app import MtadApp
+from tests.tui_server import MadeUp, Silent, world
+from tui import lang
+from tui.app import SCREENS, MtadApp
 from tui.run import settle
+from tui.screens.frame import Frame
 
 SIZES = [(120, 36), (80, 24)]
 PICTURES = Path(__file__).parent / "screens"
@@ -32,12 +34,22 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return made
 
 
+@pytest.fixture(params=lang.LANGUAGES)
+def language(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each language."""
+    lang.use(request.param)
+    yield request.param
+    lang.use("en")
+
+
 @pytest.fixture
 def same_picture(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Compare:
     """Draw the program and compare with the picture kept for this test."""
     monkeypatch.delenv("NO_COLOR", raising=False)
+
+    PICTURES.mkdir(exist_ok=True)
 
     async def draw(app: MtadApp, size: tuple[int, int], act: Act) -> str:
         async with app.run_test(size=size) as pilot:
@@ -69,39 +81,52 @@ def after(*keys: str) -> Act:
     return run
 
 
-@pytest.mark.parametrize(
-    ("screen", "keys"),
-    [
-        ("overview", ()),
-        ("trace", ()),
-        ("trace", ("down", "down", "down", "enter")),
-        ("queue", ()),
-        ("queue", ("enter", "space")),
-        ("snapshots", ()),
-        ("snapshots", ("enter", "enter", "enter")),
-        ("trace", ("?",)),
-    ],
-    ids=["overview", "trace", "timeline", "queue", "waiting", "snapshots", "messages", "help"],
-)
+OPENED: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{name: (name, ()) for name in SCREENS},
+    "timeline": ("trace", ("down", "down", "down", "enter")),
+    "waiting": ("queue", ("enter", "space")),
+    "messages": ("snapshots", ("enter", "enter", "enter")),
+    "help": ("trace", ("?",)),
+}
+"""Where each picture begins, and what is pressed there."""
+
+
+@pytest.mark.parametrize(("screen", "keys"), OPENED.values(), ids=OPENED)
 def test_screen(
-    same_picture: Compare, size: tuple[int, int], screen: str, keys: tuple[str, ...]
+    same_picture: Compare,
+    size: tuple[int, int],
+    language: str,
+    screen: str,
+    keys: tuple[str, ...],
 ) -> None:
     app = MtadApp(world(MadeUp.filled()), start=screen)
     same_picture(app, size, after(*keys))
 
 
-@pytest.mark.parametrize("screen", ["overview", "trace", "queue", "snapshots"])
-def test_empty(same_picture: Compare, size: tuple[int, int], screen: str) -> None:
+@pytest.mark.parametrize("screen", SCREENS)
+def test_empty(same_picture: Compare, size: tuple[int, int], language: str, screen: str) -> None:
     server = MadeUp(nothing=True, said="there is no event log yet; 'mtad serve' runs the server")
     app = MtadApp(world(server), start=screen)
     same_picture(app, size, after())
 
 
-@pytest.mark.parametrize("screen", ["overview", "trace", "queue", "snapshots"])
-def test_trouble(same_picture: Compare, size: tuple[int, int], screen: str) -> None:
+@pytest.mark.parametrize("screen", SCREENS)
+def test_trouble(same_picture: Compare, size: tuple[int, int], language: str, screen: str) -> None:
     trouble = "the database 2026-11.db is from a newer version of mtad; upgrade mtad"
     app = MtadApp(world(MadeUp(trouble=trouble)), start=screen)
     same_picture(app, size, after())
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_loading(same_picture: Compare, size: tuple[int, int], language: str, screen: str) -> None:
+    async def look(pilot: Pilot[Any]) -> None:
+        for _ in range(5):
+            await pilot.pause()
+        screen = pilot.app.screen
+        assert isinstance(screen, Frame)
+        assert not screen.settled
+
+    same_picture(MtadApp(world(Silent()), start=screen), size, look)
 
 
 def test_wrong_filter(same_picture: Compare, size: tuple[int, int]) -> None:

@@ -13,7 +13,7 @@ from textual.widgets import Input
 from tests.tui_server import NOW, MadeUp, message, world
 from tracing import ids
 from tui import actions
-from tui.app import MtadApp
+from tui.app import SCREENS, MtadApp
 from tui.data import Around, Glance
 from tui.run import settle
 from tui.screens.help import HelpScreen
@@ -22,6 +22,7 @@ from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.timeline import TimelineScreen
 from tui.screens.trace import TraceScreen
 from tui.vtable import VTable
+from tui.widgets.header import TABS
 from tui.world import World
 
 
@@ -315,6 +316,15 @@ async def test_the_footer_says_what_keys_do_here_and_a_click_presses_one() -> No
         assert lines(app)[-1].rstrip() == " enter Open  / Filter  f Tail  d Detail  w Why  ? Help"
 
 
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("width", [60, 80])
+async def test_help_is_offered_however_narrow_it_is(screen: str, width: int) -> None:
+    app = MtadApp(world(MadeUp.filled()), start=screen)
+    async with app.run_test(size=(width, 20)) as pilot:
+        await settle(pilot)
+        assert "? Help" in lines(app)[-1]
+
+
 async def test_a_snapshot_that_is_made_shows_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.screens.snapshots.REFRESH_SECONDS", 0.02)
     server = MadeUp.filled()
@@ -430,7 +440,7 @@ async def test_books_that_do_not_balance_are_told_on_every_screen() -> None:
     app = MtadApp(world(server))
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
-        for screen in ("1", "2", "3", "5"):
+        for screen, _, _ in TABS:
             await press(pilot, screen)
             await until(pilot, "the books do not balance: 2 violations")
             assert app.screen.query_one("#banner").has_class("-bad")

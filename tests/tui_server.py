@@ -1,5 +1,7 @@
 """A made-up server for the terminal UI: the same figures and messages on every run."""
 
+import asyncio
+import inspect
 import os
 from array import array
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,6 +12,7 @@ from typing import Any, TypeVar
 
 from backup.catalog import Box, Mailbox, Message, Snapshot
 from backup.format import Entry
+from mtad.setup.doctor.check import Check, Verdict
 from tracing import events, ids, search
 from tracing.queries import Recipient, Row, Stored
 from tracing.states import State
@@ -62,6 +65,25 @@ _STATES = (
     State.STORED,
     State.ABORTED,
 )
+
+
+CHECKS = (
+    Check("roles.mta", "up, 3 connections now", "up", Verdict.OK),
+    Check(
+        "ports.smtp:0.0.0.0:25", "another program listens", "this server listens", Verdict.BAD,
+        "no role of this server listens there",
+        "start the server, or look at listen.smtp: the port may be another program's",
+    ),
+    Check(
+        "dns.dmarc:example.org", "none", "one v=DMARC1 record", Verdict.WARN,
+        "large receivers want one, and forgeries go unreported",
+        'publish one: _dmarc.example.org. IN TXT "v=DMARC1; p=none"',
+    ),
+    Check("dns.mx:example.org", "10 mail.example.org", "mail.example.org", Verdict.OK),
+    Check("disk.space", "139.0 GB, 69% free", "10% free or more", Verdict.OK),
+    Check("audit.books", "not known", "balanced", Verdict.UNKNOWN, "not audited yet",
+          "run 'mtad audit'"),
+)  # fmt: skip
 
 
 def message(index: int, at: int = 0) -> Row:
@@ -212,6 +234,7 @@ class MadeUp(Disk):
     said: str = ""
     unbalanced: str = ""
     nothing: bool = False
+    checks: tuple[Check, ...] = CHECKS
     story_events: list[Stored] | None = None
 
     @classmethod
@@ -379,6 +402,11 @@ class MadeUp(Disk):
         os.close(os.open(path, os.O_CREAT))
         return f"wrote {path}"
 
+    async def health(self) -> Sequence[Check]:
+        """One check of each verdict."""
+        self.check()
+        return () if self.nothing else self.checks
+
     async def banner(self) -> str:
         """What a test wants said."""
         return self.said
@@ -400,6 +428,36 @@ class MadeUp(Disk):
         row = replace(message(index, at), id=ids.lowest(at) | 1 << 16 | index)
         self.rows[row.id] = row
         return row
+
+
+class Silent(MadeUp):
+    """A server none of whose answers ever comes."""
+
+    def check(self) -> None:
+        """Nothing is known yet."""
+
+    def messages(self, query: search.Query) -> RowSource[Row]:
+        """A list that does not come either."""
+        return SilentMessages(self, query.text)
+
+
+class SilentMessages(Messages):
+    """The list of a server that does not answer."""
+
+    async def id_chunks(self) -> AsyncIterator["array[int]"]:
+        """Never any."""
+        await forever()
+        yield array("q")
+
+
+async def forever(*_given: object) -> Any:
+    """What never ends by itself."""
+    await asyncio.Event().wait()
+
+
+for _name, _method in vars(MadeUp).items():
+    if inspect.iscoroutinefunction(_method) and _name not in ("close", "banner", "books"):
+        setattr(Silent, _name, forever)
 
 
 class MadeUpActing(Acting):

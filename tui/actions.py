@@ -39,6 +39,7 @@ class Scope(StrEnum):
     TIMELINE = "Timeline"
     QUEUE = "Queue"
     SNAPSHOTS = "Snapshots"
+    HEALTH = "Health"
     HELP = "Help"
     MESSAGE = "any message"
     CONFIRM = "question"
@@ -97,6 +98,8 @@ ACTIONS: tuple[Action, ...] = (
       "What waits to leave, and what to do about it", False),
     A("go.snapshots", Scope.APP, ("5", "f6"), "go('snapshots')", "Snapshots",
       "Browse the mail as it was", False),
+    A("go.health", Scope.APP, ("7", "f8"), "go('health')", "Health",
+      "Roles, ports, certificate, DNS, disk and books: what is wrong, and what to do", False),
     A("app.help", Scope.APP, ("?", "f1"), "help", "Help", "Show every key of this screen"),
     A("app.prompt", Scope.APP, (":",), "prompt", "Command",
       "Type an action's name, like trace to:ann", False),
@@ -155,6 +158,11 @@ ACTIONS: tuple[Action, ...] = (
     A("snapshots.refresh", Scope.SNAPSHOTS, ("f5", "ctrl+r"), "reload", "Refresh",
       "Read the repository again"),
     A("snapshots.leave", Scope.SNAPSHOTS, ("q",), "quit", "Quit", "Leave the program", False),
+    A("health.refresh", Scope.HEALTH, ("r", "f5", "ctrl+r"), "reload", "Check again",
+      "Look at everything again"),
+    A("health.copy", Scope.HEALTH, ("y",), "copy", "Copy",
+      "Copy what is known of the check under the cursor"),
+    A("health.leave", Scope.HEALTH, ("q",), "quit", "Quit", "Leave the program", False),
     A("confirm.yes", Scope.CONFIRM, ("y",), "yes", "Yes", "Do it"),
     A("confirm.no", Scope.CONFIRM, ("escape", "n", "q"), "no", "No", "Leave it"),
     A("form.done", Scope.FORM, ("ctrl+s",), "done", "Done", "Take what was typed"),

@@ -28,6 +28,7 @@ SCREENS = {
     "trace": "tui.screens.trace:TraceScreen",
     "queue": "tui.screens.queue:QueueScreen",
     "snapshots": "tui.screens.snapshots:SnapshotsScreen",
+    "health": "tui.screens.health:HealthScreen",
 }
 """Each is imported when it is first shown."""
 COLLECT_SECONDS = 2

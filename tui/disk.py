@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from mtad import clock, control
 from mtad.errors import Corrupt, MtadError, Unreachable
+from mtad.setup.doctor.check import Check, in_thread
 from mtad.where import Kept, Places
 from tracing import months, saved, search
 from tracing.queries import Log, Recipient, Row
@@ -225,6 +226,20 @@ class Disk:
         except Trouble as trouble:
             return Around(roles=roles, trouble=str(trouble))
         return Around(roles, len(saved), saved[0] if saved else None)
+
+    async def health(self) -> Sequence[Check]:
+        """What the doctor finds; a few seconds, and more where name servers are silent."""
+
+        def look() -> Sequence[Check]:
+            from mtad import config  # noqa: PLC0415 - slow to load
+            from mtad.setup.doctor.examine import examine  # noqa: PLC0415 - slow to load
+
+            return asyncio.run(examine(config.load(self._settings)))
+
+        try:
+            return await in_thread(look)
+        except Exception as error:
+            raise Trouble(sentence(error)) from error
 
     async def saved(self, *path: str) -> Sequence[Any]:
         """What there is at a path of snapshot, box and mailbox; without one all snapshots."""

@@ -11,6 +11,8 @@ from tui.formats import cell_len
 from tui.lang import _
 from tui.widgets.cells import Cells, Pane
 
+HELP = "help"
+"""The action whose key is there however narrow the screen is."""
 ALWAYS = "command_palette"
 """The action whose key stands at the right end."""
 
@@ -39,14 +41,17 @@ class Footer(Pane):
         self.renew()
 
     def _entries(self, width: int) -> Iterator[tuple[int, Binding]]:
-        """Bindings with their columns; what does not fit is left out."""
+        """Bindings with their columns; help stays whatever does not fit."""
         shown = dict(self._keys)
-        last = shown.pop(ALWAYS, None)
-        x = 0
+        last, helping = shown.pop(ALWAYS, None), shown.pop(HELP, None)
+        x, room = 0, width - (self._cells(helping) if helping else 0)
         for binding in shown.values():
-            if x + self._cells(binding) <= width:
+            if x + self._cells(binding) <= room:
                 yield x, binding
                 x += self._cells(binding)
+        if helping is not None:
+            yield x, helping
+            x += self._cells(helping)
         if last is not None and x + self._cells(last) <= width:
             yield width - self._cells(last), last
 

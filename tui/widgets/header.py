@@ -1,6 +1,6 @@
 """The first line of every screen: program, host, screens by their digit, the time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from textual import events
 
@@ -13,6 +13,11 @@ WIDE = 100
 """Columns from which screens use their wide layout."""
 TALL, COMPACT_TALL = 32, 22
 """Lines from which the wide and the other layout need not save any."""
+PROGRAM = " mtad"
+CLOCK = 10
+"""Cells of the shorter clock with a space on either side."""
+SHORTEST_HOST = 8
+"""A name cut to fewer cells says nothing."""
 MIN_WIDTH, MIN_HEIGHT = 60, 15
 """Below this a screen shows nothing but that it needs room."""
 TABS = (
@@ -20,6 +25,7 @@ TABS = (
     ("2", "trace", N_("Trace")),
     ("3", "queue", N_("Queue")),
     ("5", "snapshots", N_("Snapshots")),
+    ("7", "health", N_("Health")),
 )
 
 
@@ -35,23 +41,41 @@ class Header(Pane):
         self.world = world
         self.active = active
 
-    def _left(self, width: int) -> Iterator[tuple[str, str, str]]:
+    def _tabs(self, width: int) -> list[tuple[str, str, str]]:
+        """Text, role and screen of each; where not all names fit, the present one's alone."""
+
+        def tab(digit: str, name: str, label: str) -> tuple[str, str, str]:
+            return f" {digit} {label} " if label else f" {digit} ", self._role(name), name
+
+        whole = [tab(digit, name, _(label)) for digit, name, label in TABS]
+        if _cells(whole) <= width:
+            return whole
+        here = self.active
+        return [tab(digit, name, _(label) if name == here else "") for digit, name, label in TABS]
+
+    def _role(self, name: str) -> str:
+        return "mark" if name == self.active else ""
+
+    def _left(self, width: int) -> list[tuple[str, str, str]]:
         """Text, role, and the screen a click on it goes to."""
-        yield " mtad", "strong", ""
-        if width >= WIDE:
-            yield f" {formats.fit(self.world.host, 30).rstrip()}", "", ""
-        yield " │ ", "dim", ""
-        for digit, name, label in TABS:
-            yield f" {digit} {_(label)} ", "mark" if name == self.active else "", name
-            yield " ", "", ""
+        tabs = self._tabs(width)
+        room = width - _cells(tabs) - CLOCK
+        if room < len(PROGRAM) + 3:
+            return tabs
+        host = formats.fit(self.world.host, min(30, room - len(PROGRAM) - 4)).rstrip()
+        program = [(PROGRAM, "strong", "")]
+        if len(host) >= SHORTEST_HOST:
+            program.append((f" {host}", "", ""))
+        return [*program, (" │ ", "dim", ""), *tabs]
 
     def _line(self, width: int, height: int) -> Sequence[Cells]:
         now, zone = self.world.now_us(), self.world.zone
-        wide = width >= WIDE
-        clock = formats.full_time(now, zone) if wide else formats.fine_time(now, zone)[:8]
-        left = [(text, role) for text, role, _name in self._left(width)]
-        used = sum(formats.cell_len(text) for text, _ in left)
-        return [[*left, (formats.fit(clock, max(0, width - used - 1), right=True), "dim")]]
+        left = self._left(width)
+        room = width - _cells(left) - 1
+        full = formats.full_time(now, zone)
+        clock = full if formats.cell_len(full) < room else formats.fine_time(now, zone)[:8]
+        shown = formats.fit(clock, room, right=True) if room >= len(clock) else ""
+        return [[*((text, role) for text, role, _name in left), (shown, "dim")]]
 
     async def on_click(self, event: events.Click) -> None:
         """Go to the screen whose name was clicked."""
@@ -62,3 +86,7 @@ class Header(Pane):
                 if name:
                     await self.app.run_action(f"go('{name}')")
                 return
+
+
+def _cells(pieces: Sequence[tuple[str, str, str]]) -> int:
+    return sum(formats.cell_len(text) for text, _role, _name in pieces)
