@@ -25,12 +25,13 @@ from types import FrameType
 import click
 import uvloop
 
-from mtad import clock, config, databases, identity, jobs, tls_exporter, where
+from mtad import clock, config, databases, identity, tls_exporter, where
 from mtad.access import role as access_role
 from mtad.access.listener import SERVICES as READING
 from mtad.cli_options import config_option
 from mtad.config import Loaded
 from mtad.errors import MtadError, NotPermitted, Unreachable
+from mtad.jobs import role as jobs_role
 from mtad.journal.command import command_journal
 from mtad.journal.frame import Meta, raw
 from mtad.materialise import role as log_role
@@ -68,7 +69,7 @@ async def _access(loaded: Loaded, sockets: Sockets, signals: Signals) -> None:
 
 
 async def _jobs(loaded: Loaded, _: Sockets, signals: Signals) -> None:
-    await jobs.serve(loaded, signals)
+    await jobs_role.serve(loaded, signals)
 
 
 async def _mta(loaded: Loaded, sockets: Sockets, signals: Signals) -> None:

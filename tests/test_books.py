@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mtad import cli, clock, jobs, ledger
+from mtad import cli, clock, ledger
 from mtad.config import Loaded
 from mtad.errors import Exit
+from mtad.jobs import role as jobs
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal
 from mtad.setup import status

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from mtad import clock, config, control, jobs
+from mtad import clock, config, control
 from mtad.config import Loaded
 from mtad.errors import Unreachable
+from mtad.jobs import role as jobs
+from mtad.jobs import snapshots
 from mtad.journal.content import path_of, write_content
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal
@@ -113,12 +115,12 @@ async def test_the_daily_job_takes_a_snapshot_and_survives_a_failure(loaded: Loa
     try:
         role = jobs.Jobs(loaded, journal)
         await role.daily()
-        assert role._last is not None
-        assert role._last["ok"]
+        assert role.snapshots.last is not None
+        assert role.snapshots.last["ok"]
         loaded.beside("repository.key").unlink()
         await role.daily()
-        assert not role._last["ok"]
-        assert "is missing" in role._last["error"]
+        assert not role.snapshots.last["ok"]
+        assert "is missing" in role.snapshots.last["error"]
         assert kinds(loaded)[-2:] == ["backup.start", "backup.fail"]
     finally:
         await journal.close()
@@ -129,22 +131,22 @@ async def test_what_was_missed_while_the_server_was_off_is_taken_once(loaded: Lo
     midnight = made.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
     def due(days: int, hour: int) -> bool:
-        return jobs.missed(loaded, midnight + timedelta(days=days, hours=hour))
+        return snapshots.missed(loaded, midnight + timedelta(days=days, hours=hour))
 
     assert not due(0, 0)
     assert (due(2, 3), due(2, 4), due(2, 5)) == (True, False, True)
     async with role_of(loaded) as role:
         await role.catch_up()
-        assert role._last is None
+        assert role.snapshots.last is None
         old = (made - timedelta(days=3)).timestamp()
         for path in loaded.repository.glob("config.json*"):
             os.utime(path, (old, old))
         if clock.now().astimezone().hour not in (3, 4):  # it may be about to be taken
             await role.catch_up()
-            assert role._last is not None
-            taken = role._last
+            assert role.snapshots.last is not None
+            taken = role.snapshots.last
             await role.catch_up()
-            assert role._last is taken
+            assert role.snapshots.last is taken
     loaded.beside("repository.key").unlink()
     assert due(2, 5)
 
@@ -157,7 +159,7 @@ async def test_the_daily_snapshot_keeps_its_hour(loaded: Loaded) -> None:
         job = role.scheduler.get_job(jobs.DAILY)
         assert job.coalesce
         assert job.max_instances == 1
-        assert job.misfire_grace_time == jobs.GRACE.total_seconds()
+        assert job.misfire_grace_time == snapshots.GRACE.total_seconds()
         assert timedelta() < job.next_run_time - clock.now() <= timedelta(days=1)
         loaded.path.write_text(loaded.path.read_text().replace("04:30", "05:15"))
         role.settings.read_again()

@@ -24,7 +24,7 @@ MEDIAN_LINES = 200
 
 ONLY_IMPORTERS = {
     "aiosmtpd": {"mtad/smtp/receiver.py"},
-    "apscheduler": {"mtad/jobs.py"},
+    "apscheduler": {"mtad/jobs/"},
     "dns": {"mtad/dns.py"},
     "psycopg": {"mtad/postgresql.py"},
     "textual": {"tui/"},

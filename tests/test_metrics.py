@@ -12,9 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mtad import config, control, jobs, ledger, metrics
+from mtad import config, control, ledger, metrics
 from mtad.config import Loaded
 from mtad.errors import ConfigError
+from mtad.jobs import role as jobs
 from mtad.journal.writer import Journal
 from tests.peers import free_port
 from tests.tracing_events import Mail, mint
