@@ -46,12 +46,13 @@ class Connection:
 def private_mb(server: Server) -> float:
     """Memory that is the server's processes' own."""
     assert server.process is not None
-    kb = 0
-    for pid in tree(server.process.pid):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Private_"):
-                kb += int(line.split()[1])
-    return kb / 1024
+    return sum(map(private_of, tree(server.process.pid)))
+
+
+def private_of(pid: int) -> float:
+    """The same of one process."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 async def reply(reader: asyncio.StreamReader) -> bytes:

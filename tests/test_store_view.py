@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import sqlite3
+import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,7 @@ async def test_a_view_follows_each_act_and_listeners_are_told(place: Place) -> N
     box.unwatch(told.append)
     box.release(view)
     box.release(view)
+    box.forget(time.monotonic() + 1)
     assert await box.select("INBOX") is not view
     box.close()
 

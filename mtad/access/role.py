@@ -70,6 +70,7 @@ async def serve(
         shelf = Shelf(places, journal, loaded.config.hostname, replay)
         shelf.full_text = loaded.config.imap.full_text
         numbering = Numbering(shelf)
+        resting = loop.create_task(shelf.rest())
         reading = Reading(loaded, journal, shelf) if sockets else None
 
         def use(now: Loaded) -> None:
@@ -103,6 +104,7 @@ async def serve(
             await reading.stop()
         loop.remove_reader(bell.fileno())
         server.close()
+        resting.cancel()
         await numbering.stop()
         await shelf.close(STOP_SECONDS)
         journal.note(SysStop(at=clock.now_us(), trace=run, role=NAME, why="told to stop"))

@@ -4,14 +4,19 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from mtad.store.resting import Resting
 from mtad.store.rows import COLUMNS, MailboxRow, Row
 
 
 class Asking:
     """What an owner asks; part of ``Index``."""
 
-    _db: sqlite3.Connection
+    _link: Resting
     _has_seen: bool
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._link.get()
 
     def rows(self, where: str, values: Sequence[object] = ()) -> list[Row]:
         """Messages by a condition of ours, in order of mailbox and UID."""

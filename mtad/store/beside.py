@@ -7,9 +7,11 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mtad.store.resting import Resting, opened
 from mtad.store.rows import COLUMNS, Row
 
 STATUS = """
@@ -27,8 +29,7 @@ class Beside:
     """Reads one index. Mailboxes are named by their number in it. Safe for concurrent threads."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._link: sqlite3.Connection | None = None
+        self._link = Resting(partial(_connect, path))
         self._turn = threading.Lock()
 
     def messages(self, mailbox: int, uids: Iterable[int] | None = None) -> list[Row]:
@@ -76,16 +77,20 @@ class Beside:
     def close(self) -> None:
         """Give the connection back; a later question opens another."""
         with self._turn:
-            if self._link is not None:
-                self._link.close()
-                self._link = None
+            self._link.close()
+
+    def rest(self, before: float) -> bool:
+        """The same where nobody asked since ``before``, see ``Resting.rest``."""
+        with self._turn:
+            return self._link.rest(before)
 
     def _all(self, ask: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._turn:
-            if self._link is None:
-                self._link = sqlite3.connect(
-                    self._path, isolation_level=None, check_same_thread=False
-                )
-                self._link.execute("PRAGMA query_only=1")
-                self._link.execute(_CACHE)
-            return self._link.execute(ask, values).fetchall()
+            return self._link.get().execute(ask, values).fetchall()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    link = opened(path)
+    link.execute("PRAGMA query_only=1")
+    link.execute(_CACHE)
+    return link

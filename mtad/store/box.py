@@ -338,6 +338,18 @@ class Box(Reading):
         work = partial(self.owner.subscribe, name, on, actor=actor, client=client)
         return await self._run(work, by)
 
+    def forget(self, before: float) -> None:
+        """Forget the views that nobody used since ``before`` (time.monotonic)."""
+        self._watching.rest(before)
+
+    def rest(self, before: float) -> bool:
+        """Keep no database open that nobody used since then; whether any was closed.
+
+        In any thread; waits for no act.
+        """
+        parts = (self._summaries, self.texts, self.owner)
+        return any([part.rest(before) for part in parts])
+
     def close(self) -> None:
         """Make everything durable and give the box back; blocks for a moment."""
         self._summaries.close()

@@ -136,6 +136,10 @@ class Filling:
         if was_idle and self._came:
             asyncio.get_running_loop().call_later(SOON_SECONDS, self._catch_up)
 
+    def rest(self, before: float) -> bool:
+        """Keep nothing open that nobody used since ``before``, see ``Resting.rest``."""
+        return self._cache.rest(before)
+
     def close(self) -> None:
         """Make nothing further; from any thread."""
         self._closed = True

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from mtad.store.resting import Resting
+
 BUSY_SECONDS = 10
 """How long a transaction waits for that of another process."""
 MAX_LOG = 16 * 2**20
@@ -32,23 +34,23 @@ class Droppable:
         self.path = index.with_name(name)
         self._index = index
         self._connect = connect
-        self._link: sqlite3.Connection | None = None
+        self._link = Resting(self._attached)
         self._turn = threading.Lock()
 
     def close(self) -> None:
         """Give the connection back; a later question opens another."""
         with self._turn:
-            self._close()
+            self._link.close()
+
+    def rest(self, before: float) -> bool:
+        """The same where nobody asked since ``before``, see ``Resting.rest``."""
+        with self._turn:
+            return self._link.rest(before)
 
     def throw_away(self, why: object) -> None:
         """Drop all of it; the next question makes it again."""
         with self._turn:
             self._throw_away(why)
-
-    def _close(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
 
     def _try(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         """Ask; of a file that is damaged, throw it away and ask again.
@@ -57,28 +59,27 @@ class Droppable:
         """
         with self._turn:
             try:
-                return ask(self._open())
+                return ask(self._link.get())
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
                 self._throw_away(error)
-            return ask(self._open())
+            return ask(self._link.get())
 
     def _throw_away(self, why: object) -> None:
         _log.warning("%s is made again: %s", self.path, why)
-        self._close()
+        self._link.close()
         remove(self.path)
 
-    def _open(self) -> sqlite3.Connection:
-        if self._link is None:
-            link = self._connect(self.path)
-            try:
-                link.execute("ATTACH ? AS idx", (str(self._index),))
-            except BaseException:
-                link.close()
-                raise
-            self._link = link
-        return self._link
+    def _attached(self) -> sqlite3.Connection:
+        link = self._connect(self.path)
+        try:
+            link.execute("ATTACH ? AS idx", (str(self._index),))
+            link.execute("PRAGMA idx.cache_size=-512")
+        except BaseException:
+            link.close()
+            raise
+        return link
 
 
 _NOT_DAMAGE = frozenset(

@@ -157,6 +157,21 @@ class Holding:
             maildir.sync_file(self.folder / "index.db-wal")
         maildir.sync_folder(self.folder)
 
+    def rest(self, before: float) -> bool:
+        """Keep nothing open that nobody used since ``before``, see ``Resting.rest``.
+
+        Numbers stay in memory, and the lock is kept. Waits for no act.
+        """
+        closed = self.index.beside.rest(before)
+        if self._turn.acquire(blocking=False):
+            try:
+                if self.index.rest(before):
+                    self._ledger.close()
+                    closed = True
+            finally:
+                self._turn.release()
+        return closed
+
     def close(self) -> None:
         """Make everything durable and give the box back."""
         with self._turn:

@@ -26,6 +26,7 @@ from mtad.store import names
 from mtad.store.asking import Asking
 from mtad.store.beside import Beside
 from mtad.store.deltas import Delta, Deltas
+from mtad.store.resting import Resting, opened
 from mtad.store.rows import COLUMNS, SCHEMA, TABLES, UPGRADES, MailboxRow, Row
 
 BLOCK = 256
@@ -51,21 +52,29 @@ class Index(Asking):
         self.on_change: Callable[[Sequence[Delta]], None] | None = None
         """Told what each transaction did, in the thread that committed it."""
         self._deltas = Deltas()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._link = Resting(self._connect)
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA cache_size=-512")
             self._load()
         except sqlite3.DatabaseError as error:
-            self._db.close()
+            self._link.end()
             raise Corrupt(
                 f"the index {path} cannot be read ({error}); moved away, it is made again from "
                 "the files, and clients load the box afresh"
             ) from error
         except BaseException:
-            self._db.close()
+            self._link.end()
             raise
+
+    def _connect(self) -> sqlite3.Connection:
+        link = opened(self.path, make=self.is_new)
+        try:
+            link.execute("PRAGMA journal_mode=WAL")
+            link.execute("PRAGMA synchronous=NORMAL")
+            link.execute("PRAGMA cache_size=-512")
+        except BaseException:
+            link.close()
+            raise
+        return link
 
     def _load(self) -> None:
         db = self._db
@@ -175,7 +184,11 @@ class Index(Asking):
     def abandon(self) -> None:
         """Close without calling it an orderly end; the next start goes on above the reserve."""
         self.beside.close()
-        self._db.close()
+        self._link.end()
+
+    def rest(self, before: float) -> bool:
+        """See ``Resting.rest``, of the owner's connection; numbers and mailboxes stay known."""
+        return self._link.rest(before)
 
     # ------------------------------------------------------------------ numbers
 

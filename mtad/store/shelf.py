@@ -6,9 +6,11 @@ used for longest goes first, and never one in use.
 
 import asyncio
 import resource
+import sqlite3
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from mtad import address
@@ -18,10 +20,16 @@ from mtad.store.box import Box
 from mtad.store.holding import MAILDIR
 from mtad.store.quota import Limits
 from mtad.store.replay import Replay
+from mtad.store.resting import give_back
 from mtad.store.shares import Shares
 from mtad.where import Places
 
 MAX_OPEN = 200
+REST_SECONDS = 10
+"""How long a box keeps its databases open when nobody asks for them: some 700 KiB. Where many
+clients log in at once, what is closed late leaves gaps in memory that nobody fills."""
+VIEW_SECONDS = 60
+"""How long it keeps views that nobody uses."""
 _DESCRIPTORS = 8
 """Descriptors one box may hold at its busiest: lock, two index connections, folders."""
 
@@ -125,6 +133,16 @@ class Shelf:
         if not place.users:
             self._held.pop(box_address, None)
 
+    async def rest(self) -> None:
+        """Let boxes in which nothing happens give back what they cost, until cancelled."""
+        while True:
+            await asyncio.sleep(REST_SECONDS / 2)
+            now = time.monotonic()
+            boxes = [place.box for place in self._held.values() if place.box is not None]
+            for box in boxes:
+                box.forget(now - VIEW_SECONDS)
+            await asyncio.to_thread(_rest, boxes, now - REST_SECONDS)
+
     def settle(self) -> None:
         """Make what open boxes did durable; called before a journal segment is reused."""
         for place in list(self._held.values()):
@@ -142,3 +160,13 @@ class Shelf:
                 break
         for box_address, place in list(self._held.items()):
             await self._close_one(box_address, place)
+
+
+def _rest(boxes: Sequence[Box], before: float) -> None:
+    """In a thread: let boxes rest, and give the system the memory that this made free."""
+    count = 0
+    for box in boxes:
+        with suppress(sqlite3.Error, OSError):  # whoever asks next meets it again
+            count += box.rest(before)
+    if count:
+        give_back()

@@ -70,6 +70,10 @@ class Texts:
         if any(delta.added for delta in deltas) and self._is_wanted():
             self._fill_soon(SOON_SECONDS)
 
+    def rest(self, before: float) -> bool:
+        """Keep nothing open that nobody used since ``before``, see ``Resting.rest``."""
+        return self._index.rest(before)
+
     def close(self) -> None:
         """Index nothing further; from any thread."""
         self._closed = True

@@ -62,13 +62,16 @@ class TextIndex(Droppable):
         """The one of the box with this index; opened when it is first asked."""
         super().__init__(index, NAME, connect)
 
-    def _open(self) -> sqlite3.Connection:
+    def _attached(self) -> sqlite3.Connection:
         """FTS5 takes some damage for an empty index; then too it is thrown away."""
-        if self._link is None:
-            link = super()._open()
+        link = super()._attached()
+        try:
             if link.execute(_LOST, (expression(MARK),)).fetchone()[0]:
                 raise sqlite3.DatabaseError("it has lost messages")
-        return super()._open()
+        except BaseException:
+            link.close()
+            raise
+        return link
 
     def candidates(
         self, mailbox: int, uids: Sequence[int], wanted: str

@@ -4,6 +4,7 @@ Everything here belongs to the event loop's thread. Deltas come from the threads
 are done, in the order of their commits, and before the act's own caller goes on.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import chain
 
@@ -11,6 +12,10 @@ from mtad.store.deltas import Delta
 from mtad.store.view import Change, View
 
 Listener = Callable[[Change], None]
+SPARE = 4
+"""Views that nobody uses and that are kept all the same: the last of them, whatever its size, and
+others with ``SPARE_MESSAGES`` in all (45 octets each)."""
+SPARE_MESSAGES = 100_000
 _Uids = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """Added, changed, gone."""
 
@@ -21,11 +26,13 @@ class Watching:
     def __init__(self) -> None:
         self._views: dict[tuple[int, str], View] = {}
         self._users: dict[tuple[int, str], int] = {}
+        self._left: dict[tuple[int, str], float] = {}
+        """Since when nobody uses them, the longest first."""
         self._listeners: list[Listener] = []
 
     def __bool__(self) -> bool:
         """Whether anybody looks."""
-        return bool(self._views or self._listeners)
+        return bool(self._users or self._listeners)
 
     def view(self, mailbox: int, reader: str = "") -> View | None:
         """The view of a mailbox by its number, if there is one; in any thread."""
@@ -33,7 +40,9 @@ class Watching:
 
     def offer(self, view: View) -> None:
         """Keep a view up to date that somebody is about to take."""
-        self._views.setdefault((view.number, view.reader), view)
+        key = view.number, view.reader
+        if self._views.setdefault(key, view) is view:
+            self._left[key] = time.monotonic()
 
     def take(self, view: View) -> bool:
         """Use a view; False when it is no longer kept up to date."""
@@ -41,15 +50,31 @@ class Watching:
         if self._views.get(key) is not view:
             return False
         self._users[key] = self._users.get(key, 0) + 1
+        self._left.pop(key, None)
         return True
 
     def release(self, view: View) -> None:
-        """Use it no longer; views that nobody uses are forgotten."""
+        """Use it no longer; it is kept up to date for a while, for who comes back."""
         key = view.number, view.reader
         if self._views.get(key) is view:
             self._users[key] -= 1
-        for one in [one for one in self._views if not self._users.get(one)]:
-            self._forget(one)
+            if not self._users[key]:
+                del self._users[key]
+                self._left[key] = time.monotonic()
+                self._shrink()
+
+    def rest(self, before: float) -> None:
+        """Forget views that nobody used since ``before`` (time.monotonic)."""
+        for key in [key for key, left in self._left.items() if left < before]:
+            self._forget(key)
+
+    def _shrink(self) -> None:
+        """Forget of the views that nobody uses those that were left first."""
+        messages = 0
+        for count, key in enumerate(reversed([*self._left]), 1):
+            messages += len(self._views[key])
+            if count > SPARE or (count > 1 and messages > SPARE_MESSAGES):
+                self._forget(key)
 
     def watch(self, listener: Listener) -> None:
         """Tell a listener of each change from here on."""
@@ -97,6 +122,7 @@ class Watching:
     def _forget(self, key: tuple[int, str]) -> None:
         del self._views[key]
         self._users.pop(key, None)
+        self._left.pop(key, None)
 
 
 def _union(told: Sequence[_Uids]) -> _Uids:
