@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backup import choosing
+from backup import choosing, holds
 from backup.contents import Contents
 from backup.format import BoxRoot, Commit, Damaged, Entry
 from backup.past import Past, box_root
@@ -38,6 +38,8 @@ class Snapshot:
     stored: int
     seconds: float
     unread: int
+    tags: tuple[str, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ class Catalog:
         with self._lock:
             self._repository.refresh()
             found = self._repository.snapshots()
-        return [summary(name, commit) for name, commit in reversed(found.items())]
+            held = holds.held(self._repository)
+        return [summary(name, commit, name in held) for name, commit in reversed(found.items())]
 
     def resolve(self, given: str) -> str:
         """The snapshot that ``latest``, a name or an unambiguous part of one means."""
@@ -185,7 +188,7 @@ def open_repository(loaded: "Loaded", *, heal: bool = False) -> Repository:
     return Repository(folder, key_file, loaded.places.cache, heal=heal)
 
 
-def summary(name: str, commit: Commit) -> Snapshot:
+def summary(name: str, commit: Commit, held: bool = False) -> Snapshot:
     """A commit as lists show it."""
     return Snapshot(
         name,
@@ -198,4 +201,6 @@ def summary(name: str, commit: Commit) -> Snapshot:
         commit.stored,
         commit.seconds,
         len(commit.unread),
+        commit.tags,
+        held,
     )

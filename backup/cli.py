@@ -2,7 +2,7 @@
 
 import click
 
-from backup import catalog, cli_forget, runs, show
+from backup import catalog, cli_forget, cli_hold, runs, show
 from backup.telling import box_address, telling
 from mtad.cli_options import administrator, config_option, json_option, settings
 from mtad.errors import Exit, UsageError
@@ -24,10 +24,17 @@ def snapshot(context: click.Context) -> int | None:
 @snapshot.command()
 @click.option("--box", metavar="ADDRESS", help="Only this box.")
 @click.option("--domain", metavar="NAME", help="Only the boxes of this domain.")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="To tell it from others later.")
 @config_option
 @json_option
 @click.pass_context
-def create(context: click.Context, box: str | None, domain: str | None, as_json: bool) -> int:
+def create(
+    context: click.Context,
+    box: str | None,
+    domain: str | None,
+    tags: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Take a snapshot of all boxes, or of some."""
     if box and domain:
         raise UsageError("give --box or --domain, not both")
@@ -40,6 +47,7 @@ def create(context: click.Context, box: str | None, domain: str | None, as_json:
                 tell,
                 box=box_address(box) if box else None,
                 domain=domain.lower() if domain else None,
+                tags=tags,
                 actor=administrator(),
                 say=show.say,
                 progress=lambda p: line.show(
@@ -66,6 +74,7 @@ def create(context: click.Context, box: str | None, domain: str | None, as_json:
                 "seconds": commit.seconds,
                 "same_as": taken.same_as or None,
                 "unread": list(commit.unread),
+                "tags": list(commit.tags),
             }
         )
     else:
@@ -81,13 +90,14 @@ def create(context: click.Context, box: str | None, domain: str | None, as_json:
 
 
 @snapshot.command("list")
+@click.option("--tag", default="", metavar="WORD", help="Only those with this tag.")
 @config_option
 @json_option
 @click.pass_context
-def list_(context: click.Context, as_json: bool = False) -> int:
+def list_(context: click.Context, tag: str = "", as_json: bool = False) -> int:
     """List the snapshots, oldest first."""
     with catalog.Catalog.open(settings(context)) as view:
-        found = view.snapshots()[::-1]
+        found = [each for each in view.snapshots()[::-1] if not tag or tag in each.tags]
         notes = view.notes
     for note in notes:
         show.say(note)
@@ -95,7 +105,7 @@ def list_(context: click.Context, as_json: bool = False) -> int:
         show.emit({"snapshots": [show.snapshot_fields(each) for each in found]})
     elif found:
         show.table(
-            ("SNAPSHOT", "TAKEN", "BOXES", "MESSAGES", "SIZE", "NEW", "STORED", "SCOPE"),
+            ("SNAPSHOT", "TAKEN", "BOXES", "MESSAGES", "SIZE", "NEW", "STORED", "SCOPE", ""),
             [
                 (
                     each.name,
@@ -106,11 +116,14 @@ def list_(context: click.Context, as_json: bool = False) -> int:
                     str(each.added),
                     size(each.stored),
                     each.scope,
+                    ", ".join((*(["held"] if each.held else []), *each.tags)),
                 )
                 for each in found
             ],
             "BOXES MESSAGES SIZE NEW STORED",
         )
+    elif tag:
+        show.say(f"no snapshot has the tag {tag}")
     else:
         show.say("there is no snapshot yet; 'mtad snapshot create' takes one")
     return Exit.CORRUPT if notes else Exit.OK
@@ -231,3 +244,5 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
 
 
 snapshot.add_command(cli_forget.forget)
+snapshot.add_command(cli_hold.hold)
+snapshot.add_command(cli_hold.release)

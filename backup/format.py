@@ -350,6 +350,8 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
     unread: tuple[str, ...] = ()
     """Messages that could not be read, as ``box/mailbox/base``."""
+    tags: tuple[str, ...] = ()
+    """Words that whoever took it gave it."""
     was: tuple[str, ...] = ()
     """The names it had before it was written anew without boxes that are not kept."""
 

@@ -5,6 +5,7 @@ jobs role into that of the daemon.
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,14 @@ from backup.repository import Repository
 from mtad import clock
 from mtad.address import box_address
 from mtad.config import Loaded
-from mtad.errors import MtadError, NothingFound
+from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.store.client import Boxes
 from tracing import events
 
 BOXES_OPEN = 64
 """Boxes held at the same time when no daemon owns them; each costs file descriptors."""
+
+_TAG = re.compile(r"[\w.@+-]{1,64}")
 
 
 class Tell(Protocol):
@@ -62,12 +65,20 @@ def open_or_create(loaded: Loaded, say: Callable[[str], None]) -> Repository:
         return catalog.open_repository(loaded)
 
 
+def check_tags(tags: Sequence[str]) -> None:
+    """Raises UsageError for what can be no tag."""
+    for tag in tags:
+        if not _TAG.fullmatch(tag):
+            raise UsageError(f"{tag!a} is no tag: up to 64 letters, digits and . _ - @ +")
+
+
 def take(
     loaded: Loaded,
     tell: Tell,
     *,
     box: str | None = None,
     domain: str | None = None,
+    tags: Sequence[str] = (),
     actor: str = "backup",
     say: Callable[[str], None] = lambda sentence: None,
     progress: Callable[[snapshot.Progress], None] = lambda progress: None,
@@ -76,6 +87,7 @@ def take(
 
     Raises MtadError; a snapshot that fails leaves nothing that counts.
     """
+    check_tags(tags)
     wanted = boxes(loaded, box, domain)
     run = tell.new_id()
     began = clock.now_us()
@@ -83,7 +95,7 @@ def take(
     what = scope(box, domain)
     tell(events.BackupStart(at=began, trace=run, actor=actor, snapshot=name, scope=what))
     try:
-        taken = _take(loaded, wanted, what, say, progress)
+        taken = _take(loaded, wanted, what, tags, say, progress)
     except BaseException as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         failed = events.BackupFail(at=clock.now_us(), trace=run, actor=actor, why=why)
@@ -113,6 +125,7 @@ def _take(
     loaded: Loaded,
     wanted: Sequence[tuple[str, Path]],
     what: str,
+    tags: Sequence[str],
     say: Callable[[str], None],
     progress: Callable[[snapshot.Progress], None],
 ) -> snapshot.Taken:
@@ -126,6 +139,7 @@ def _take(
                 store,
                 wanted,
                 scope=what,
+                tags=tags,
                 aside=loaded.places.cache / "snapshot",
                 sync=numbering,
                 account=partial(belongings.account, belongings.directory_of(loaded)),

@@ -86,6 +86,8 @@ def snapshot_fields(each: Snapshot) -> dict[str, Any]:
         "stored_bytes": each.stored,
         "seconds": each.seconds,
         "unread": each.unread,
+        "tags": list(each.tags),
+        "held": each.held,
     }
 
 

@@ -58,6 +58,7 @@ def create(
     boxes: Sequence[tuple[str, Path]],
     *,
     scope: str,
+    tags: Sequence[str] = (),
     aside: Path,
     sync: Callable[[str], None] = lambda address: None,
     account: Callable[[str], Account] = lambda address: NO_ACCOUNT,
@@ -96,6 +97,7 @@ def create(
             stored=run.writer.stored,
             seconds=round(time.monotonic() - began, 3),
             unread=tuple(run.unread),
+            tags=tuple(tags),
         )
         same = [name for name, old in earlier.items() if old.boxes == commit.boxes]
         newest = same[-1] if same and same[-1] == next(reversed(earlier), "") else ""

@@ -1,8 +1,9 @@
 """What commands and the jobs role do alike to keep a repository in order, with the events."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from backup import catalog, retention
+from backup import catalog, holds, retention
 from backup import forget as forgetting
 from backup.locks import Lock
 from backup.runs import Tell
@@ -37,10 +38,11 @@ def forget(
         )
 
     with catalog.open_repository(loaded) as store, Lock(store.folder):
+        held = partial(holds.is_held, store)
         if names:
-            verdicts = forgetting.chosen(store, names, held=lambda name: False)
+            verdicts = forgetting.chosen(store, names, held)
         else:
-            verdicts = retention.judge(store.snapshots(), policy_of, held=lambda name: False)
+            verdicts = retention.judge(store.snapshots(), policy_of, held)
         if not dry_run:
             try:
                 forgetting.apply(store, verdicts, told)

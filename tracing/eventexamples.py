@@ -132,6 +132,7 @@ _OF_KIND: dict[str, dict[str, Any]] = {
     "auth.kick": {"why": "the password was changed"},
     "backup.done": {"added": 12},
     "backup.fail": {"why": "no space left on the device"},
+    "backup.held": {"why": "case 7"},
     "box.mailbox": {"what": "created"},
     "check.result": {"name": "hourly_limit", "found": "290 messages"},
     "conn.refused": {"why": "too many connections"},

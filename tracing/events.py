@@ -28,6 +28,8 @@ from tracing.event import kind_of as kind_of
 from tracing.snapshots import BackupDone as BackupDone
 from tracing.snapshots import BackupFail as BackupFail
 from tracing.snapshots import BackupForgot as BackupForgot
+from tracing.snapshots import BackupHeld as BackupHeld
+from tracing.snapshots import BackupReleased as BackupReleased
 from tracing.snapshots import BackupStart as BackupStart
 from tracing.snapshots import BackupVerified as BackupVerified
 from tracing.snapshots import RestoreDone as RestoreDone

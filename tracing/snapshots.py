@@ -48,6 +48,21 @@ class BackupForgot(Event, frozen=True, kw_only=True, tag="backup.forgot"):
     boxes: tuple[str, ...] = ()
 
 
+@declare("snapshot {snapshot} held by {actor}: {why}")
+class BackupHeld(Event, frozen=True, kw_only=True, tag="backup.held"):
+    """A snapshot is kept whatever the rules say, until it is released."""
+
+    snapshot: str
+    why: str = ""
+
+
+@declare("snapshot {snapshot} released by {actor}")
+class BackupReleased(Event, frozen=True, kw_only=True, tag="backup.released"):
+    """A held snapshot may be forgotten again."""
+
+    snapshot: str
+
+
 @declare("repository verified: {objects:object}, {damaged} damaged")
 class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
     """The repository was checked, with all data read when ``read_data``."""
