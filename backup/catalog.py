@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backup import choosing, holds
+from backup import access, choosing, holds
 from backup.contents import Contents
 from backup.format import BoxRoot, Commit, Damaged, Entry
 from backup.past import Past, box_root
-from backup.places import Folder
 from backup.planning import Wish, select
 from backup.repository import Repository
 from mtad import clock
@@ -183,9 +182,13 @@ class Catalog:
 
 def open_repository(loaded: "Loaded", *, heal: bool = False) -> Repository:
     """The repository the settings name. Raises what ``Repository`` raises."""
-    folder = Folder(loaded.repository)
+    folder = access.repository_of(loaded)
     key_file = loaded.beside(loaded.config.backup.key_file)
-    return Repository(folder, key_file, loaded.places.cache, heal=heal)
+    try:
+        return Repository(folder, key_file, loaded.places.cache, heal=heal)
+    except BaseException:
+        folder.close()
+        raise
 
 
 def summary(name: str, commit: Commit, held: bool = False) -> Snapshot:

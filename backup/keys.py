@@ -13,7 +13,7 @@ from typing import Any
 
 from backup import format
 from backup.format import Damaged, Keys
-from backup.places import Folder
+from backup.places import Away, Storage
 from mtad import clock
 from mtad.errors import Corrupt, MtadError, NothingFound, NotPermitted
 
@@ -27,14 +27,14 @@ class NoRepository(NothingFound):
     """There is no repository where one was expected."""
 
 
-def twice(folder: Folder, name: str, data: bytes) -> None:
+def twice(folder: Storage, name: str, data: bytes) -> None:
     """Write a file and its second copy."""
     folder.put(name, data)
     folder.put(name + COPY, data)
 
 
 def read_twice(
-    folder: Folder, name: str, check: Callable[[bytes], Any], *, heal: bool
+    folder: Storage, name: str, check: Callable[[bytes], Any], *, heal: bool
 ) -> tuple[bytes, list[str]]:
     """The good octets of a file kept twice, and a sentence for each copy that is not.
 
@@ -48,6 +48,8 @@ def read_twice(
             check(data)
         except FileNotFoundError:
             bad.append((each, "is missing"))
+        except Away:
+            raise
         except (OSError, Damaged) as error:
             bad.append((each, f"is damaged: {error}"))
         else:
@@ -55,7 +57,7 @@ def read_twice(
                 bad.append((each, "differs from its first copy"))
             good = good or data
     if good is None:
-        raise Corrupt("; ".join(f"{folder.root / each} {why}" for each, why in bad))
+        raise Corrupt("; ".join(f"{folder.shown}/{each} {why}" for each, why in bad))
     notes = []
     for each, why in bad:
         then = "its second copy is good"
@@ -112,7 +114,7 @@ def read_key(path: Path) -> bytes:
     return key
 
 
-def initialise(folder: Folder, key: bytes) -> str:
+def initialise(folder: Storage, key: bytes) -> str:
     """Write keys and config of an empty repository; config comes last. Returns its id."""
     repository, nonce, master = (secrets.token_bytes(n) for n in (16, 12, KEY_BYTES))
     fields = {
@@ -127,15 +129,15 @@ def initialise(folder: Folder, key: bytes) -> str:
     return repository.hex()
 
 
-def require(folder: Folder) -> None:
+def require(folder: Storage) -> None:
     """Raise NoRepository unless there is a repository, readable or not."""
     if not any(folder.exists(name) for name in (CONFIG, CONFIG + COPY)):
         raise NoRepository(
-            f"there is no snapshot repository in {folder.root}; 'mtad snapshot create' makes one"
+            f"there is no snapshot repository in {folder.shown}; 'mtad snapshot create' makes one"
         )
 
 
-def unlock(folder: Folder, key: bytes, path: Path, *, heal: bool) -> tuple[str, Keys, list[str]]:
+def unlock(folder: Storage, key: bytes, path: Path, *, heal: bool) -> tuple[str, Keys, list[str]]:
     """The repository's id and subkeys, and what was wrong with copies.
 
     Raises Corrupt (both copies of something are bad) or NotPermitted (the key
@@ -145,13 +147,13 @@ def unlock(folder: Folder, key: bytes, path: Path, *, heal: bool) -> tuple[str, 
     config = format.unstamp(data)
     if config.get("format") != format.VERSION:
         raise MtadError(
-            f"the repository {folder.root} has format {config.get('format')!r}, this mtad "
+            f"the repository {folder.shown} has format {config.get('format')!r}, this mtad "
             f"reads {format.VERSION}"
         )
     repository = bytes.fromhex(config["id"])
     names = sorted({name.removesuffix(COPY) for name in folder.names("keys")})
     if not names:
-        raise Corrupt(f"{folder.root / 'keys'} is empty: the repository cannot be opened")
+        raise Corrupt(f"{folder.shown}/keys is empty: the repository cannot be opened")
     keys: Keys | None = None
     problems: list[str] = []
     for name in names:
@@ -173,7 +175,7 @@ def unlock(folder: Folder, key: bytes, path: Path, *, heal: bool) -> tuple[str, 
     if problems:
         raise Corrupt("; ".join(problems))
     raise NotPermitted(
-        f"{path} is not the key of the repository {folder.root}: it is key "
+        f"{path} is not the key of the repository {folder.shown}: it is key "
         f"{format.key_id(key)}, the repository was made with "
         f"{', '.join(name.removesuffix('.json') for name in names)}"
     )

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from backup import format, keys, scan, split
 from backup.cache import Cache, Place
 from backup.format import COMMIT, INDEX, MANIFEST, TEXT, Commit, Damaged, PackEntry
-from backup.places import Folder, pack_path
+from backup.places import Away, Storage, pack_path
 from mtad.clock import from_us
 from mtad.errors import Corrupt, MtadError, NothingFound
 
@@ -64,7 +64,7 @@ class Repository:
 
     expand = staticmethod(expand)
 
-    def __init__(self, folder: Folder, key_file: Path, cache: Path, *, heal: bool = False) -> None:
+    def __init__(self, folder: Storage, key_file: Path, cache: Path, *, heal: bool = False) -> None:
         """Open it; ``heal`` repairs second copies. Raises NoRepository, NotPermitted, Corrupt."""
         self.folder, self._heal = folder, heal
         keys.require(folder)
@@ -81,8 +81,9 @@ class Repository:
             raise
 
     def close(self) -> None:
-        """Release the cache."""
+        """Release the cache and the place."""
         self.cache.close()
+        self.folder.close()
 
     def __enter__(self) -> "Repository":
         return self
@@ -127,6 +128,8 @@ class Repository:
         for name in sorted(names - known):
             try:
                 self.cache.add(name, self.segment(name))
+            except Away:
+                raise
             except (OSError, Damaged) as error:
                 self.notes.append(f"index/{name} is damaged: {error}; using the packs themselves")
                 doubtful = True
@@ -197,6 +200,8 @@ class Repository:
                 pack_path(place.pack), place.offset + format.FRAME.size, place.stored
             )
             data = self.open_frame(place, sealed)
+        except Away:
+            raise
         except (OSError, Damaged) as error:
             raise Damaged(f"{pack_path(place.pack)} at octet {place.offset}: {error}") from error
         self._frames[key] = data
@@ -333,11 +338,12 @@ class Repository:
     def commit(self, commit: Commit) -> str:
         """Write the commit file and its copy: the snapshot exists from the first rename on.
 
-        Raises OSError; then it does not exist.
+        Raises OSError, Locked; then it does not exist.
         """
         data = self.seal_small(COMMIT, format.encode(commit))
         name = f"{from_us(commit.at):%Y%m%dT%H%M%SZ}-{hashlib.sha256(data).hexdigest()[:8]}"
         path = f"snapshots/{name}"
+        self.folder.assure()
         try:
             keys.twice(self.folder, path, data)
         except OSError:
@@ -345,20 +351,20 @@ class Repository:
                 with contextlib.suppress(OSError):
                     self.folder.remove(each)
             raise
+        self.cache.keep_snapshots({name: format.encode(commit)}, ())
         return name
 
 
-def create(folder: Path, key_file: Path) -> str:
+def create(folder: Storage, key_file: Path) -> str:
     """Make an empty repository, and its key file unless there is one. Returns its id.
 
     Order: key (durable first, or what follows could never be read), folders, wrapped key,
     config. Raises MtadError when there is a repository already.
     """
-    place = Folder(folder)
-    if place.exists(keys.CONFIG) or place.exists(keys.CONFIG + keys.COPY):
+    if folder.exists(keys.CONFIG) or folder.exists(keys.CONFIG + keys.COPY):
         if not key_file.exists():
             keys.read_key(key_file)
-        raise MtadError(f"there is a snapshot repository in {folder} already, with its key")
+        raise MtadError(f"there is a snapshot repository in {folder.shown} already, with its key")
     key = keys.read_key(key_file) if key_file.exists() else keys.make_key(key_file)
-    place.make()
-    return keys.initialise(place, key)
+    folder.make()
+    return keys.initialise(folder, key)

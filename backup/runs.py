@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from backup import belongings, catalog, keys, repository, snapshot, verify
+from backup import access, belongings, catalog, keys, repository, snapshot, verify
 from backup.locks import Lock
 from backup.repository import Repository
 from mtad import clock
@@ -60,8 +60,9 @@ def open_or_create(loaded: Loaded, say: Callable[[str], None]) -> Repository:
     try:
         return catalog.open_repository(loaded, heal=True)
     except keys.NoRepository:
-        repository.create(loaded.repository, loaded.beside(loaded.config.backup.key_file))
-        say(f"made an empty repository in {loaded.repository}")
+        with contextlib.closing(access.repository_of(loaded)) as place:
+            repository.create(place, loaded.beside(loaded.config.backup.key_file))
+            say(f"made an empty repository in {place.shown}")
         return catalog.open_repository(loaded)
 
 
@@ -130,7 +131,7 @@ def _take(
     progress: Callable[[snapshot.Progress], None],
 ) -> snapshot.Taken:
     """Take a snapshot of boxes into the repository the settings name."""
-    with open_or_create(loaded, say) as store, Lock(store.folder):
+    with open_or_create(loaded, say) as store, Lock(store.folder, say=say):
         store.folder.sweep()
         for note in store.notes:
             say(note)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from backup import format
 from backup.format import TABLE, TEXT, Damaged, PackEntry
-from backup.places import pack_path
+from backup.places import Away, pack_path
 
 if TYPE_CHECKING:
     from backup.repository import Repository
@@ -26,6 +26,8 @@ def tables(
     for name in names:
         try:
             found.append(_table(store, name))
+        except Away:
+            raise
         except OSError as error:
             problems.append((pack_path(name), f"cannot be read: {error.strerror}"))
         except Damaged:
@@ -37,6 +39,8 @@ def tables(
         try:
             data = store.folder.get(pack_path(name))
             entry = _named(name, len(data), _scan(store, data))
+        except Away:
+            raise
         except (OSError, Damaged) as error:
             problems.append((pack_path(name), f"cannot be indexed: {error}"))
             continue

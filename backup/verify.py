@@ -16,7 +16,7 @@ from backup import format, keys, split
 from backup.cache import Place
 from backup.format import BODY, MANIFEST, TEXT, BoxRoot, Commit, Damaged, PackEntry
 from backup.keys import HEALED
-from backup.places import pack_path
+from backup.places import Away, pack_path
 from backup.repository import Repository, twin
 from mtad.errors import Corrupt
 
@@ -114,6 +114,8 @@ class _Check:
         for name in sorted(self._repository.folder.segments()):
             try:
                 packs = self._repository.segment(name)
+            except Away:
+                raise
             except (OSError, Damaged) as error:
                 bad.append(self._found(Finding(f"index/{name}", f"is damaged: {error}")))
                 continue
@@ -166,6 +168,8 @@ class _Check:
                     self._size(pack, path, size)
                 else:
                     self._edges(pack, path)
+            except Away:
+                raise
             except OSError as error:
                 finding = Finding(path, f"cannot be read: {error.strerror}")
                 self._lose(pack, self._found(finding))

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from backup import format
 from backup.format import BODY, MANIFEST, TABLE, TEXT, PackEntry
-from backup.places import Upload, pack_path
+from backup.places import Draft, pack_path
 from backup.repository import Repository, compress
 
 PACK_BYTES = 16 * 2**20
@@ -86,20 +86,20 @@ class _Pack:
 
     def __init__(self, repository: Repository, kind: bytes) -> None:
         self._repository, self._kind = repository, kind
-        self._upload: Upload | None = None
+        self._upload: Draft | None = None
         self.done: list[PackEntry] = []
 
-    def _begin(self) -> Upload:
+    def _begin(self) -> Draft:
         self._salt = secrets.token_bytes(32)
         self._header = format.pack_header(self._kind, self._salt)
         self._cipher = self._repository.keys.cipher(self._header)
         self._frames: list[format.FrameEntry] = []
         self._hash = hashlib.sha256()
-        self._upload = Upload(self._repository.folder)
+        self._upload = self._repository.folder.begin()
         self._put(self._upload, self._header)
         return self._upload
 
-    def _put(self, upload: Upload, data: bytes) -> None:
+    def _put(self, upload: Draft, data: bytes) -> None:
         upload.write(data)
         self._hash.update(data)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backup import repository
+from backup.places import Folder
 from mtad import config
 from mtad.address import box_folder
 from mtad.store import names
@@ -66,7 +67,7 @@ class Site:
         self.settings.write_text(f'hostname = "{HOST}"\ndata_dir = "data"\n')
         self.loaded = config.load(self.settings)
         self.boxes = self.loaded.places.boxes
-        repository.create(self.loaded.repository, self.loaded.beside("repository.key"))
+        repository.create(Folder(self.loaded.repository), self.loaded.beside("repository.key"))
         self.messages = self.octets = 0
         self.count = dict.fromkeys(BOXES, 0)
         mint = ids.Mint(1)

@@ -101,7 +101,15 @@ class Backup(Section):
     """Snapshots."""
 
     repository: str = Field(
-        "repository", description="Folder of the snapshot repository; relative to data_dir."
+        "repository",
+        description="Folder of the snapshot repository, relative to data_dir; or "
+        "sftp://user@host:port/folder, or s3://bucket/prefix.",
+    )
+    access_file: str = Field(
+        "repository.access",
+        description="What an sftp:// or s3:// repository asks for (identity_file, known_hosts, "
+        "password; endpoint, region, access_key_id, secret_access_key); relative to this file, "
+        "mode 0600.",
     )
     key_file: str = Field(
         "repository.key", description="The repository's key; relative to this file. Keep a copy."
@@ -219,7 +227,7 @@ class Loaded:
 
     @property
     def repository(self) -> Path:
-        """The snapshot repository."""
+        """The snapshot repository, where the settings name a folder."""
         return self.places.data / self.config.backup.repository
 
 

@@ -21,6 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0, generate_late
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from backup import ages
 from mtad import clock, control, ledger
 from mtad.config import Loaded
 from mtad.errors import MtadError
@@ -140,10 +141,11 @@ class Figures(Collector):
             found = os.statvfs(places.data)
             free = found.f_bavail * found.f_frsize
             yield _gauge("mtad_disk_free_bytes", "Free where the data is.", free)
-        newest = max(_times(self._loaded.repository / "snapshots"), default=0.0)
-        if newest:
+        with contextlib.suppress(OSError):
+            newest = ages.newest(self._loaded)
             age = max(0.0, time.time() - newest)
-            yield _gauge("mtad_snapshot_age_seconds", "Since the last snapshot.", age)
+            if newest:
+                yield _gauge("mtad_snapshot_age_seconds", "Since the last snapshot.", age)
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:
@@ -158,12 +160,6 @@ def _sizes(folder: Path) -> Iterator[int]:
     with contextlib.suppress(OSError):
         for file in os.scandir(folder):
             yield file.stat(follow_symlinks=False).st_size
-
-
-def _times(folder: Path) -> Iterator[float]:
-    with contextlib.suppress(OSError):
-        for file in os.scandir(folder):
-            yield file.stat(follow_symlinks=False).st_mtime
 
 
 # ------------------------------------------------------------------------- HTTP

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from backup import choosing, repository, restore, snapshot, verify
 from backup.format import BoxRoot, Entry
 from backup.past import History, box_root
-from backup.places import Folder
+from backup.places import Folder, Storage
 from backup.planning import Wish, make_plan
 from backup.repository import Repository
 from mtad import cli, clock, config
@@ -41,18 +41,27 @@ LETTERS = ("", "S", "RS", "F", "T", "DFS")
 class Yard:
     """Boxes below ``root/boxes``, a repository and its key beside them."""
 
-    def __init__(self, root: Path, folder: Folder | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        folder: Folder | None = None,
+        *,
+        place: Callable[[], Storage] | None = None,
+    ) -> None:
+        """``place`` connects with where the repository is, when that is no folder."""
         self.root = root
         self.folder = folder or Folder(root / "repository")
+        self._place = place or (lambda: self.folder)
         self.key = root / "repository.key"
         self.mint = ids.Mint(1)
         self.boxes: dict[str, Path] = {}
-        if not self.folder.exists("config.json"):
-            repository.create(self.folder.root, self.key)
+        with contextlib.closing(self._place()) as found:
+            if not found.exists("config.json"):
+                repository.create(found, self.key)
 
     @contextlib.contextmanager
     def open(self, *, heal: bool = False) -> Iterator[Repository]:
-        with Repository(self.folder, self.key, self.root / "cache", heal=heal) as store:
+        with Repository(self._place(), self.key, self.root / "cache", heal=heal) as store:
             yield store
 
     # -------------------------------------------------------------------- boxes

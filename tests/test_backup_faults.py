@@ -118,7 +118,7 @@ def test_creation_that_fails_leaves_nothing_that_counts(tmp_path: Path) -> None:
             else:
                 with pytest.raises(MtadError):
                     repository.Repository(Folder(folder.root), root / "key", root / "c")
-                assert repository.create(folder.root, root / "key")
+                assert repository.create(Folder(folder.root), root / "key")
             continue
         assert at > 10
         return

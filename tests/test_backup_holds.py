@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from backup import holds
+from backup.places import Folder
 from backup.repository import Repository
 from mtad.config import Loaded
 from mtad.errors import Exit, NothingFound, UsageError
@@ -86,6 +87,7 @@ def test_a_hold_that_cannot_be_written_is_none(yard: Yard, monkeypatch: pytest.M
 
 
 def files(store: Repository) -> list[str]:
+    assert isinstance(store.folder, Folder)
     root = store.folder.root
     return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
 

@@ -31,7 +31,7 @@ def test_the_key_is_ours_alone(yard: Yard) -> None:
 
 def test_a_repository_is_not_made_twice(yard: Yard) -> None:
     with pytest.raises(MtadError, match="already"):
-        repository.create(yard.folder.root, yard.key)
+        repository.create(yard.folder, yard.key)
 
 
 def test_a_repository_without_its_key_says_so(yard: Yard) -> None:
@@ -40,7 +40,7 @@ def test_a_repository_without_its_key_says_so(yard: Yard) -> None:
         pass
     assert caught.value.exit_code is Exit.NOT_PERMITTED
     with pytest.raises(NotPermitted, match="is missing"):
-        repository.create(yard.folder.root, yard.key)
+        repository.create(yard.folder, yard.key)
     assert not yard.key.exists()
 
 
@@ -49,7 +49,7 @@ def test_a_key_without_its_repository_makes_a_repository(yard: Yard) -> None:
     shutil.rmtree(yard.folder.root)
     with pytest.raises(keys.NoRepository), yard.open():
         pass
-    repository.create(yard.folder.root, yard.key)
+    repository.create(yard.folder, yard.key)
     assert yard.key.read_bytes() == key
     yard.deliver(ANNA, mails.plain())
     assert yard.take().commit.added == 1

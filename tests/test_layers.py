@@ -25,14 +25,26 @@ MEDIAN_LINES = 200
 ONLY_IMPORTERS = {
     "aiosmtpd": {"mtad/smtp/receiver.py"},
     "apscheduler": {"mtad/jobs/"},
+    "asyncssh": {"backup/sftp.py"},
     "dns": {"mtad/dns.py"},
+    "obstore": {"backup/bucket.py"},
     "psycopg": {"mtad/postgresql.py"},
     "textual": {"tui/"},
     "rich": {"tui/"},
 }
 """Libraries that are kept behind one door each."""
 
-EXPENSIVE = ("textual", "rich", "aiosmtpd", "apscheduler", "sqlalchemy", "alembic", "pydantic")
+EXPENSIVE = (
+    "textual",
+    "rich",
+    "aiosmtpd",
+    "apscheduler",
+    "asyncssh",
+    "obstore",
+    "sqlalchemy",
+    "alembic",
+    "pydantic",
+)
 
 
 def modules() -> Iterator[Path]:
@@ -110,7 +122,7 @@ def loads(code: str) -> set[str]:
         ("import mtad.directory.cli", {"sqlalchemy", "alembic", "pydantic"}),
         (
             "import backup.cli, backup.cli_restore",
-            set(EXPENSIVE) - {"textual", "rich", "aiosmtpd", "apscheduler"},
+            set(EXPENSIVE) - {"textual", "rich", "aiosmtpd", "apscheduler", "asyncssh", "obstore"},
         ),
         ("import mtad.daemon", set(EXPENSIVE) - {"textual", "rich"}),
     ],

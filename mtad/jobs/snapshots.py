@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from backup import runs
+from backup import ages, runs
 from backup.catalog import Catalog
-from backup.keys import CONFIG
 from backup.snapshot import Progress, Taken
 from mtad import clock
 from mtad.config import Loaded
@@ -169,7 +168,7 @@ def missed(loaded: Loaded, now: datetime) -> bool:
     if now - due > GRACE:
         return False
     try:
-        made = (loaded.repository / CONFIG).stat().st_mtime
+        made = ages.made(loaded)
         with Catalog.open(loaded) as view:
             last = [one.at for one in view.snapshots() if one.scope == runs.scope(None, None)]
     except (OSError, MtadError):

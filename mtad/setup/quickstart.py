@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backup import repository
+from backup.places import Folder
 from mtad import clock, config, db, where
 from mtad.address import domain as normal_domain
 from mtad.cli_options import administrator
@@ -79,7 +80,8 @@ def create(
                 postmaster = f"{POSTMASTER}@{owner.domain}"
                 changes.add_alias(postmaster, [str(owner)])
                 changes.set_postmaster(postmaster)
-            repository.create(loaded.repository, loaded.beside(settings.backup.key_file))
+            snapshots = Folder(loaded.repository)
+            repository.create(snapshots, loaded.beside(settings.backup.key_file))
             dkim = [rotation.record(loaded, owner.domain, name) for name in made.made]
     finally:
         os.umask(mask)

@@ -1,9 +1,9 @@
 """Does mail leave, are there snapshots that were verified, do the books balance."""
 
-import os
 from collections.abc import Iterable
-from contextlib import closing, suppress
+from contextlib import closing
 
+from backup import ages
 from mtad import clock, ledger
 from mtad.config import Loaded
 from mtad.setup import status
@@ -31,9 +31,8 @@ def queue(loaded: Loaded) -> Iterable[Check]:
 
 def snapshots(loaded: Loaded) -> Iterable[Check]:
     """How old the last snapshot is. Raises OSError."""
-    newest, name, expected = 0.0, "backup.age", f"at most {SNAPSHOT_HOURS} h"
-    with suppress(FileNotFoundError), os.scandir(loaded.repository / "snapshots") as files:
-        newest = max((file.stat().st_mtime for file in files), default=0.0)
+    name, expected = "backup.age", f"at most {SNAPSHOT_HOURS} h"
+    newest = ages.newest(loaded)
     fix = "take one with 'mtad snapshot create'; 'mtad status' says why the last failed"
     if not newest:
         yield judged(name, "none", expected, "there is no snapshot yet", fix, verdict=Verdict.WARN)
