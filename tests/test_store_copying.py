@@ -67,12 +67,12 @@ async def test_a_copy_that_fails_leaves_nothing(place: Place) -> None:
     promised = 0
     promise = type(box.owner).promise
 
-    def full(self: Any, meta: Any) -> int:
+    def full(self: Any, meta: Any, body: bytes = b"") -> int:
         nonlocal promised
         promised += 1
         if promised == 2:
             raise MtadError("the journal is full")
-        return promise(self, meta)
+        return promise(self, meta, body)
 
     chunks = telling.chunks
     with (

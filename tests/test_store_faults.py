@@ -524,3 +524,100 @@ def test_the_numbers_of_mailboxes_hold_after_a_power_cut(tmp_path: Path) -> None
             assert now.uidnext >= one.uidnext
             assert now.highestmodseq >= one.highestmodseq
     place.journal.close_now()
+
+
+def append(place: Place, box: Box) -> tuple[int, Path]:
+    """One short message, of which nothing but its frame is synced; UID and file."""
+    with mock.patch.object(disk, "fsync", side_effect=AssertionError("synced")):
+        placed = box.owner.put("INBOX", [place.prepare("draft-1-1", MAIL * 9)], actor="x")
+    (found,) = (m for m in box.owner.messages("INBOX") if m.uid == placed.uids[0])
+    return found.uid, place.maildir / found.file
+
+
+@pytest.mark.parametrize("knows", [False, True], ids=["index-lost", "index-kept"])
+@pytest.mark.parametrize("left", ["nothing", "zeros", "torn", "aside", "torn-aside", "whole"])
+def test_a_message_in_its_frame_outlives_its_file(tmp_path: Path, left: str, knows: bool) -> None:
+    """A power cut took the file, its octets or its name: it is written again, once."""
+    place = Place(tmp_path)
+    box = prepared(place)
+    before = index_files(place)
+    uid, path = append(place, box)
+    wanted, mtime_ns = path.read_bytes(), path.stat().st_mtime_ns
+    die(box)
+    if not knows:
+        put_back(place, before)
+    if left == "zeros":
+        path.write_bytes(bytes(len(wanted)))
+    elif "torn" in left:
+        path.write_bytes(wanted[:100])
+    if "aside" in left:
+        path.rename(place.maildir / "tmp" / "draft-1-1")
+    elif left == "nothing":
+        path.unlink()
+    with mock.patch.object(index, "boot_id", return_value="another life"):
+        box = again(place)
+        (found,) = (m for m in box.owner.messages("INBOX") if m.uid == uid)
+        path = place.maildir / found.file
+        assert path.read_bytes() == wanted
+        assert path.stat().st_mtime_ns == mtime_ns
+        assert len(box.owner.messages("INBOX")) == 4
+        assert not list((place.maildir / "tmp").iterdir())
+        end(place, box)
+    kinds = [event.kind for event in place.events() if getattr(event, "actor", "") == "outside"]
+    assert not kinds
+
+
+@pytest.mark.parametrize("act", ["expunge", "outside"])
+def test_a_message_in_its_frame_stays_deleted(tmp_path: Path, act: str) -> None:
+    place = Place(tmp_path)
+    box = prepared(place)
+    uid, path = append(place, box)
+    if act == "expunge":
+        box.owner.expunge("INBOX", [uid], actor="x")
+    else:
+        path.unlink()
+        box.owner.sync()
+    die(box)
+    with mock.patch.object(index, "boot_id", return_value="another life"):
+        box = again(place)
+        assert len(box.owner.messages("INBOX")) == 3
+        end(place, box)
+
+
+def test_a_message_in_its_frame_goes_where_it_was_moved(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    box = prepared(place)
+    uid, path = append(place, box)
+    wanted = path.read_bytes()
+    (moved,) = box.owner.move("INBOX", [uid], "Sub", actor="x").targets
+    (found,) = (m for m in box.owner.messages("Sub") if m.uid == moved)
+    (place.maildir / found.folder / found.file).write_bytes(b"")
+    die(box)
+    with mock.patch.object(index, "boot_id", return_value="another life"):
+        box = again(place)
+        (found,) = (m for m in box.owner.messages("Sub") if m.uid == moved)
+        assert (place.maildir / found.folder / found.file).read_bytes() == wanted
+        assert len(box.owner.messages("INBOX")) == 3
+        end(place, box)
+
+
+@pytest.mark.parametrize("end", ["settled", "closed", "killed"])
+def test_a_file_is_synced_before_its_frame_may_go(tmp_path: Path, end: str) -> None:
+    place = Place(tmp_path)
+    box = prepared(place)
+    append(place, box)
+    synced: list[Path] = []
+    with mock.patch.object(disk, "sync_file_system", synced.append):
+        if end == "settled":
+            box.owner.settle()
+        elif end == "closed":
+            box.close()
+        else:
+            die(box)
+            place.journal.close_now()
+            place.journal = place.open_journal()
+            box = place.box()
+        assert synced == [place.maildir]
+        box.close()
+    assert synced == [place.maildir]
+    place.journal.close_now()

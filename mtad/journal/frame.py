@@ -100,10 +100,10 @@ class Seen(msgspec.Struct, frozen=True, tag="seen"):
 
 
 class PutItem(msgspec.Struct, frozen=True, array_like=True):
-    """A synced file in the box's ``tmp/`` that becomes a message; ``flags`` as Maildir letters.
+    """A file in the box's ``tmp/`` that becomes a message; ``flags`` as Maildir letters.
 
     ``sha256`` is empty where it is not known; ``email`` names the message whose content it has,
-    0 for none but itself (RFC 8474 5.1).
+    0 for none but itself (RFC 8474 5.1). The file is synced unless it is ``inline``.
     """
 
     copy: Copy
@@ -114,6 +114,8 @@ class PutItem(msgspec.Struct, frozen=True, array_like=True):
     size: int
     sha256: bytes
     email: int = 0
+    inline: bool = False
+    """Whether the frame's body is the message, so that a power cut may take the file."""
 
 
 class Put(msgspec.Struct, frozen=True, tag="put"):

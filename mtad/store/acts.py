@@ -327,7 +327,8 @@ def _put(ground: Ground, act: Put, journal: str, seq: int) -> None:
                     maildir.measure(entry.below(path), base, item.size),
                 )
             )
-    files.sync()
+    if not all(item.inline for item in act.items):
+        files.sync_names()
     with index.transaction():
         index.insert(rows)
         _end(index, mailbox, act.modseq)

@@ -27,9 +27,9 @@ class Desk:
         """An id nobody has had."""
         return self.journal.mint.new()
 
-    def commit(self, meta: Meta) -> int:
+    def commit(self, meta: Meta, body: bytes = b"") -> int:
         """Make a frame durable; returns its number. Raises JournalFull and JournalBroken."""
-        return self.journal.commit_now(meta)
+        return self.journal.commit_now(meta, body)
 
     def note(self, event: Event) -> None:
         """Record what needs no durability of its own."""

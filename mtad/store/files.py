@@ -38,6 +38,8 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.touched: set[Path] = set()
+        self.unsynced = False
+        """Whether there may be files whose octets are not durable but in a frame."""
         self._seen: dict[tuple[str, str], Seen] = {}
         self._listings: dict[str, maildir.Listing] = {}
         self._places: dict[tuple[str, str], Path] = {}
@@ -151,6 +153,17 @@ class Files:
 
     def sync(self) -> None:
         """Make every change so far durable; may run in a thread beside one that changes."""
+        if self.unsynced:
+            self.unsynced = False
+            try:
+                disk.sync_file_system(self.root)
+            except BaseException:
+                self.unsynced = True
+                raise
+        self.sync_names()
+
+    def sync_names(self) -> None:
+        """The same for what names there are, whatever the files hold."""
         while self.touched:
             try:
                 folder = self.touched.pop()

@@ -119,12 +119,13 @@ class Holding:
         acts, in whatever journal, never meet it again.
         """
         if self.index.lost_power:
-            mend(self.ground, self._replay.todo(self.address, {}))
+            mend(self.ground, lambda: self._replay.todo(self.address, {}))
         count = 0
-        for journal, seq, what in self._replay.todo(self.address, dict(self.index.applied)):
-            self._perform(what, journal, seq)
+        for due in self._replay.todo(self.address, dict(self.index.applied)):
+            self._perform(due.what, due.journal, due.seq)
             count += 1
         if count or not self.index.was_clean:
+            self.ground.files.unsynced = True
             self.ground.settle(self.index.mailboxes.values())
         return count
 
@@ -276,19 +277,20 @@ class Holding:
         if is_over(limits, index.octets + octets, index.messages + messages):
             raise OverQuota(f"{self.address} is full: delete mail, or have its quota raised")
 
-    def promise(self, meta: Meta) -> int:
+    def promise(self, meta: Meta, body: bytes = b"") -> int:
         """Make a frame durable; returns its number. Raises MtadError when it is not."""
         try:
-            return self.desk.commit(meta)
+            return self.desk.commit(meta, body)
         except (JournalFull, JournalBroken) as error:
             raise MtadError(f"{self.address} cannot be changed now: {error}") from error
 
-    def do(self, act: Act, event: Event, planned: Sequence[Row] = ()) -> None:
+    def do(self, act: Act, event: Event, planned: Sequence[Row] = (), body: bytes = b"") -> None:
         """Promise an act, then do it, perhaps on rows that are ``planned`` for it.
 
-        Raises MtadError when it was not promised.
+        ``body`` are the octets of a file that the act has inline. Raises MtadError when it was
+        not promised.
         """
-        seq = self.promise(Meta(events=(raw(event),), acts=(act,)))
+        seq = self.promise(Meta(events=(raw(event),), acts=(act,)), body)
         self._unfinished.append((act, seq))
         self._perform(act, self.desk.name, seq, planned)
         self._unfinished.pop()

@@ -213,6 +213,29 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
+def holds(path: Path, data: bytes) -> bool:
+    """Whether a file has just these octets; not where it cannot be read."""
+    try:
+        with open(open_file(path), "rb") as file:
+            return file.read(len(data) + 1) == data
+    except OSError:
+        return False
+
+
+def write_again(tmp: Path, path: Path, data: bytes, mtime_ns: int) -> None:
+    """Put a message's file in its place, synced; its name is durable once the folder is synced."""
+    aside = tmp / "draft-again"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = disk.open_(aside, flags, 0o600)
+    try:
+        disk.write_all(descriptor, data)
+        disk.utime(descriptor, ns=(mtime_ns, mtime_ns))
+        disk.fsync(descriptor)
+    finally:
+        disk.close(descriptor)
+    rename(aside, path)
+
+
 def write_small(folder: Path, name: str, data: bytes) -> None:
     """Put a small file of its own beside the messages, whole and durable when it returns."""
     aside = folder / f"{name}.mtad"

@@ -5,10 +5,12 @@ says it has done need not have reached the disk with it. The index's commits and
 a folder become durable apart from each other, so after the end of the kernel that wrote them
 the files of all acts that journals still hold are compared with the index; what other programs
 did is then noticed as always. Frames whose segments are used again were settled before.
+
+Of a message that its frame has as well neither the file nor its octets need be there.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from mtad.journal.frame import Expunge, Put
@@ -23,14 +25,14 @@ OWN = ("copy-", "draft-")
 """How names in ``tmp`` begin that mean nothing unless a frame names them."""
 
 
-def mend(ground: Ground, held: Iterable[Todo]) -> None:
-    """Give the files of acts that were done the names they got by them.
+def mend(ground: Ground, held: Callable[[], Iterable[Todo]]) -> None:
+    """Give the files of acts that were done the names they got by them, and their octets.
 
-    ``held`` is all that journals hold of the box. A message without a row whose last act was
+    ``held`` tells all that journals hold of the box. A message without a row whose last act was
     its deletion is removed once more; any other file without a row is left to be found.
     """
     index, files = ground.index, ground.files
-    gone = _touched(held)
+    gone = _touched(held())
     there: dict[str, list[tuple[str, Entry]]] = {}
     for mailbox in index.mailboxes.values():
         for base, entry in maildir.listing(files.mailbox(mailbox.folder)).entries.items():
@@ -46,6 +48,48 @@ def mend(ground: Ground, held: Iterable[Todo]) -> None:
         if gone[base]:
             for folder, entry in places:
                 files.remove(folder, entry)
+    _refill(ground, held(), {base for base, deleted in gone.items() if not deleted})
+
+
+def _refill(ground: Ground, held: Iterable[Todo], wanted: set[str]) -> None:
+    """Write the files of messages in frames again that are not as they were promised.
+
+    A file goes where the index has it. Where the index has not done the frame it goes to where
+    it is or, to be taken in from there, to ``tmp``. Done and without a row it was taken away
+    since.
+    """
+    index, files = ground.index, ground.files
+    folders = {mailbox.id: mailbox.folder for mailbox in index.mailboxes.values()}
+    for one in held:
+        if not isinstance(one.what, Put) or not all(item.inline for item in one.what.items):
+            continue
+        for item in one.what.items:
+            base = item.copy.base
+            if base not in wanted:
+                continue
+            place: tuple[str, Entry] | None = None
+            for row in index.of_bases((base,)):
+                place = (folders[row.mailbox], ground.entry(row))
+            if place is None and one.seq <= index.applied.get(one.journal, 0):
+                continue
+            if place is None:
+                place = next(
+                    (
+                        (folder, entry)
+                        for folder in folders.values()
+                        if (entry := files.find(folder, base)) is not None
+                    ),
+                    None,
+                )
+            tmp = files.place("", "tmp")
+            aside = tmp / item.tmp
+            path = files.path(*place) if place else aside
+            if maildir.holds(path, one.body) or not path.parent.is_dir():
+                continue  # a mailbox that was renamed or deleted was settled before
+            maildir.write_again(tmp, path, one.body, item.mtime_ns)
+            files.touched.add(path.parent)
+            if path != aside and maildir.holds(aside, one.body):
+                maildir.remove(aside)
 
 
 def sweep(ground: Ground) -> None:

@@ -3,18 +3,23 @@
 Order: times set, files synced (four at a time), ``tmp`` synced; the frame; renames into
 ``cur``; the touched folders synced; the index. A crash before the frame leaves files in
 ``tmp`` that mean nothing; one after it leaves a frame from which the rest is done.
+
+A short message that comes alone (APPEND) is in the frame as well, and nothing but the frame is
+synced: where a power cut took the file or its octets, they are written again from it
+(``mtad.store.mending``). Files and folders are synced before the frame's segment is used again.
 """
 
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from mtad import clock
 from mtad.errors import MtadError, UsageError
 from mtad.journal import disk
-from mtad.journal.frame import Act, Copy, Put, PutItem
+from mtad.journal.frame import MAX_BODY, Act, Copy, Put, PutItem
 from mtad.store import keywords, maildir, names
 from mtad.store.acts import Ground
 from mtad.store.desk import Desk
@@ -22,6 +27,14 @@ from mtad.store.rows import MailboxRow, Row
 from mtad.store.telling import chunks, traced
 from mtad.store.values import Prepared
 from tracing.events import BoxAppend, Event, Item, RestoreMessage
+
+
+class Do(Protocol):
+    """What promises an act and does it: ``Holding.do``."""
+
+    def __call__(self, act: Act, event: Event, *, body: bytes = b"") -> None:
+        """Do it."""
+
 
 SYNCING_THREADS = 4
 _MAX_BASE = 200
@@ -41,7 +54,7 @@ class Putting:
     def run(
         self,
         items: Sequence[Prepared],
-        do: Callable[[Act, Event], None],
+        do: Do,
         *,
         actor: str,
         client: str,
@@ -64,13 +77,14 @@ class Putting:
                     uids[item.tmp] = there.uid
                     maildir.remove(self._tmp / item.tmp)
             if fresh:
-                act, event = self._plan(fresh, actor, client, snapshot)
-                self._sync(fresh)
+                body = self._inline(fresh)
+                act, event = self._plan(fresh, actor, client, snapshot, inline=bool(body))
+                self._sync(fresh, whole=not body)
                 if {done.copy.base for done in act.items} & {item.base for item in fresh}:
                     # A deletion of the former bearer of a name must not be done once more
                     # when its present one is there.
                     self._ground.settle()
-                do(act, event)
+                do(act, event, body=body)
                 uids.update(
                     (item.tmp, done.copy.uid) for item, done in zip(fresh, act.items, strict=True)
                 )
@@ -105,8 +119,21 @@ class Putting:
                 return None
         return row if digest == item.sha256 else None
 
+    def _inline(self, items: Sequence[Prepared]) -> bytes:
+        """The octets of a message that its frame has room for; nothing where files are synced."""
+        if len(items) > 1 or items[0].size > MAX_BODY:
+            return b""
+        with open(maildir.open_file(self._tmp / items[0].tmp), "rb") as file:
+            return file.read(MAX_BODY)
+
     def _plan(
-        self, items: Sequence[Prepared], actor: str, client: str, snapshot: str | None
+        self,
+        items: Sequence[Prepared],
+        actor: str,
+        client: str,
+        snapshot: str | None,
+        *,
+        inline: bool,
     ) -> tuple[Put, Event]:
         uids = self._numbers(items)
         taken = self._index.knows(item.base for item in items if _usable(item.base))
@@ -128,6 +155,7 @@ class Putting:
                     item.size,
                     item.sha256,
                     item.was,
+                    inline,
                 )
             )
         act = Put(
@@ -174,8 +202,8 @@ class Putting:
         first = self._index.take_uids(self._mailbox, len(items))
         return range(first, first + len(items))
 
-    def _sync(self, items: Sequence[Prepared]) -> None:
-        """Octets, times and names of the files on the disk."""
+    def _sync(self, items: Sequence[Prepared], *, whole: bool) -> None:
+        """Times of the files, and with ``whole`` all of them and their names on the disk."""
 
         def one(item: Prepared) -> None:
             path = self._tmp / item.tmp
@@ -183,7 +211,8 @@ class Putting:
             try:
                 if os.fstat(descriptor).st_mtime_ns != item.mtime_ns:
                     disk.utime(descriptor, ns=(item.mtime_ns, item.mtime_ns))
-                disk.fsync(descriptor)
+                if whole:
+                    disk.fsync(descriptor)
             finally:
                 os.close(descriptor)
 
@@ -192,7 +221,10 @@ class Putting:
         else:
             with ThreadPoolExecutor(SYNCING_THREADS, "put") as pool:
                 list(pool.map(one, items))
-        maildir.sync_folder(self._tmp)
+        if whole:
+            maildir.sync_folder(self._tmp)
+        else:
+            self._ground.files.unsynced = True
 
 
 def _usable(base: str) -> bool:

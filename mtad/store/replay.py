@@ -31,6 +31,8 @@ class Todo(NamedTuple):
     journal: str
     seq: int
     what: Promised
+    body: bytes
+    """The message of a file that is inline."""
 
 
 class Replay:
@@ -95,7 +97,7 @@ class Replay:
                 for frame in reader.frames(done):
                     for box, what in _said(frame):
                         if box == address:
-                            yield Todo(journal, frame.seq, what)
+                            yield Todo(journal, frame.seq, what, frame.body)
             finally:
                 reader.close()
 

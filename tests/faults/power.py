@@ -68,6 +68,7 @@ class Tape:
             "utime": self._utime,
             "fsync": self._sync,
             "fdatasync": self._sync,
+            "sync_file_system": self._sync_all,
             "rename": self._rename,
             "link": self._link,
             "unlink": self._unlink,
@@ -187,6 +188,10 @@ class Tape:
             self.folder(os.readlink(f"/proc/self/fd/{fd}"))
         self.put("sync folder" if is_folder else "sync", file=self._file(fd))
 
+    def _sync_all(self, path: Path) -> None:
+        assert path.is_dir()
+        self.put("sync all")
+
     def _rename(self, source: str | Path, target: str | Path) -> None:
         file = self._file(source)
         os.rename(source, target)
@@ -275,6 +280,8 @@ class _Disk:
             if one.what == "given":
                 self._folders.add(one.file)
             self._settle(one)
+        elif one.what == "sync all":
+            self.sync()
         elif one.what == "sync folder":
             self._sync_folder(one.file)
         elif one.what == "sync":

@@ -51,13 +51,19 @@ async def put(session: Session, mailbox: str, messages: Sequence[AppendMessage])
                 left -= items[-1].size
                 if left < 0:
                     raise No("The messages are too big together", b"LIMIT")
-            return await place.box.put(
+            placed = await place.box.put(
                 place.name, items, make=False, reader=place.reader, **who(session)
             )
+            made.clear()
+            return placed
         except NothingFound:
             raise no_such(b"TRYCREATE") from None
+        except asyncio.CancelledError:
+            made.clear()  # the act goes on, and what it does not take is swept away later
+            raise
         finally:
-            await asyncio.to_thread(_remove, made)
+            if made:
+                await asyncio.to_thread(_remove, made)
 
 
 def _remove(paths: Sequence[Path]) -> None:
