@@ -390,7 +390,7 @@ async def test_flags_do_not_wait_for_the_files_of_earlier_ones(place: Place) -> 
         return commit(meta, body)
 
     with (
-        mock.patch.object(owner, "CHUNK", 1),
+        mock.patch.object(owner, "LATER", 1),
         mock.patch.object(owner, "chunks", partial(chunks, size=1)),
         mock.patch.object(holding, "SLICE_SECONDS", 0),
         mock.patch.object(maildir, "rename", renamed),
@@ -414,7 +414,7 @@ async def test_files_of_flags_follow_at_rest_or_after_a_while(
     place.deliver(120)
     box = place.box()
     await box.sync()
-    monkeypatch.setattr(owner, "CHUNK", 1)
+    monkeypatch.setattr(owner, "LATER", 1)
 
     def done() -> int:
         return sum(name.endswith(":2,S") for name in place.files())
@@ -447,7 +447,7 @@ async def test_files_that_cannot_follow_do_so_at_the_next_look(
     place.deliver(2)
     box = place.box()
     await box.sync()
-    monkeypatch.setattr(owner, "CHUNK", 1)
+    monkeypatch.setattr(owner, "LATER", 1)
     monkeypatch.setattr(following, "REST_SECONDS", 0)
     tried: list[int] = []
 
@@ -473,7 +473,7 @@ async def test_more_than_so_many_files_are_waited_for(
     place.deliver(4)
     box = place.box()
     await box.sync()
-    monkeypatch.setattr(owner, "CHUNK", 1)
+    monkeypatch.setattr(owner, "LATER", 1)
     monkeypatch.setattr(holding, "MOST_LAGGING", 3)
     monkeypatch.setattr(following, "REST_SECONDS", 60)
     monkeypatch.setattr(following, "WAIT_SECONDS", 60)

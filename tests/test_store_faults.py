@@ -127,7 +127,7 @@ def put(place: Place, box: Box) -> None:
 
 def later(place: Place, box: Box) -> None:
     """Flags of so many messages that the files follow later."""
-    with mock.patch.object(owner, "CHUNK", 1):
+    with mock.patch.object(owner, "LATER", 1):
         box.owner.flags("INBOX", [1, 2], ["\\Seen", "Later"], [], later=True, actor="x")
     while box.owner.has_more:
         box.owner.follow()
@@ -193,10 +193,10 @@ def test_flags_that_overtake_files_are_whole_or_not_begun(
     monkeypatch.setattr(holding, "SLICE_SECONDS", 0)
 
     def acts(box: Box) -> None:
-        with mock.patch.object(owner, "CHUNK", 1):
+        with mock.patch.object(owner, "LATER", 1):
             box.owner.flags("INBOX", [1, 2], ["\\Seen"], [], later=True, actor="x")
         box.owner.flags("INBOX", [2], ["\\Flagged"], ["\\Seen"], later=True, actor="x")
-        with mock.patch.object(owner, "CHUNK", 1):
+        with mock.patch.object(owner, "LATER", 1):
             box.owner.flags("INBOX", [2, 3], ["\\Answered"], [], later=True, actor="x")
         while box.owner.has_more:
             box.owner.follow()

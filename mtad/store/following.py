@@ -14,7 +14,7 @@ from mtad.errors import MtadError
 from mtad.store.owner import Owner
 
 REST_SECONDS = 0.05
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 5.0
 
 
 class Following:

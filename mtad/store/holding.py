@@ -35,11 +35,13 @@ from mtad.where import Kept, Places
 from tracing.events import BoxAcl, BoxForeign, BoxMailbox, Event
 
 MAILDIR = "Maildir"
-MOST_LAGGING = 100_000
+LATER = 20
+"""Messages of a change of flags above which their files may follow later."""
+MOST_LAGGING = 250_000
 """Messages whose files may follow later; those of further ones are waited for."""
-SLICE_SECONDS = 0.005
+SLICE_SECONDS = 0.001
 """How long files follow before acts have their turn."""
-SLICE = 200
+SLICE = 40
 """Files that follow together."""
 
 

@@ -14,6 +14,7 @@ from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.journal.frame import Copy, Expunge, Flags, Move
 from mtad.store import keywords, mailboxes, maildir, names, subject, uidlist
 from mtad.store.copying import Copying
+from mtad.store.holding import LATER
 from mtad.store.putting import Putting
 from mtad.store.reading import message
 from mtad.store.rows import MailboxRow, Row
@@ -188,7 +189,7 @@ class Owner(Shaping):
                     after[row.flags, row.keywords] = known
                 if known[2]:
                     changed.append((row, known[0], known[1]))
-            do = self.do_later if lags or (later and len(changed) > CHUNK) else self.do
+            do = self.do_later if lags or (later and len(changed) > LATER) else self.do
             for part in chunks(changed):
                 rows = [row for row, _, _ in part]
                 act = Flags(
