@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from mtad import clock, control
+from mtad.access.allocator import keep_memory
 from mtad.access.keeping import kept_verbs
 from mtad.access.reading import Reading
 from mtad.config import Loaded
@@ -46,6 +47,7 @@ async def serve(
     journal opened, which may use those frames' space again. Raises MtadError when it cannot
     start: journal locked, database or certificate unusable.
     """
+    keep_memory()
     places, settings = loaded.places, loaded.config.journal
     replay = Replay(places.journal, log=places.log)
     replayed, problems = await asyncio.to_thread(recover, places, loaded.config.hostname, replay)
