@@ -23,7 +23,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"(\d{1,12})([KMGT]?)B?", re.IGNORECASE)
 
 
-def _octets(text: str) -> int:
+def octets_of(text: str) -> int:
     """The octets that a text like 5G means. Raises UsageError."""
     found = _SIZE.fullmatch(text)
     if found is None:
@@ -116,7 +116,7 @@ def box_quota(
     of = str(parse_address(address))
     if size is not None or messages is not None:
         with changing(context) as changes:
-            changes.set_quota(of, None if size is None else _octets(size), messages)
+            changes.set_quota(of, None if size is None else octets_of(size), messages)
     columns = tables.box.c
     with reading(context) as connection:
         row = connection.execute(

@@ -4,6 +4,7 @@ import asyncio
 import re
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,15 +14,29 @@ from textual.pilot import Pilot
 from backup.catalog import Box, Mailbox, Message, Snapshot
 from backup.format import Entry
 from mtad.setup.doctor.check import Check, Verdict
-from tests.tui_server import NOW, MadeUp, events_of, message, recipients_of, world
+from tests.tui_server import (
+    NOW,
+    MadeUp,
+    MadeUpActing,
+    events_of,
+    letter,
+    message,
+    recipients_of,
+    world,
+)
 from tracing import events, search
 from tracing.queries import Row, Stored
 from tracing.states import State
+from tui import preview
+from tui.acts import boxes
 from tui.app import MtadApp
-from tui.data import Failure
+from tui.data import Account, Domain, Failure, Folder
 from tui.run import settle
+from tui.screens import shelves
+from tui.screens.dialogs import Page
 from tui.screens.health import CheckLook
 from tui.screens.levels import LEVELS
+from tui.screens.mailboxes import MailboxesScreen
 from tui.screens.messages import FailureLook, MessageLook, summary
 from tui.screens.timeline import RecipientLook, StepLook, event_lines, steps
 from tui.screens.trace import error_lines
@@ -136,6 +151,32 @@ def test_lines_of_snapshots(text: str, width: int) -> None:
         check(list(level(made).detail(item, width)), width)
 
 
+@given(hostile, widths)
+@settings(max_examples=150, deadline=None)
+def test_lines_of_boxes(text: str, width: int) -> None:
+    made = world(MadeUp())
+    whole = Account(text, (), 1, 2, 3, 4, True, NOW, NOW, (text,), (text,), False, (text,))
+    items = (
+        (shelves.Domains, Domain(text, 1, 2, True)),
+        (shelves.Accounts, whole),
+        (shelves.Accounts, Account(text, (text,))),
+        (shelves.Folders, Folder(text, 1, 2, 3)),
+        (shelves.Letters, letter(kept(text))),
+    )
+    for level, item in items:
+        check([level(made).cells(0, item, width)])
+        check(list(level(made).detail(item, width)), width)
+
+
+@given(st.binary(max_size=2000) | hostile.map(lambda text: text.encode("utf-8", "replace")))
+@settings(max_examples=150, deadline=None)
+def test_the_page_of_any_octets(raw: bytes) -> None:
+    for head in (b"", b"Subject: x\r\n\r\n", b"Content-Type: text/html\n\n<p>"):
+        page = preview.lines(head + raw, len(raw))
+        assert len(page) < preview.MAX_LINES + 100
+        check(list(Page(head.decode(), page)._shown(60, 20)))
+
+
 @given(hostile, widths, st.sampled_from(Verdict))
 @settings(max_examples=150, deadline=None)
 def test_lines_of_checks(text: str, width: int, verdict: Verdict) -> None:
@@ -172,7 +213,17 @@ def test_the_whole_program(texts: list[str], size: tuple[int, int]) -> None:
     async def look() -> None:
         app = MtadApp(world(server))
         async with app.run_test(size=size) as pilot:
-            for keys in ((), "2", ("enter",), ("end",), ("escape",), "5", *[("enter",)] * 3, "7"):
+            for keys in (
+                (),
+                "2",
+                ("enter",),
+                ("end",),
+                ("escape",),
+                "5",
+                *[("enter",)] * 3,
+                "7",
+                "4",
+            ):
                 await pilot.press(*keys)
                 await settle(pilot)
                 harmless(pilot)
@@ -180,5 +231,39 @@ def test_the_whole_program(texts: list[str], size: tuple[int, int]) -> None:
     def harmless(pilot: Pilot[Any]) -> None:
         for strip in pilot.app.screen._compositor.render_strips():
             check([[(segment.text, "") for segment in strip]], size[0])
+
+    asyncio.run(look())
+
+
+@given(hostile)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_message_that_is_read(text: str) -> None:
+    server = MadeUp(
+        saved_messages=[kept(text)],
+        box_names=(text,),
+        mailbox_names=(text,),
+        domain=text,
+        page=(text, text),
+    )
+
+    async def look() -> None:
+        app = MtadApp(world(server, MadeUpActing()), start="mailboxes")
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settle(pilot)
+            for _ in range(3):
+                await pilot.press("enter")
+                await settle(pilot)
+            screen = app.screen
+            assert isinstance(screen, MailboxesScreen)
+            screen._reasons[screen.names[1]] = "asked to"
+            with patch.object(boxes, "reads"):
+                await pilot.press("enter")
+                for _ in range(100):
+                    await pilot.pause(0.01)
+                    if isinstance(app.screen, Page):
+                        break
+            assert isinstance(app.screen, Page)
+            for strip in app.screen._compositor.render_strips():
+                check([[(segment.text, "") for segment in strip]], 80)
 
     asyncio.run(look())

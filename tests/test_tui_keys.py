@@ -10,6 +10,7 @@ from tui.run import settle
 from tui.screens.dialogs import Confirm, Form, Page
 from tui.screens.health import HealthScreen
 from tui.screens.help import HelpScreen
+from tui.screens.mailboxes import MailboxesScreen
 from tui.screens.onmessage import OnMessage
 from tui.screens.overview import OverviewScreen
 from tui.screens.queue import QueueScreen
@@ -26,6 +27,7 @@ WHERE: dict[Scope, type] = {
     Scope.TRACE: TraceScreen,
     Scope.TIMELINE: TimelineScreen,
     Scope.QUEUE: QueueScreen,
+    Scope.MAILBOXES: MailboxesScreen,
     Scope.SNAPSHOTS: SnapshotsScreen,
     Scope.HEALTH: HealthScreen,
     Scope.HELP: HelpScreen,

@@ -86,6 +86,8 @@ OPENED: dict[str, tuple[str, tuple[str, ...]]] = {
     "timeline": ("trace", ("down", "down", "down", "enter")),
     "waiting": ("queue", ("enter", "space")),
     "messages": ("snapshots", ("enter", "enter", "enter")),
+    "boxes": ("mailboxes", ("enter",)),
+    "letters": ("mailboxes", ("enter", "enter", "enter")),
     "help": ("trace", ("?",)),
 }
 """Where each picture begins, and what is pressed there."""

@@ -13,17 +13,22 @@ from typing import Any, TypeVar
 from backup.catalog import Box, Mailbox, Message, Snapshot
 from backup.format import Entry
 from mtad.setup.doctor.check import Check, Verdict
+from mtad.store.values import Message as Kept
 from tracing import events, ids, search
 from tracing.queries import Recipient, Row, Stored
 from tracing.states import State
 from tracing.views import BUILT_IN
 from tui.acting import Acting
 from tui.data import (
+    Account,
     Around,
     Destination,
+    Domain,
     Failure,
     Flow,
+    Folder,
     Glance,
+    Letter,
     Role,
     Story,
     Waiting,
@@ -181,6 +186,16 @@ def saved_message(row: Row, uid: int, flags: str, labelled: bool) -> Message:
     return Message(entry, row.subject, row.sender, row.at, row.message_id)
 
 
+def letter(saved: Message) -> Letter:
+    """The same message as it lies in a box."""
+    entry = saved.entry
+    kept = Kept(
+        entry.mailbox, entry.uid, entry.st, entry.m, entry.base, entry.flags, entry.keywords, 1,
+        entry.mtime_ns, entry.size, None, f"cur/{entry.base}",
+    )  # fmt: skip
+    return Letter(kept, saved.sender, saved.subject, saved.message_id)
+
+
 @dataclass
 class Messages:
     """A list of made-up messages."""
@@ -234,6 +249,8 @@ class MadeUp(Disk):
     said: str = ""
     unbalanced: str = ""
     nothing: bool = False
+    domain: str = "example.org"
+    page: tuple[str, ...] = ("From: ann", "", "Hello, this is the text.")
     checks: tuple[Check, ...] = CHECKS
     story_events: list[Stored] | None = None
 
@@ -401,6 +418,45 @@ class MadeUp(Disk):
         """Makes an empty file."""
         os.close(os.open(path, os.O_CREAT))
         return f"wrote {path}"
+
+    async def domains(self) -> Sequence[Domain]:
+        """Two, and one whose mail goes on."""
+        self.check()
+        if self.nothing:
+            return []
+        boxes = len(await self.accounts(self.domain))
+        return [Domain(self.domain, boxes, 1, False), Domain("relay.example", 0, 0, True)]
+
+    async def accounts(self, domain: str) -> Sequence[Account]:
+        """The boxes, the first with all there is to say of one, and an alias."""
+        self.check()
+        first, *rest = self.box_names
+        whole = Account(
+            first, (), 58_100_000, 1204, 60_000_000, 5000, True, NOW - 90 * MINUTE,
+            NOW - 5 * MINUTE,
+            ("sales@example.org",), ("ann@elsewhere.example",), False,
+            (f"{first} allows imap from 192.0.2.0/24 only",),
+        )  # fmt: skip
+        return [
+            whole,
+            *(Account(name, octets=1_900_000, messages=40) for name in rest),
+            Account(f"sales@{domain}", (first, "bob@elsewhere.example")),
+        ]
+
+    async def folders(self, box: str) -> Sequence[Folder]:
+        """The mailboxes."""
+        self.check()
+        return [Folder(name, 40, 3, 1_900_000) for name in self.mailbox_names]
+
+    async def letters(self, box: str, mailbox: str) -> tuple[Sequence[Letter], int]:
+        """The messages of the snapshots; more than are listed."""
+        self.check()
+        return [letter(one) for one in self.saved_messages], 1000
+
+    async def letter(self, box: str, kept: Kept) -> Sequence[str]:
+        """A short page."""
+        self.check()
+        return self.page
 
     async def health(self) -> Sequence[Check]:
         """One check of each verdict."""

@@ -93,3 +93,16 @@ class CheckResult(Event, frozen=True, kw_only=True, tag="check.result"):
     name: str
     found: str
     limit: str = ""
+
+
+@declare("{actor} read mail of {addr} in {mailbox}: {reason}")
+class AdminRead(Event, frozen=True, kw_only=True, tag="admin.read"):
+    """An operator read the text of a message that is not their own, and said why.
+
+    Durable before the text is shown. ``trace`` is the message where it is known, else the
+    look's own id; ``mailbox`` is where it lay.
+    """
+
+    mailbox: str
+    st: int = 0
+    reason: str

@@ -38,6 +38,7 @@ class Scope(StrEnum):
     TRACE = "Trace"
     TIMELINE = "Timeline"
     QUEUE = "Queue"
+    MAILBOXES = "Mailboxes"
     SNAPSHOTS = "Snapshots"
     HEALTH = "Health"
     HELP = "Help"
@@ -96,6 +97,8 @@ ACTIONS: tuple[Action, ...] = (
       "Find any message and see what became of it", False, "FILTER"),
     A("go.queue", Scope.APP, ("3", "f4"), "go('queue')", "Queue",
       "What waits to leave, and what to do about it", False),
+    A("go.mailboxes", Scope.APP, ("4",), "go('mailboxes')", "Mailboxes",
+      "Domains, boxes, what is in them and who may use them", False),
     A("go.snapshots", Scope.APP, ("5", "f6"), "go('snapshots')", "Snapshots",
       "Browse the mail as it was", False),
     A("go.health", Scope.APP, ("7", "f8"), "go('health')", "Health",
@@ -153,6 +156,23 @@ ACTIONS: tuple[Action, ...] = (
     A("queue.refresh", Scope.QUEUE, ("f5", "ctrl+r"), "reload", "Refresh",
       "Read the queue again", False),
     A("queue.leave", Scope.QUEUE, ("q",), "quit", "Quit", "Leave the program", False),
+    A("mailboxes.add", Scope.MAILBOXES, ("a",), "add", "Add",
+      "Add a domain; in a domain a box"),
+    A("mailboxes.alias", Scope.MAILBOXES, ("A",), "alias", "Add alias",
+      "Let an address lead to others", False),
+    A("mailboxes.password", Scope.MAILBOXES, ("p",), "password", "Password",
+      "Give the box another password"),
+    A("mailboxes.lock", Scope.MAILBOXES, ("L",), "lock", "Lock",
+      "Let the box log in no more, or again; it goes on receiving mail"),
+    A("mailboxes.quota", Scope.MAILBOXES, ("z",), "quota", "Quota",
+      "Say how much the box may hold", False),
+    A("mailboxes.forward", Scope.MAILBOXES, ("F",), "forward", "Forward",
+      "Pass the mail of the box on", False),
+    A("mailboxes.back", Scope.MAILBOXES, ("escape", "backspace", "left"), "back", "Back",
+      "One level up"),
+    A("mailboxes.refresh", Scope.MAILBOXES, ("ctrl+r",), "reload", "Refresh",
+      "Read it again", False),
+    A("mailboxes.leave", Scope.MAILBOXES, ("q",), "quit", "Quit", "Leave the program", False),
     A("snapshots.back", Scope.SNAPSHOTS, ("escape", "backspace", "left"), "back", "Back",
       "One level up"),
     A("snapshots.refresh", Scope.SNAPSHOTS, ("f5", "ctrl+r"), "reload", "Refresh",

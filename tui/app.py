@@ -27,6 +27,7 @@ SCREENS = {
     "overview": "tui.screens.overview:OverviewScreen",
     "trace": "tui.screens.trace:TraceScreen",
     "queue": "tui.screens.queue:QueueScreen",
+    "mailboxes": "tui.screens.mailboxes:MailboxesScreen",
     "snapshots": "tui.screens.snapshots:SnapshotsScreen",
     "health": "tui.screens.health:HealthScreen",
 }

@@ -13,7 +13,7 @@ from mtad.errors import UsageError
 from tracing.words import language, language_option
 from tui.lang import use
 
-SCREENS = ("overview", "trace", "timeline", "queue", "snapshots", "health")
+SCREENS = ("overview", "trace", "timeline", "queue", "mailboxes", "snapshots", "health")
 _SIZE = re.compile(r"(\d{2,3})x(\d{2,3})")
 
 

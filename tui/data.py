@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backup.catalog import Snapshot
+    from mtad.store.values import Message
     from tracing.queries import Recipient, Row, Stored
     from tracing.states import State
 
@@ -107,3 +108,69 @@ class Waiting:
     held: str
     """Why it is held; empty where it is not."""
     reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain that mail is taken for."""
+
+    name: str
+    boxes: int
+    aliases: int
+    relay: bool
+    """Whether its mail is passed on to another server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A box, or an alias, which has no more than ``leads_to``. Times in microseconds, 0 for never.
+
+    Limits of 0 are none.
+    """
+
+    address: str
+    leads_to: tuple[str, ...] = ()
+    octets: int = 0
+    messages: int = 0
+    max_octets: int = 0
+    max_messages: int = 0
+    locked: bool = False
+    added: int = 0
+    last_login: int = 0
+    aliases: tuple[str, ...] = ()
+    """Those that lead to it."""
+    forwards: tuple[str, ...] = ()
+    keeps: bool = True
+    """Whether a copy of what is passed on stays."""
+    rules: tuple[str, ...] = ()
+    """Where from it may log in: a service and its networks each."""
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether it is a name only."""
+        return bool(self.leads_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A mailbox of a box."""
+
+    name: str
+    messages: int
+    unseen: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message of a mailbox, with what its header says."""
+
+    kept: "Message"
+    sender: str
+    subject: str
+    message_id: str
+
+    @property
+    def arrived(self) -> int:
+        """When it came into the box, in microseconds."""
+        return self.kept.internaldate_ns // 1000

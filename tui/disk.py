@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtad import clock, control
 from mtad.errors import Corrupt, MtadError, Unreachable
@@ -23,9 +23,12 @@ from tracing import months, saved, search
 from tracing.queries import Log, Recipient, Row
 from tracing.views import BUILT_IN
 from tui import asked, figures, waits
-from tui.data import Around, Destination, Glance, Story, Waiting
+from tui.data import Account, Around, Destination, Domain, Folder, Glance, Letter, Story, Waiting
 from tui.saved import Saves
 from tui.source import RowSource, Trouble
+
+if TYPE_CHECKING:
+    from mtad.store.values import Message
 
 T = TypeVar("T")
 
@@ -143,6 +146,7 @@ class Disk:
         self._figures = Lane(places.log)
         self._asking = Lane(places.log)
         self._browsing = Lane(places.log)
+        self._keeping = Lane(places.log)
         self._first: Messages | None = None
         self._glanced: Future[Glance] | None = None
 
@@ -241,6 +245,38 @@ class Disk:
         except Exception as error:
             raise Trouble(sentence(error)) from error
 
+    async def domains(self) -> Sequence[Domain]:
+        """The domains that mail is taken for."""
+        return await self._keeping.run(lambda _: self._boxes().domains(self._places))
+
+    async def accounts(self, domain: str) -> Sequence[Account]:
+        """The boxes and aliases of a domain."""
+        return await self._keeping.run(lambda _: self._boxes().accounts(self._places, domain))
+
+    async def folders(self, box: str) -> Sequence[Folder]:
+        """The mailboxes of a box."""
+        return await self._keeping.run(lambda _: self._boxes().folders(self._places, box))
+
+    async def letters(self, box: str, mailbox: str) -> tuple[Sequence[Letter], int]:
+        """The latest messages of a mailbox, and how many more there are."""
+        return await self._keeping.run(lambda _: self._boxes().letters(self._places, box, mailbox))
+
+    async def letter(self, box: str, kept: "Message") -> Sequence[str]:
+        """A message as a page of text; that someone reads it must be written down before."""
+
+        def read(_log: Log) -> Sequence[str]:
+            from tui import preview  # noqa: PLC0415 - not needed for the first screen
+
+            return preview.lines(self._boxes().content(self._places, box, kept), kept.size)
+
+        return await self._keeping.run(read)
+
+    @staticmethod
+    def _boxes() -> Any:
+        from tui import boxes  # noqa: PLC0415 - slow to load, and not needed at first
+
+        return boxes
+
     async def saved(self, *path: str) -> Sequence[Any]:
         """What there is at a path of snapshot, box and mailbox; without one all snapshots."""
         return await self._browsing.run(lambda _: self._saves.listing(*path))
@@ -265,7 +301,8 @@ class Disk:
         """Let everything go."""
         self._browsing.after(self._saves.close)
         for lane in (
-            self._searching, self._fetching, self._figures, self._asking, self._browsing
+            self._searching, self._fetching, self._figures, self._asking, self._browsing,
+            self._keeping,
         ):  # fmt: skip
             lane.close()
 

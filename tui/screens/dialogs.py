@@ -85,6 +85,8 @@ class Field:
     value: str = ""
     hint: str = ""
     secret: bool = False
+    at: int | None = None
+    """Where the cursor stands at first; None is the end."""
 
 
 class Form(ModalScreen[dict[str, str] | None]):
@@ -111,10 +113,20 @@ class Form(ModalScreen[dict[str, str] | None]):
             for field in self._fields:
                 yield Static(_text([field.label]), classes="label", markup=False)
                 yield Input(
-                    field.value, placeholder=field.hint, password=field.secret, id=field.name
+                    field.value,
+                    placeholder=field.hint,
+                    password=field.secret,
+                    id=field.name,
+                    select_on_focus=field.at is None,
                 )
             yield Static("", id="wrong", markup=False)
         yield Footer()
+
+    def on_mount(self) -> None:
+        """Put each cursor where typing goes on."""
+        for field in self._fields:
+            if field.at is not None:
+                self.query_one(f"#{field.name}", Input).cursor_position = field.at
 
     def values(self) -> dict[str, str]:
         """What was typed, by name."""
@@ -156,6 +168,8 @@ class Page(ModalScreen[None]):
         super().__init__()
         self._title = title
         self._lines = lines
+        self._wrapped: tuple[int, Sequence[Cells]] = (0, ())
+        """The lines for a width: making those of a long text takes a while."""
 
     def compose(self) -> ComposeResult:
         """The text."""
@@ -165,11 +179,14 @@ class Page(ModalScreen[None]):
         yield Footer()
 
     def _shown(self, width: int, height: int) -> Sequence[Cells]:
-        return [
-            [(part, "")]
-            for line in self._lines
-            for part in formats.wrap(formats.clean(line), max(10, width))
-        ]
+        if self._wrapped[0] != width:
+            lines: list[Cells] = [
+                [(part, "")]
+                for line in self._lines
+                for part in formats.wrap(formats.clean(line), max(10, width))
+            ]
+            self._wrapped = width, lines
+        return self._wrapped[1]
 
     def action_copy(self) -> None:
         """All of it to the clipboard of the terminal (OSC 52)."""

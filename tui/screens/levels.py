@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 class Level(Columns[Any]):
     """A list's look, and what is said of the row under the cursor."""
 
+    def name(self, row: Any) -> str:
+        """What a row is called in the path above the list."""
+        return self.texts(row, ())[0]
+
     def about(self, row: Any) -> Sequence[str]:
         """A few lines on a row."""
         first, *rest = self.texts(row, ())

@@ -24,6 +24,7 @@ TABS = (
     ("1", "overview", N_("Overview")),
     ("2", "trace", N_("Trace")),
     ("3", "queue", N_("Queue")),
+    ("4", "mailboxes", N_("Mailboxes")),
     ("5", "snapshots", N_("Snapshots")),
     ("7", "health", N_("Health")),
 )
