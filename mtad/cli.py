@@ -24,7 +24,7 @@ COMMANDS = {
     "auth": ("mtad.access.cli:auth", "who logs in, from where, and ending a session"),
     "bans": ("mtad.directory.cli_bans:bans", "who may not log in for a while"),
     "dkim": ("mtad.mailauth.cli:dkim", "the keys that sign mail"),
-    "mail": ("mtad.store.cli:mail", "list, delete, move and flag stored messages"),
+    "mail": ("mtad.transfer.cli:mail", "list, delete, move, flag, import and export messages"),
     "trace": ("tracing.cli:trace", "what happened to a message"),
     "why": ("tracing.cli_why:why", "why a message is where it is, in one sentence"),
     "proof": ("tracing.cli_why:proof", "a sheet that proves what another server took"),

@@ -79,6 +79,11 @@ class BoxAppend(BoxEvent, frozen=True, kw_only=True, tag="box.append"):
 
     marks: tuple[tuple[str, ...], ...] = ()
 
+    def __str__(self) -> str:
+        said = Event.__str__(self)
+        _, imported, operation = self.client.partition("mtad import ")
+        return f"{said}, import {operation}" if imported else said
+
 
 @declare("file gone from {addr}/{mailbox}, removed by another program", Outcome.DROP)
 class BoxVanished(BoxEvent, frozen=True, kw_only=True, tag="box.vanished"):
@@ -151,3 +156,25 @@ class Pop3Dele(BoxEvent, frozen=True, kw_only=True, tag="pop3.dele"):
     """
 
     days: int
+
+
+@declare("import into {addr} began from {source} by {actor}")
+class ImportStart(Event, frozen=True, kw_only=True, tag="import.start"):
+    """An import into one box began; ``trace`` is the operation's own id.
+
+    ``source`` is a path or a server's address, without any secret. Acts of the import name it
+    as their client.
+    """
+
+    source: str
+
+
+@declare("import into {addr} ended: {imported} came in, {skipped} were there, {failed} failed")
+class ImportDone(Event, frozen=True, kw_only=True, tag="import.done"):
+    """An import into one box ended, before its end where ``why`` says a reason."""
+
+    source: str
+    imported: int
+    skipped: int
+    failed: int
+    why: str = ""

@@ -21,8 +21,11 @@ def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
 
 
 def traced(items: Sequence[Item], desk: Desk) -> tuple[int, tuple[int, ...]]:
-    """The trace of a box event and the further traces it belongs to."""
-    known = tuple(dict.fromkeys(item.m for item in items if item.m))
+    """The trace of a box event and the further traces it belongs to.
+
+    A message that never came as a transaction (APPEND, an import) has its stored copy for one.
+    """
+    known = tuple(dict.fromkeys(item.m or item.st for item in items if item.m or item.st))
     if len(items) == 1 and known:
         return known[0], ()
     return desk.mint(), known
