@@ -30,7 +30,7 @@ COMMANDS = {
     "proof": ("tracing.cli_why:proof", "a sheet that proves what another server took"),
     "mine": ("tracing.cli_why:mine", "what became of one person's own mail"),
     "tail": ("tracing.cli:tail", "follow events as they happen"),
-    "log": ("tracing.cli_log:log", "the event log itself"),
+    "log": ("mtad.logkeeping:log", "the event log itself"),
     "queue": ("mtad.queue.cli:queue", "what waits to leave, and what to do about it"),
     "route": ("mtad.outbound.cli:route", "where mail to an address would go"),
     "report": ("mtad.submit.daily:report", "a day of mail summed up, with causes"),

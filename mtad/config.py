@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from mtad import address, config_keep, where
 from mtad.config_access import Access as Access
@@ -165,6 +165,32 @@ class Report(Section):
         return given
 
 
+class Log(Section):
+    """How long the event log keeps what; days count from the end of a month (UTC), 0 is for ever.
+
+    'mtad log retention' does what is due and is run daily; 'mtad log months' shows what there is.
+    """
+
+    seal_after_days: int = Field(
+        7, ge=1, description="Days until a month is compressed, once nothing in it waits."
+    )
+    keep_details_days: int = Field(
+        395, ge=0, description="Days for which every event is kept: who said and did what, when."
+    )
+    keep_summaries_days: int = Field(
+        1095, ge=0, description="Days for which messages and what became of them are kept."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Log":
+        details, summaries = self.keep_details_days, self.keep_summaries_days
+        if summaries and (not details or details > summaries):
+            raise ValueError(
+                f"keep_details_days is {details or 'for ever'}, and summaries go after {summaries}"
+            )
+        return self
+
+
 class Metrics(Section):
     """Figures for Prometheus at http://ADDRESS:PORT/metrics. Rules and a dashboard: contrib/."""
 
@@ -210,6 +236,7 @@ class Config(Section):
     database: Database = Field(default_factory=Database)
     backup: Backup = Field(default_factory=Backup)
     report: Report = Field(default_factory=Report)
+    log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
 
 

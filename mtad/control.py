@@ -134,7 +134,7 @@ async def _answer(
         writer.close()
     except MtadError as error:
         await _send(writer, {"ok": False, "error": str(error), "exit": int(error.exit_code)})
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         text = f"malformed request: {error!r}"
         await _send(writer, {"ok": False, "error": text, "exit": int(Exit.USAGE)})
 

@@ -25,7 +25,7 @@ from backup import ages
 from mtad import clock, control, ledger
 from mtad.config import Loaded
 from mtad.errors import MtadError
-from tracing import ids, months
+from tracing import ids, months, retrieval
 from tracing.states import State
 from tracing.waiting import OPEN_STATES
 
@@ -84,7 +84,7 @@ class Figures(Collector):
                 for status, n, m in link.execute(_QUEUE):
                     waiting[State(status)] += n
                     oldest = min(oldest or m, m)
-                events += link.execute("SELECT coalesce(max(seq), 0) FROM ev").fetchone()[0]
+                events += retrieval.last(link)[0]
         total = CounterMetricFamily(
             "mtad_messages", "Messages that came to a state, by the log.", labels=["state"]
         )

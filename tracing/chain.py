@@ -11,6 +11,9 @@ from typing import Any
 
 import msgspec
 
+ERASED = "chain.erased"
+"""The last seq of each batch that had something erased in it, as JSON in ``meta``."""
+
 _pack = msgspec.msgpack.Encoder().encode
 
 

@@ -8,7 +8,7 @@ minute, is counted message by message, so the figures are exact.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tracing import ids
+from tracing import ids, retrieval
 from tracing.months import Link
 from tracing.states import State
 
@@ -74,9 +74,9 @@ def add(link: Link, month: tuple[int, int], span: tuple[int, int, int], to: Over
     link.execute("BEGIN")
     try:
         to.messages += total(link)
-        last = link.execute("SELECT seq, ts FROM ev ORDER BY seq DESC LIMIT 1").fetchone()
-        to.events += last[0] if last else 0
-        to.last_at = max(to.last_at, last[1] if last else 0)
+        seq, at = retrieval.last(link)
+        to.events += seq
+        to.last_at = max(to.last_at, at)
         if month[0] < high and month[1] > low:
             _hours(link, low, min(by_minute, high), to)
             _minutes(link, by_minute, high, to)

@@ -106,9 +106,9 @@ def create(
         with pen.transaction():
             fill(pen)
         pen.checkpoint()
-    _sync(draft)
+    sync(draft)
     os.rename(draft, file)
-    _sync(directory)
+    sync(directory)
 
 
 def upgrade(file: Path) -> None:
@@ -194,7 +194,7 @@ class Shelf:
 
     def __init__(self, directory: Path, busy: Callable[[str], Exception]) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._directory = directory
+        self.directory = directory
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,7 +203,9 @@ class Shelf:
             raise busy(f"another process writes the log in {directory}") from error
         try:
             for month in self.listing():
-                upgrade(months.path(directory, month))
+                file = months.path(directory, month)
+                if months.is_hot(file):  # others are brought up to date when something comes late
+                    upgrade(file)
         except BaseException:
             self.close()
             raise
@@ -214,7 +216,7 @@ class Shelf:
 
     def listing(self) -> list[str]:
         """The months there are, newest first."""
-        return months.listing(self._directory)
+        return months.listing(self.directory)
 
     def create(
         self, month: str, marks: dict[str, int], fill: Callable[[Pen], None] = begin
@@ -223,11 +225,17 @@ class Shelf:
 
         ``fill`` writes what else it begins with.
         """
-        create(self._directory, month, marks, fill)
+        create(self.directory, month, marks, fill)
 
     def pen(self, month: str) -> Pen:
         """What writes a month."""
-        return Pen(months.path(self._directory, month))
+        file = months.path(self.directory, month)
+        if months.is_hot(file):
+            return Pen(file)
+        from tracing.archive import late  # noqa: PLC0415 - seldom, and hot months need no zstd
+
+        upgrade(file)
+        return late.LatePen(file)
 
     def close(self) -> None:
         """Give up the lock."""
@@ -236,7 +244,8 @@ class Shelf:
             self._lock = -1
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or a directory's names, durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

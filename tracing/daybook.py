@@ -16,6 +16,7 @@ from typing import Any
 
 from mtad.where import Kept
 from tracing import answers, ids, months, verdict
+from tracing.archive import sealed
 from tracing.codec import ASIDE, ip_text
 from tracing.facts import seq_at
 from tracing.render import Document, rfc3339
@@ -30,9 +31,13 @@ _KEPT = 500
 _SLACK_US = 600_000_000
 """By how much an event may be recorded out of the order of time."""
 
+_WITHIN = "seq>=:first AND seq<:end"
+_UNPACKED = " AND :first<:end AND lo<:end AND hi>=:first"
+"""What keeps the other blobs of a sealed month from being unpacked."""
+
 _EVENTS = (
-    "FROM ev LEFT JOIN str r ON r.id=reply LEFT JOIN str h ON h.id=host WHERE seq>=:first AND "
-    "seq<:end AND ts>=:since AND ts<:until AND kind IN (SELECT id FROM str WHERE s IN ({kinds}))"
+    f"FROM ev LEFT JOIN str r ON r.id=reply LEFT JOIN str h ON h.id=host WHERE {_WITHIN} AND "
+    "ts>=:since AND ts<:until AND kind IN (SELECT id FROM str WHERE s IN ({kinds}))"
 )
 _KINDS = _EVENTS.replace("WHERE", "JOIN str k ON k.id=kind WHERE", 1)
 _SAID = "coalesce(r.s, json_extract(detail, '$.reply'), '')"
@@ -48,7 +53,8 @@ _SPEED = (
     "sum((SELECT CAST(json_extract(e.detail, '$.ms') AS DOUBLE PRECISION) FROM ev e WHERE "
     "e.trace=ev.trace AND e.kind=(SELECT id FROM str WHERE s='smtp.accept'))), "
     "count(json_extract(detail, '$.tls')) "
-    "FROM ev JOIN addr ON addr.id=ev.addr JOIN dom ON dom.id=dom WHERE seq>=:first AND seq<:end "
+    "FROM ev JOIN addr ON addr.id=ev.addr JOIN dom ON dom.id=dom WHERE "
+    f"{_WITHIN} "
     "AND ts>=:since AND ts<:until AND kind=(SELECT id FROM str WHERE s='out.delivered') GROUP BY 1"
 )
 _CHECKS = (
@@ -129,6 +135,8 @@ class _Month:
 
     def _run(self, text: str, kinds: Iterable[str] = ()) -> Iterator[tuple[Any, ...]]:
         listed = ",".join(f"'{kind}'" for kind in kinds)
+        if isinstance(self.link, sealed.Sealed):
+            text = text.replace(_WITHIN, _WITHIN + _UNPACKED)
         return iter(self.link.execute(text.replace("{kinds}", listed), self.values))
 
     def _messages(self, sums: _Sums) -> None:

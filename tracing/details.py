@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracing import shapes
+from tracing.archive import sealed
 from tracing.condition import LARGE, LONG_WAIT, NEVER, REMOTE, Condition, Hits
 from tracing.months import Link
 from tracing.terms import Span, Text
@@ -148,10 +149,7 @@ def _event(text: str, link: Link, value: Value) -> Condition:
     if not listed:
         return NEVER
     own = f"SELECT 1 FROM ev WHERE ev.trace=m.id AND +ev.kind IN ({listed})"
-    also = (
-        "SELECT 1 FROM also CROSS JOIN ev ON ev.seq=also.seq "
-        f"WHERE also.trace=m.id AND +ev.kind IN ({listed})"
-    )
+    also = f"SELECT 1 FROM {_named(link)} WHERE also.trace=m.id AND +ev.kind IN ({listed})"
     return Condition(f"(EXISTS ({own}) OR EXISTS ({also}))")
 
 
@@ -165,22 +163,30 @@ def _actor(text: str, link: Link, value: Value) -> Condition:
     if not listed:
         return NEVER
     own = f"SELECT 1 FROM ev WHERE ev.trace=m.id AND +ev.actor IN ({listed})"
-    also = (
-        "SELECT 1 FROM also CROSS JOIN ev ON ev.seq=also.seq "
-        f"WHERE also.trace=m.id AND +ev.actor IN ({listed})"
-    )
+    also = f"SELECT 1 FROM {_named(link)} WHERE also.trace=m.id AND +ev.actor IN ({listed})"
     test = f"(EXISTS ({own}) OR EXISTS ({also}))"
-    if any(row[0] == REMOTE for row in rows):
+    acts, joined, did = "ev", "also.seq=ev.seq", f"ev.actor>{REMOTE} AND ev.actor IN ({listed})"
+    if isinstance(link, sealed.Sealed):
+        if sealed.is_common(link, listed):
+            return Condition(test)
+        acts, joined, did = "acts ev", "also.own=ev.trace", f"ev.actor IN ({listed})"
+    elif any(row[0] == REMOTE for row in rows):
         return Condition(test)
-    acts = f"ev WHERE ev.actor>{REMOTE} AND ev.actor IN ({listed})"
-    bulk = (
-        f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor>{REMOTE} AND ev.actor IN ({listed})"
-    )
     return Condition(
         test,
-        (Hits("ev.trace", acts), Hits("also.trace", bulk)),
+        (
+            Hits("ev.trace", f"{acts} WHERE {did}"),
+            Hits("also.trace", f"{acts} CROSS JOIN also ON {joined} WHERE {did}"),
+        ),
         exact=False,  # an act on several messages has a trace of its own
     )
+
+
+def _named(link: Link) -> str:
+    """``also`` with the events that it is about."""
+    if isinstance(link, sealed.Sealed):
+        return "also CROSS JOIN ev ON ev.trace=also.own AND ev.seq=also.seq"
+    return "also CROSS JOIN ev ON ev.seq=also.seq"
 
 
 _TROUBLED = (
@@ -227,15 +233,22 @@ def _snap(text: str, link: Link, value: Value) -> Condition:
         return NEVER
     said = f"ev.kind IN ({listed}) AND json_extract(ev.detail, '$.snapshot')={value(text)}"
     own = f"SELECT 1 FROM ev WHERE ev.trace=m.id AND +{said}"
-    also = f"SELECT 1 FROM also CROSS JOIN ev ON ev.seq=also.seq WHERE also.trace=m.id AND +{said}"
+    also = f"SELECT 1 FROM {_named(link)} WHERE also.trace=m.id AND +{said}"
+    acts = "ev", "ev CROSS JOIN also ON also.seq=ev.seq", f"ev.actor>{REMOTE}"
+    if isinstance(link, sealed.Sealed):
+        if sealed.listed(link, ("restore.message",)) is None:
+            return Condition(f"(EXISTS ({own}) OR EXISTS ({also}))")
+        rare = "rare CROSS JOIN ev ON ev.trace=rare.trace AND ev.seq=rare.seq"
+        acts = (
+            rare,
+            f"{rare} CROSS JOIN also ON also.own=ev.trace AND also.seq=ev.seq",
+            f"rare.kind IN ({listed})",
+        )
     return Condition(
         f"(EXISTS ({own}) OR EXISTS ({also}))",
         (
-            Hits("ev.trace", f"ev WHERE ev.actor>{REMOTE} AND {said}"),
-            Hits(
-                "also.trace",
-                f"ev CROSS JOIN also ON also.seq=ev.seq WHERE ev.actor>{REMOTE} AND {said}",
-            ),
+            Hits("ev.trace", f"{acts[0]} WHERE {acts[2]} AND {said}"),
+            Hits("also.trace", f"{acts[1]} WHERE {acts[2]} AND {said}"),
         ),
         exact=False,  # an act on several messages has a trace of its own
     )

@@ -351,6 +351,22 @@ class LogGap(Event, frozen=True, kw_only=True, tag="log.gap"):
     count: int
 
 
+@declare("month {month} of the log: {what}, {events:event}", Outcome.INFO)
+class LogSealed(Event, frozen=True, kw_only=True, tag="log.sealed"):
+    """Something became of a month of the log that is over: sealed, summarised, dropped ...
+
+    ``digest`` is what it is from then on, ``head`` that of the chain of all seals
+    (``mtad log verify``); ``octets`` is the size of its file.
+    """
+
+    month: str
+    what: str
+    events: int = 0
+    octets: int = 0
+    digest: str = ""
+    head: str = ""
+
+
 @declare("the books do not balance: {what}", Outcome.FAIL)
 class AuditViolation(Event, frozen=True, kw_only=True, tag="audit.violation"):
     """The auditor found something without explanation."""

@@ -1,5 +1,7 @@
 """The log's side of the audit, streamed from the month files."""
 
+# ruff: noqa: S608 - statements are put together of our own words; values are parameters
+
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -8,6 +10,7 @@ from itertools import groupby
 
 from mtad.where import Kept
 from tracing import addresses, chain, ids, months
+from tracing.archive import sealed
 from tracing.audit import Break, Copy, Fate, Handed, Message
 from tracing.codec import ASIDE
 from tracing.shapes import full_base
@@ -20,10 +23,7 @@ _COPY = (
 )
 
 
-_EVENTS = (
-    "SELECT seq, ts, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail FROM ev "
-    "WHERE seq>? ORDER BY seq"
-)
+_COLUMNS = "seq, ts, kind, trace, n, addr, ip, host, code, enh, reply, actor, detail"
 """What the hash chain is over."""
 
 _Row = tuple[int, int, str, str, int, int | None, int, int | None, int | None]
@@ -73,14 +73,8 @@ class LogFacts:
     def messages(self) -> Iterator[Message]:
         """Every message that was accepted or has accepted recipients, oldest month first."""
         for link in self._links.values():
-            promised = dict(
-                link.execute(
-                    "SELECT trace, CAST(json_extract(detail, '$.count') AS BIGINT) FROM ev "
-                    "WHERE kind IN (SELECT id FROM str WHERE s IN ('smtp.accept', 'mail.made')) "
-                    "AND trace>=? AND trace<?",
-                    (self._low, self._high),
-                )
-            )
+            is_sealed = isinstance(link, sealed.Sealed)  # and what its events told was looked at
+            promised = {} if is_sealed else _promised(link, self._low, self._high)
             rows = months.stream(
                 link,
                 "SELECT msg, n, local, rname, status, st, params IS NOT NULL, rcpt.ts, next_try "
@@ -94,16 +88,16 @@ class LogFacts:
                 for m, group in groupby(rows, key=lambda row: row[0]):
                     part.append((m, list(group)))
                     if len(part) == _CHUNK:
-                        yield from self._told(part, promised)
+                        yield from self._told(part, None if is_sealed else promised)
                         part = []
-                yield from self._told(part, promised)
+                yield from self._told(part, None if is_sealed else promised)
             for m, count in promised.items():
                 yield Message(m, count, ())
 
     def _told(
-        self, part: Sequence[tuple[int, list[_Row]]], promised: dict[int, int]
+        self, part: Sequence[tuple[int, list[_Row]]], promised: dict[int, int] | None
     ) -> Iterator[Message]:
-        """Messages with their recipients' fates; takes them out of ``promised``."""
+        """Messages with their recipients' fates; takes them out of ``promised``, if told."""
         known = self.known([row[5] for _, rows in part for row in rows if row[5]])
         for m, rows in part:
             fates = [
@@ -119,11 +113,12 @@ class LogFacts:
                 )
                 for _, n, local, rname, status, st, remote, at, next_try in rows
             ]
-            yield Message(m, promised.pop(m, None), fates)
+            count = len(fates) if promised is None else promised.pop(m, None)
+            yield Message(m, count, fates)
 
     def handed(self) -> Iterator[Handed]:
         """Recipients that another server took, by their state, their events, or both."""
-        for link in self._links.values():
+        for link in self._hot():
             rows = link.execute(
                 "WITH told AS (SELECT trace, n, count(*) AS times FROM ev WHERE kind=(SELECT id "
                 "FROM str WHERE s='out.delivered') AND trace>=? AND trace<? GROUP BY trace, n) "
@@ -166,7 +161,7 @@ class LogFacts:
     def untold(self) -> Iterator[Copy]:
         """Copies of the period, those that went in it too, of which no event says how they came."""
         others: dict[int, Copy] = {}
-        for link in self._links.values():
+        for link in self._hot():
             where = "WHERE st.id>=? AND st.id<? OR gone>=? AND gone<?"
             values = (self._low, self._high, self._period.since, self._period.until)
             asked = _COPY.replace("SELECT ", "SELECT st.n, ", 1) + where
@@ -230,36 +225,72 @@ class LogFacts:
     def breaks(self) -> Iterator[Break]:
         """Batches of events that are not as they were recorded; reads their events."""
         for month, link in self._links.items():
-            yield from _breaks(month, link, self._period)
+            if not isinstance(link, sealed.Sealed):
+                yield from _breaks(month, link, self._period)
+
+    def _hot(self) -> Iterator[months.Link]:
+        """Months whose events are still as they came.
+
+        What those of a sealed month tell was compared when it was sealed, and ``mtad log verify``
+        says whether it is as it was then.
+        """
+        return (link for link in self._links.values() if not isinstance(link, sealed.Sealed))
+
+
+def _promised(link: months.Link, low: int, high: int) -> dict[int, int]:
+    """How many recipients messages were accepted for, by their events."""
+    rows = link.execute(
+        "SELECT trace, CAST(json_extract(detail, '$.count') AS BIGINT) FROM ev "
+        "WHERE kind IN (SELECT id FROM str WHERE s IN ('smtp.accept', 'mail.made')) "
+        "AND trace>=? AND trace<?",
+        (low, high),
+    )
+    return dict(rows)
 
 
 def _breaks(month: str, link: months.Link, period: Period) -> Iterator[Break]:
     first, end = (seq_at(link, at) for at in (period.since, period.until))
+    yield from (Break(month, *bounds) for bounds in breaks(link, first, end))
+
+
+def breaks(
+    link: months.Link, first: int = 0, end: int = 1 << 62, schema: str = ""
+) -> Iterator[tuple[int, int]]:
+    """First and last seq of each batch of a hot month that is not as it was recorded.
+
+    A batch in which something was erased (``tracing.archive.erasing``) has to have its events.
+    """
+    row = link.execute(f"SELECT v FROM {schema}meta WHERE k=?", (chain.ERASED,)).fetchone()
+    erased = frozenset(json.loads(row[0])) if row else frozenset()
     row = link.execute(
-        "SELECT hi, head FROM chain WHERE hi<? ORDER BY hi DESC LIMIT 1", (first,)
+        f"SELECT hi, head FROM {schema}chain WHERE hi<? ORDER BY hi DESC LIMIT 1", (first,)
     ).fetchone()
     last, head = row or (0, b"")
-    events = months.stream(link, _EVENTS, (last,))
-    for hi, recorded in link.execute("SELECT hi, head FROM chain WHERE hi>? ORDER BY hi", (last,)):
+    query = f"SELECT {_COLUMNS} FROM {schema}ev WHERE seq>? ORDER BY seq"
+    events = months.stream(link, query, (last,))
+    heads = f"SELECT hi, head FROM {schema}chain WHERE hi>? ORDER BY hi"
+    for hi, recorded in link.execute(heads, (last,)):
         if last >= end:
             events.close()
             return
         rows = events.fetchmany(hi - last)
         whole = bool(rows) and rows[0][0] == last + 1 and rows[-1][0] == hi
-        if not whole or chain.link(head, rows) != recorded:
-            yield Break(month, last + 1, hi)
+        if not whole or (hi not in erased and chain.link(head, rows) != recorded):
+            yield last + 1, hi
             # Go on behind the place, so that one change is one break.
             events.close()
-            events = months.stream(link, _EVENTS, (hi,))
+            events = months.stream(link, query, (hi,))
         head, last = recorded, hi
     extra = events.fetchall()
     events.close()
     if extra:
-        yield Break(month, extra[0][0], extra[-1][0])
+        yield extra[0][0], extra[-1][0]
 
 
 def seq_at(link: months.Link, at: int) -> int:
     """About where the events of a time begin: they are recorded nearly in order of time."""
+    if isinstance(link, sealed.Sealed):
+        return sealed.seq_at(link, at)
     high = link.execute("SELECT coalesce(max(seq), 0) + 1 FROM ev").fetchone()[0]
     low = 0
     while low < high:

@@ -17,9 +17,9 @@ EPOCH_MS = 1_704_067_200_000
 
 NODE_BITS = 6
 COUNTER_BITS = 16
-_SHIFT = NODE_BITS + COUNTER_BITS
+SHIFT = NODE_BITS + COUNTER_BITS
 _COUNTERS = 1 << COUNTER_BITS
-HOUR = 3_600_000 << _SHIFT
+HOUR = 3_600_000 << SHIFT
 """The ids of one hour: ``id // HOUR`` counts hours since 2024."""
 IMPORTED = (1 << NODE_BITS) - 1
 """The node of messages that the logs of other servers told of."""
@@ -61,12 +61,12 @@ def parse(shown: str) -> int | None:
 
 def lowest(at_us: int) -> int:
     """The smallest id that can have been made at ``at_us`` (microseconds, Unix epoch)."""
-    return max(0, at_us // 1000 - EPOCH_MS) << _SHIFT
+    return max(0, at_us // 1000 - EPOCH_MS) << SHIFT
 
 
 def time_us(number: int) -> int:
     """When an id was made, in microseconds since the Unix epoch (millisecond precision)."""
-    return ((number >> _SHIFT) + EPOCH_MS) * 1000
+    return ((number >> SHIFT) + EPOCH_MS) * 1000
 
 
 def is_imported(number: int) -> bool:
@@ -99,14 +99,14 @@ class Mint:
             raise ValueError(f"node {node} is not below {1 << NODE_BITS}")
         self.node = node
         self._clock_ns = clock_ns
-        self._ms = last >> _SHIFT
+        self._ms = last >> SHIFT
         self._counter = last & (_COUNTERS - 1) if last else -1
         self._turn = threading.Lock()
 
     @property
     def last(self) -> int:
         """An id no lower than any made so far: what has to be kept across a restart."""
-        return self._ms << _SHIFT | self.node << COUNTER_BITS | max(0, self._counter)
+        return self._ms << SHIFT | self.node << COUNTER_BITS | max(0, self._counter)
 
     def new(self) -> int:
         """The next id."""
@@ -118,4 +118,4 @@ class Mint:
                 self._counter += 1
                 if self._counter == _COUNTERS:
                     self._ms, self._counter = self._ms + 1, 0
-            return self._ms << _SHIFT | self.node << COUNTER_BITS | self._counter
+            return self._ms << SHIFT | self.node << COUNTER_BITS | self._counter

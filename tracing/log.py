@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtad.where import Kept
-from tracing import codec, creation, ids
+from tracing import codec, creation, ids, months
+from tracing.archive import swap
 from tracing.events import BoxMailbox, Event, StoreDelivered
 from tracing.projection import COPIES, KIN, MESSAGES, OF_PATH, copy_delivered
 from tracing.rows import Home
@@ -72,6 +73,8 @@ class Recorder:
         self._renewed = False
         self._shelf = shelf(log)
         try:
+            if isinstance(self._shelf, creation.Shelf):
+                swap.finish(self._shelf.directory)
             listed = self._shelf.listing()
             if listed:
                 self._writer(listed[0])
@@ -257,6 +260,47 @@ class Recorder:
             newest.analyze()
         self._analyzed_us = time.time_ns() // 1000
 
+    def forget(self) -> None:
+        """Read dictionaries again: somebody else changed them (``mtad erase``)."""
+        for writer in self._writers.values():
+            writer.abandon()
+
+    def replace(self, month: str, draft: Path, position: dict[str, bytes]) -> bool:
+        """Let a draft be the month from now on, if nothing came to the month since the position.
+
+        The position is what ``meta`` says; the draft is durable already. What there was before is
+        set aside for ``swap.finish`` to remove, for that may take a while. The newest month stays.
+        """
+        directory = self._letting_go(month)
+        if directory is None or swap.position(months.path(directory, month)) != position:
+            return False
+        self._release(month)
+        swap.put(directory, month, draft)
+        return True
+
+    def drop(self, month: str) -> bool:
+        """Let go of a month that is over; its file is set aside like by ``replace``."""
+        directory = self._letting_go(month)
+        if directory is None:
+            return False
+        self._release(month)
+        swap.set_aside(directory, month)
+        return True
+
+    def _release(self, month: str) -> None:
+        writer = self._writers.pop(month, None)
+        if self._recent is writer:
+            self._recent = None
+        if writer is not None:
+            writer.close()
+
+    def _letting_go(self, month: str) -> Path | None:
+        """The folder with the month's file, if the month is over."""
+        newest = self._newest()
+        if newest is None or month >= newest.month or not isinstance(self._shelf, creation.Shelf):
+            return None
+        return self._shelf.directory
+
     def close(self) -> None:
         """Close the files and give up the lock."""
         for writer in self._writers.values():
@@ -279,6 +323,8 @@ class Recorder:
             self._renewed = True
             self._writers.clear()
             self._recent = None
+            if isinstance(self._shelf, creation.Shelf):
+                swap.finish(self._shelf.directory)
             listed = self._shelf.listing()
             if listed:
                 self._writer(listed[0])

@@ -1,9 +1,12 @@
 """The months of a log: which there are, what they span, and opening them to read.
 
-``log/2026-11.db`` holds what the ids and events of that month (UTC) brought, and
-``log/imported/2026-11.db`` what was read out of the logs of other servers; on a PostgreSQL
-server a schema of the month has our own (``tracing.postgresql``). Reading files needs nothing
-but the standard library, so that a question to them starts at once.
+``log/2026-11.db`` holds what the ids and events of that month (UTC) brought, ``2026-11.sealed``
+the same once the month is over and compressed (``tracing.archive``), ``2026-11.summary`` what is
+left when its events were let go of, ``2026-11.copies`` only what is still in boxes. Each replaces
+the one before, so the later form counts where two are there. ``log/imported/2026-11.db`` is what
+was read out of the logs of other servers; on a PostgreSQL server a schema of the month has our own
+(``tracing.postgresql``). Reading hot months needs nothing but the standard library, so that a
+question to them starts at once.
 """
 
 import os
@@ -16,6 +19,7 @@ from typing import Any, Protocol
 
 from mtad.where import Kept
 from tracing import ids
+from tracing.archive import sealed
 
 REVISION = "log_0005"
 """The Alembic revision of the month files this version makes and writes."""
@@ -39,7 +43,9 @@ _AS_IF = {
 IMPORTED = "imported"
 """The folder, in that of the log, with the months of other servers."""
 
-_NAME = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.db")
+HOT, SEALED, SUMMARY, COPIES = FORMS = (".db", ".sealed", ".summary", ".copies")
+"""The forms a month takes, one after the other."""
+_NAME = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.(?:db|sealed|summary|copies)")
 _BUSY_SECONDS = 10
 
 
@@ -64,8 +70,17 @@ class Link(Protocol):
 
 
 def path(directory: Path, month: str) -> Path:
-    """The file of a month such as ``2026-11``."""
-    return directory / f"{month}.db"
+    """The file of a month such as ``2026-11``; of one without a file, where it will be."""
+    for form in reversed(FORMS):
+        file = directory / (month + form)
+        if file.exists():
+            return file
+    return directory / (month + HOT)
+
+
+def is_hot(file: Path) -> bool:
+    """Whether a month file is in the form in which months are written."""
+    return file.suffix == HOT
 
 
 def listing(log: Kept) -> list[str]:
@@ -78,7 +93,14 @@ def listing(log: Kept) -> list[str]:
         names = os.listdir(log)
     except FileNotFoundError:
         return []
-    return sorted((name[:-3] for name in names if _NAME.fullmatch(name)), reverse=True)
+    return sorted({found[1] for name in names if (found := _NAME.fullmatch(name))}, reverse=True)
+
+
+def checked(month: str) -> str:
+    """A month's name, if it is one. Raises ValueError."""
+    if not _NAME.fullmatch(month + HOT):
+        raise ValueError(f"{month!r} is no month like 2026-11")
+    return month
 
 
 def home(number: int) -> str:
@@ -147,17 +169,19 @@ class Links:
         """What has this name at present; None where there is nothing."""
         if not isinstance(self._log, Path):
             return self._session.month(month) if self._session.has(month) else None
-        file = path(self._log, month)
-        try:
-            there = os.stat(file)
-            place, link = self._files.get(month, (None, None))
-            if link is None or place != (there.st_dev, there.st_ino):
-                link = open_reading(file)
-                self._files[month] = (there.st_dev, there.st_ino), link
-        except FileNotFoundError:
-            self._files.pop(month, None)
-            return None
-        return link
+        for _ in range(2):  # it may take its next form between the two looks
+            file = path(self._log, month)
+            try:
+                there = os.stat(file)
+                place, link = self._files.get(month, (None, None))
+                if link is None or place != (there.st_dev, there.st_ino):
+                    link = open_reading(file)
+                    self._files[month] = (there.st_dev, there.st_ino), link
+            except FileNotFoundError:
+                continue
+            return link
+        self._files.pop(month, None)
+        return None
 
     def close(self) -> None:
         """Close what was opened."""
@@ -179,22 +203,31 @@ def open_reading(file: Path) -> sqlite3.Connection:
     Raises FileNotFoundError, NewerVersion, or sqlite3.DatabaseError for what is no log.
     """
     if not file.is_file():
+        file = path(file.parent, file.stem)  # it may have taken its next form meanwhile
+    if not file.is_file():
         raise FileNotFoundError(f"no log of that month: {file}")
-    link = sqlite3.connect(
-        f"file:{quoted(file)}?mode=ro",
-        uri=True,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    link = _connection(file)
     try:
         for view in _AS_IF[check_revision(file, link)]:
             link.execute(view)
+        if not is_hot(file):
+            sealed.prepare(link)
         link.execute("PRAGMA query_only=ON")
     except BaseException:
         link.close()
         raise
     return link
+
+
+def _connection(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quoted(file)}?mode=ro",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=sqlite3.Connection if is_hot(file) else sealed.Sealed,
+    )
 
 
 def check_revision(file: Path, link: sqlite3.Connection) -> str:

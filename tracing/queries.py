@@ -10,10 +10,12 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from mtad.where import Kept
 from tracing import codec, counting, ids, months, retrieval, search, shapes
+from tracing.archive import sealed
 from tracing.codec import ASIDE
 from tracing.counting import Overview
 from tracing.events import Event, kind_of
@@ -26,6 +28,8 @@ MAX_TIMELINE = 10_000
 """Events of one timeline."""
 OF_KIND_STEP = 1000
 """Events of one kind read at once."""
+_ALL = 1 << 62
+"""Beyond every seq and time."""
 
 E_ = TypeVar("E_", bound=Event)
 
@@ -102,10 +106,12 @@ class Log:
     def __init__(self, log: Kept) -> None:
         self.place = log
         self._links = months.Links(log)
+        self._walks: dict[str, tuple[int, Iterator[codec.Row]]] = {}
 
     def close(self) -> None:
         """Close the files."""
         self._links.close()
+        self._walks.clear()
 
     # ---------------------------------------------------------------- messages
 
@@ -271,11 +277,8 @@ class Log:
             link = self._link(month)
             if link is None:
                 continue
-            marks = ",".join("?" * len(traces))
-            own = f"SELECT seq FROM ev WHERE trace IN ({marks})"
-            named = "SELECT seq FROM also WHERE trace=?"
-            where = f"WHERE seq IN ({own} UNION {named}) LIMIT ?"
-            found += _events(month, link, where, (*traces, trace, MAX_TIMELINE))
+            part = retrieval.of_trace(link, trace, traces[-1], MAX_TIMELINE)
+            found += _placed(month, part)
         found.sort(key=lambda one: (one.event.at, one.month, one.seq))
         return found
 
@@ -289,24 +292,22 @@ class Log:
         for month in reversed(self._links.listing()):
             link = self._link(month)
             if link is not None and len(found) < limit:
-                where = "WHERE seq>? ORDER BY seq LIMIT ?"
-                values = (cursor.get(month, 0), limit - len(found))
-                found += _events(month, link, where, values)
+                found += self._after(month, link, cursor.get(month, 0), limit - len(found))
         return found
 
     def of_kind(self, kind: type[E_], since: int, until: int) -> Iterator[E_]:
         """Every event of a kind in a time span, microseconds; reads all of its months."""
-        where = "WHERE kind=(SELECT id FROM str WHERE s=?) AND ts>=? AND ts<? AND seq>? "
         for month in self._links.listing():
             link = self._link(month)
             seq = 0
             while link is not None:
-                values = (kind_of(kind), since, until, seq, OF_KIND_STEP)
-                found = _events(month, link, where + "ORDER BY seq LIMIT ?", values)
+                found = retrieval.of_kinds(
+                    link, (kind_of(kind),), (since, until), (seq, _ALL), OF_KIND_STEP
+                )
                 if not found:
                     break
-                seq = found[-1].seq
-                yield from (one.event for one in found if isinstance(one.event, kind))
+                seq = found[-1][0]
+                yield from (event for _, event in found if isinstance(event, kind))
 
     def latest(
         self,
@@ -320,11 +321,6 @@ class Log:
 
         Those ``before`` a month and seq only, where it is given; ``step`` are read at once.
         """
-        marks = ",".join("?" * len(kinds))
-        where = (
-            f"WHERE kind IN (SELECT id FROM str WHERE s IN ({marks})) AND ts>=? AND seq<? "
-            "ORDER BY seq DESC LIMIT ?"
-        )
         for month in self._links.listing():
             if months.times(month)[1] <= since or (before is not None and month > before[0]):
                 continue
@@ -333,17 +329,31 @@ class Log:
             if before is not None and month == before[0]:
                 seq = before[1]
             while link is not None:
-                found = _events(month, link, where, (*kinds, since, seq, step))
+                found = retrieval.of_kinds(
+                    link, kinds, (since, _ALL), (0, seq), step, newest_first=True
+                )
                 if not found:
                     break
-                seq = min(one.seq for one in found)
-                found.sort(key=lambda one: -one.seq)
-                yield from (one for one in found if wanted(one.event))
+                seq = found[-1][0]
+                yield from (one for one in _placed(month, found) if wanted(one.event))
 
     def _last_seq(self, month: str) -> int:
         link = self._link(month)
-        row = link.execute("SELECT coalesce(max(seq), 0) FROM ev").fetchone() if link else (0,)
-        return int(row[0])
+        return retrieval.last(link)[0] if link else 0
+
+    def _after(self, month: str, link: months.Link, seq: int, limit: int) -> list[Stored]:
+        """Events beyond a seq, in order; goes on where the last look into a sealed month ended."""
+        if not isinstance(link, sealed.Sealed):
+            return _placed(month, retrieval.after(link, seq, limit))
+        if seq >= sealed.last(link)[0]:
+            return []
+        at, walk = self._walks.pop(month, (-1, iter(())))
+        if at != seq:
+            walk = sealed.walk(link, seq)
+        part = list(islice(walk, limit))
+        if part:
+            self._walks[month] = part[-1][0], walk
+        return _placed(month, retrieval.at(link, [sealed.Place(row[3], row[0]) for row in part]))
 
     # ---------------------------------------------------------------- overview
 
@@ -442,7 +452,5 @@ def _rows(link: months.Link, part: Sequence[int]) -> dict[int, Row]:
     }
 
 
-def _events(
-    month: str, link: months.Link, where: str, values: tuple[int | str, ...]
-) -> list[Stored]:
-    return [Stored(month, seq, event) for seq, event in retrieval.events(link, where, values)]
+def _placed(month: str, found: Iterable[tuple[int, Event]]) -> list[Stored]:
+    return [Stored(month, seq, event) for seq, event in found]

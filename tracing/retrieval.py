@@ -3,10 +3,11 @@
 # ruff: noqa: S608 - conditions are the caller's words; values are parameters
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tracing import addresses, codec, shapes
+from tracing.archive import sealed
 from tracing.codec import ASIDE
 from tracing.events import Event, SmtpMail, kind_of
 from tracing.months import Link
@@ -31,6 +32,90 @@ def events(link: Link, where: str, values: tuple[int | str, ...]) -> list[tuple[
         fields = kept.get(row[2], {}).get(row[3])
         found.append((row[0], codec.decode((*row[:5], addr, *row[7:]), fields, shaped)))
     return found
+
+
+def at(link: Link, places: Sequence[sealed.Place]) -> list[tuple[int, Event]]:
+    """The events at places of a sealed month, in the order of ``seq``."""
+    wanted = {place.seq for place in places}
+    among = json.dumps(sorted({place.trace for place in places}))
+    where = (
+        "WHERE trace IN (SELECT value FROM json_each(?)) AND lo<=? AND hi>=? "
+        "AND seq IN (SELECT value FROM json_each(?))"
+    )
+    if not wanted:
+        return []
+    found = events(link, where, (among, max(wanted), min(wanted), json.dumps(sorted(wanted))))
+    return sorted(found, key=lambda one: one[0])
+
+
+def of_trace(link: Link, trace: int, session: int, limit: int) -> list[tuple[int, Event]]:
+    """The events of a trace and its session, and those of other traces that name the trace."""
+    own = "trace IN (?,?)"
+    if isinstance(link, sealed.Sealed):
+        found = events(link, f"WHERE {own} LIMIT ?", (trace, session, limit))
+        there = {seq for seq, _ in found}
+        others = [one for one in sealed.named(link, trace, limit) if one.seq not in there]
+        return found + at(link, others)
+    own = f"SELECT seq FROM ev WHERE {own}"
+    named = "SELECT seq FROM also WHERE trace=?"
+    where = f"WHERE seq IN ({own} UNION {named}) LIMIT ?"
+    return events(link, where, (trace, session, trace, limit))
+
+
+def of_kinds(
+    link: Link,
+    kinds: Sequence[str],
+    times: tuple[int, int],
+    seqs: tuple[int, int],
+    limit: int,
+    *,
+    newest_first: bool = False,
+) -> list[tuple[int, Event]]:
+    """Events of some kinds within [begin, end) of time and between two seqs, both left out."""
+    order = "DESC" if newest_first else "ASC"
+    listed = sealed.listed(link, kinds) if isinstance(link, sealed.Sealed) else None
+    if listed is not None and isinstance(link, sealed.Sealed):
+        return _listed(link, listed, times, seqs, limit, order)
+    marks = ",".join("?" * len(kinds))
+    where = (
+        f"WHERE kind IN (SELECT id FROM str WHERE s IN ({marks})) AND ts>=? AND ts<? AND seq>? "
+        f"AND seq<? ORDER BY seq {order} LIMIT ?"
+    )
+    return events(link, where, (*kinds, *times, *seqs, limit))
+
+
+def _listed(
+    link: sealed.Sealed,
+    kinds: Sequence[int],
+    times: tuple[int, int],
+    seqs: tuple[int, int],
+    limit: int,
+    order: str,
+) -> list[tuple[int, Event]]:
+    """The same where the kinds lead to their events; looks on until some are within the times."""
+    found: list[tuple[int, Event]] = []
+    low, high = seqs
+    while not found:
+        places = sealed.of_kinds(link, kinds, (low, high), limit, order)
+        if not places:
+            break
+        there = at(link, places)
+        found = [one for one in there if times[0] <= one[1].at < times[1]]
+        low, high = (low, places[-1].seq) if order == "DESC" else (places[-1].seq, high)
+    return found if order == "ASC" else found[::-1]
+
+
+def after(link: Link, seq: int, limit: int) -> list[tuple[int, Event]]:
+    """Events of a hot month beyond a seq, in order."""
+    return events(link, "WHERE seq>? ORDER BY seq LIMIT ?", (seq, limit))
+
+
+def last(link: Link) -> tuple[int, int]:
+    """The highest seq and when that event happened; zeros for none."""
+    if isinstance(link, sealed.Sealed):
+        return sealed.last(link)
+    row = link.execute("SELECT seq, ts FROM ev ORDER BY seq DESC LIMIT 1").fetchone()
+    return (row[0], row[1]) if row else (0, 0)
 
 
 def spelled(local: str | None, rname: str | None) -> str:

@@ -1,7 +1,8 @@
 """The jobs role: what is done by the clock and not by a message.
 
 A snapshot and a summary of the day before at the settings' hours, the TLS reports about the day
-before, hourly an audit of the books and the removal of deleted messages whose keep time is over,
+before, what the event log need not keep any longer, once a week whether its sealed months are
+whole, hourly an audit of the books and the removal of deleted messages whose keep time is over,
 on the disk and in boxes (POP3). A snapshot that was missed because the machine was off is taken
 once it is on again. On ``run/jobs.sock``: ``snapshot`` takes one now and streams its progress,
 ``status`` says what runs, what ran last and what comes next.
@@ -66,7 +67,7 @@ class Jobs:
         self.snapshots = Snapshots(loaded, journal, self._loop)
         self.figures = metrics.Figures(loaded)
         self._stopping = False
-        self._auditing: asyncio.subprocess.Process | None = None
+        self._commands: set[asyncio.subprocess.Process] = set()
         self.scheduler = AsyncIOScheduler(event_loop=self._loop)
 
     def start(self) -> None:
@@ -117,6 +118,20 @@ class Jobs:
             next_run_time=clock.now() + AUDIT_AFTER,
             **once,
         )
+        self.scheduler.add_job(
+            self.retention,
+            CronTrigger(hour=2, minute=20, jitter=1200),
+            id="retention of the log",
+            misfire_grace_time=int(GRACE.total_seconds()),
+            **once,
+        )
+        self.scheduler.add_job(
+            self.verify_log,
+            CronTrigger(day_of_week="sun", hour=4, minute=40, jitter=1200),
+            id="verification of the log",
+            misfire_grace_time=int(GRACE.total_seconds()),
+            **once,
+        )
         self.scheduler.add_job(self.catch_up, DateTrigger(clock.now() + CATCH_UP_AFTER), id=MISSED)
         self.scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
         self.scheduler.start()
@@ -125,8 +140,8 @@ class Jobs:
         """Begin nothing more; what runs ends at its next step."""
         self._stopping = True
         self.snapshots.stop()
-        if self._auditing is not None:
-            self._auditing.terminate()
+        for process in self._commands:
+            process.terminate()
         self.scheduler.shutdown(wait=False)
 
     async def idle(self) -> None:
@@ -183,22 +198,40 @@ class Jobs:
         Raises MtadError for one that cannot be made.
         """
         whole = ledger.read(self._loaded.places).whole
-        words = ["audit", "--config", str(self._loaded.path)]
+        words = ["audit"]
         if whole is not None and clock.now_us() - whole.at < WHOLE_AUDIT_EVERY:
             words += ["--since", AUDIT_SPAN]
+        return await self._command(words, Exit.OK, Exit.PROBLEMS) == Exit.OK
+
+    async def retention(self) -> bool:
+        """Seal months that are over, and let go of what the settings say; whether all was done."""
+        if self._loaded.places.server:
+            return True
+        done = await self._command(["log", "retention", "--by-the-clock"], Exit.OK, Exit.PARTIAL)
+        return done == Exit.OK
+
+    async def verify_log(self) -> bool:
+        """Whether the months that are over are as they were sealed; what is not is an event."""
+        if self._loaded.places.server:
+            return True
+        return await self._command(["log", "verify", "--tell"], Exit.OK, Exit.PROBLEMS) == Exit.OK
+
+    async def _command(self, words: list[str], *good: Exit) -> int:
+        """Run a command of ours at low priority; its status. Raises MtadError for no good one."""
         nice = ["nice", "-n", "10", sys.executable, "-m", "mtad", *words]
+        nice += ["--config", str(self._loaded.path)]
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(*nice, stdin=quiet, stdout=quiet, stderr=-1)
-        self._auditing = process
+        self._commands.add(process)
         try:
             _, said = await process.communicate()
         finally:
-            self._auditing = None
+            self._commands.discard(process)
             if process.returncode is None:
                 process.kill()
-        if process.returncode not in (Exit.OK, Exit.PROBLEMS) and not self._stopping:
+        if process.returncode not in good and not self._stopping:
             raise MtadError(said.decode("utf-8", "replace").strip()[:500])
-        return process.returncode == Exit.OK
+        return process.returncode or 0
 
     # -------------------------------------------------------------------- purge
 

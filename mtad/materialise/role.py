@@ -22,6 +22,7 @@ from mtad.materialise.worker import Worker
 from mtad.reload import InForce
 from mtad.signals import Signals
 from tracing import answers, log, months, own
+from tracing.archive import swap
 from tracing.queries import Log, Stored
 
 MAX_LAG = 10_000
@@ -59,6 +60,9 @@ class LogRole:
             "news": self.news,
             "tail": self.tail,
             **self._queue.verbs(),
+            "month.replace": self.replace,
+            "month.drop": self.drop,
+            "forget": self.forget,
         }
 
     async def serve(self, signals: Signals) -> None:
@@ -210,6 +214,25 @@ class LogRole:
                 return answers.timeline(log, number)
 
         return await asyncio.to_thread(look)
+
+    async def replace(self, request: Answer) -> Answer:
+        """``month``, ``draft``, ``position``: let a draft be the month, unless something came."""
+        month, name = str(request["month"]), str(request["draft"])
+        position = {str(k): bytes.fromhex(v) for k, v in request["position"].items()}
+        draft = swap.drafted(self._loaded.places.log_folder, month, name)
+        work = self._working().do(lambda log: log.replace(month, draft, position))
+        return {"done": await asyncio.wrap_future(work)}
+
+    async def drop(self, request: Answer) -> Answer:
+        """``month``: let go of it."""
+        month = months.checked(str(request["month"]))
+        work = self._working().do(lambda log: log.drop(month))
+        return {"done": await asyncio.wrap_future(work)}
+
+    async def forget(self, _: Answer) -> Answer:
+        """Names were changed in month files: read them again."""
+        await asyncio.wrap_future(self._working().do(lambda log: log.forget()))
+        return {}
 
     async def tail(self, _: Answer) -> AsyncIterator[Answer]:
         """Every event from now on as it is recorded, until the subscriber leaves or lags."""

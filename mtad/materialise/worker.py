@@ -14,8 +14,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import TypeVar
 
 from mtad import control
 from mtad.directory import authkey
@@ -37,6 +39,8 @@ from tracing import events, sending
 from tracing.log import Recorder
 
 log = logging.getLogger("mtad.materialise")
+
+T = TypeVar("T")
 
 POLL_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 0.2
@@ -74,8 +78,8 @@ def _tokens(places: Places) -> Tokens | None:
 
 
 class Worker:
-    """Executes journals until told to stop. All but ``ask``, ``tell``, ``keep`` and ``stop`` are
-    its own.
+    """Executes journals until told to stop. All but ``ask``, ``tell``, ``do``, ``keep`` and
+    ``stop`` are its own.
 
     ``on_noted`` gets events as they are recorded; ``on_round`` the number that ``ask`` gave,
     once all that was durable when it was asked is applied. Both run in the worker's thread.
@@ -104,6 +108,7 @@ class Worker:
         self._reports = Correlator(places.log, self._files.content_path, _tokens(places))
         self._wanted: deque[int] = deque()
         self._told: deque[Callable[[int], events.Event]] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         self._recycler = Recycler(
             self._files,
             self._pending,
@@ -138,6 +143,20 @@ class Worker:
         """Record an event of the role's own soon; ``make`` gets an id that nothing else has."""
         self._told.append(make)
         os.eventfd_write(self._event_fd, 1)
+
+    def do(self, work: Callable[[Recorder], T]) -> "Future[T]":
+        """Have something done to the log between two rounds, in the worker's thread."""
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work(self._recorder))
+            except Exception as error:
+                done.set_exception(error)
+
+        self._calls.append(run)
+        os.eventfd_write(self._event_fd, 1)
+        return done
 
     def keep(self, seconds: float) -> None:
         """Let segments go once they are that old."""
@@ -178,6 +197,8 @@ class Worker:
         if not self._try(self._round):
             return False
         self._on_round(asked)
+        while self._calls:
+            self._calls.popleft()()
         self._unfinished = False
         self._try(self._tidy)
         return True

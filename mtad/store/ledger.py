@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtad.where import Kept
-from tracing import ids
+from tracing import ids, months
 
 _ASK = """
 SELECT st.msg, msg.sha256, st.gone, addr.local, dom.rname
@@ -34,19 +34,19 @@ class Ledger:
 
     def __init__(self, log: Kept) -> None:
         self._log = log
-        self._months: dict[str, sqlite3.Connection] = {}
+        self._months: dict[Path, sqlite3.Connection] = {}
 
     def known(self, st: int) -> Known | None:
         """What the log says of a stored copy; None while it says nothing."""
         month = ids.month(st)
         try:
             if isinstance(self._log, Path):
-                found = self._in_file(self._log / f"{month}.db", month, st)
+                found = self._in_file(months.path(self._log, month), st)
             else:
                 from tracing.postgresql import session  # noqa: PLC0415 - an extra
 
                 found = session.asked_shortly(self._log, month, _ASK, (st,))
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError, months.NewerVersion):
             return None
         if found is None:
             return None
@@ -54,18 +54,14 @@ class Ledger:
         host = ".".join(reversed((rname or "").split(".")))
         return Known(m or 0, sha256, gone is not None, f"{local}@{host}" if host else "")
 
-    def _in_file(self, path: Path, month: str, st: int) -> Any:
-        link = self._months.get(month)
+    def _in_file(self, path: Path, st: int) -> Any:
+        link = self._months.get(path)
         if link is None:
-            if not path.exists():
-                return None
-            link = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
-            )
+            link = months.open_reading(path)
             link.execute("PRAGMA busy_timeout=50")
             while len(self._months) >= _MONTHS:
                 self._months.pop(next(iter(self._months))).close()
-            self._months[month] = link
+            self._months[path] = link
         return link.execute(_ASK, (st,)).fetchone()
 
     def close(self) -> None:
