@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backup import operations, outside, planning, show_restore, undoing
+from backup import operations, outside, planning, show_outside, show_restore, undoing
 from backup.asked import Asked, pasts, plans
 from backup.format import Entry
 from backup.past import History, Past
@@ -16,9 +16,8 @@ from backup.planning import Plan, Wish
 from backup.show import emit, say
 from backup.telling import telling
 from mtad.cli_options import administrator, config_option, json_option, settings, yes_option
-from mtad.errors import Corrupt, Exit, MtadError, UsageError
+from mtad.errors import Corrupt, Exit, UsageError
 from tracing import ids
-from tracing.render import counted, size
 
 if TYPE_CHECKING:
     from mtad.config import Loaded
@@ -201,31 +200,10 @@ def _write(
         chosen = planning.select(history.contents, past, wish)
         if chosen:
             boxes.append((past.box, [past.entries[number] for number in chosen]))
-    entries = [entry for _, those in boxes for entry in those]
-    if not entries:
+    if not boxes:
         raise planning.nothing(found[0], wish)
-    kind = outside.format_of(path, kind)
-    what = f"{counted(len(entries), 'message')} ({size(sum(e.size for e in entries))})"
-    if dry_run:
-        if as_json:
-            emit({"dry_run": True, "would_write": len(entries), "format": kind, "to": str(path)})
-        else:
-            click.echo(f"would write {what} to {path} as {kind}")
-        return Exit.OK
-    progress = show_restore.Progress()
-    try:
-        count, failed = outside.write(history.contents, boxes, path, kind, progress)
-    except OSError as error:
-        raise MtadError(f"nothing was written to {path}: {error.strerror or error}") from error
-    finally:
-        progress.clear()
-    if as_json:
-        rows = show_restore.failed_fields(failed)
-        emit({"written": count, "format": kind, "to": str(path), "failed": rows})
-    else:
-        click.echo(f"{counted(count, 'message')} written to {path} as {kind}")
-    show_restore.show_failed(failed)
-    return Exit.PARTIAL if failed or any(past.lost for past in found) else Exit.OK
+    told = show_outside.write(history.contents, boxes, path, kind, dry_run, as_json)
+    return Exit.PARTIAL if any(past.lost for past in found) and not dry_run else told
 
 
 def _confirm(question: str, yes: bool) -> None:

@@ -13,7 +13,7 @@ import re
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,7 @@ from backup.format import Damaged, Entry
 from mtad.errors import UsageError
 from mtad.journal import disk
 from mtad.store import maildir, names
+from mtad.store.keywords import FILE as KEYWORDS_FILE
 from tracing import ids
 
 FORMATS = ("eml", "maildir", "mbox", "tar")
@@ -85,8 +86,9 @@ def write(
             count = 0
             for box, entries in boxes:
                 where = aside / box.replace("/", "_") if len(boxes) > 1 else aside
+                words = _keywords(where, entries) if kind == "maildir" else {}
                 for entry, raw in messages(entries):
-                    _message_file(where, entry, raw, kind)
+                    _message_file(where, entry, raw, kind, words)
                     count += 1
         if not count and failed:
             raise UsageError(f"none of {len(failed)} messages can be read: {failed[0][1]}")
@@ -123,13 +125,34 @@ def _tar(file: IO[bytes], boxes: Sequence[tuple[str, Sequence[Entry]]], messages
                 name = f"{box.replace('/', '_')}/{_folder(entry.mailbox) or 'INBOX'}/"
                 member = tarfile.TarInfo(name + _name(entry))
                 member.size, member.mode = len(raw), 0o600
-                member.mtime = entry.mtime_ns // 1_000_000_000
+                seconds, rest = divmod(entry.mtime_ns, 1_000_000_000)
+                member.mtime = seconds
+                member.pax_headers = {"mtime": f"{seconds}.{rest:09}"}
                 archive.addfile(member, io.BytesIO(raw))
                 count += 1
     return count
 
 
-def _message_file(root: Path, entry: Entry, raw: bytes, kind: str) -> None:
+def _keywords(root: Path, entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """Letters of keywords by mailbox, written where Dovecot and an import look for them."""
+    used: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        used.setdefault(entry.mailbox, {}).update(dict.fromkeys(entry.keywords))
+    letters: dict[tuple[str, str], str] = {}
+    for mailbox, words in used.items():
+        lettered = list(zip(sorted(words), names.KEYWORD_LETTERS, strict=False))
+        letters |= {(mailbox, word): letter for word, letter in lettered}
+        if lettered:
+            home = names.mailbox_folder(mailbox)
+            maildir.ensure(root, home)
+            lines = [f"{number} {word}\n" for number, (word, _) in enumerate(lettered)]
+            maildir.write_small(root / home, KEYWORDS_FILE, "".join(lines).encode())
+    return letters
+
+
+def _message_file(
+    root: Path, entry: Entry, raw: bytes, kind: str, words: Mapping[tuple[str, str], str]
+) -> None:
     """One message as a file of its own, with its former time."""
     if kind == "eml":
         folder = root / (_folder(entry.mailbox) or "INBOX")
@@ -138,7 +161,8 @@ def _message_file(root: Path, entry: Entry, raw: bytes, kind: str) -> None:
     else:
         home = names.mailbox_folder(entry.mailbox)
         maildir.ensure(root, home)
-        path = root / home / "cur" / names.join(_base(entry), entry.flags)
+        letters = "".join(words.get((entry.mailbox, word), "") for word in entry.keywords)
+        path = root / home / "cur" / names.join(_base(entry), entry.flags + letters)
     with open(path, "xb", opener=_private) as file:
         file.write(raw)
         file.flush()

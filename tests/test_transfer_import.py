@@ -520,3 +520,49 @@ def test_sources_that_cannot_be(run: Run, loaded: Loaded, tmp_path: Path) -> Non
     assert "neither" in run("mail", "import", "--box", ANNA, tmp_path / "pipe", code=2)["error"]
     (tmp_path / "empty").mkdir()
     assert run("mail", "import", "--box", ANNA, tmp_path / "empty")["imported"] == 0
+
+
+# ------------------------------------------------------------------- round trips
+
+
+@pytest.mark.parametrize("kind", ["maildir", "eml", "tar", "mbox"])
+def test_what_is_written_out_comes_in_again(
+    loaded: Loaded, run: Run, take: Run, tmp_path: Path, kind: str
+) -> None:
+    expected = make_maildir(tmp_path / "Maildir")
+    run("mail", "import", "--box", ANNA, tmp_path / "Maildir")
+    out = tmp_path / f"out.{kind}"
+    line = ("mail", "export", ANNA, "--to", out, "--format", kind)
+    assert run(*line, "--dry-run")["would_write"] == len(expected)
+    assert not out.exists()
+    assert run(*line)["written"] == len(expected)
+    assert "there already" in run(*line, code=Exit.USAGE)["error"]
+    if kind != "mbox":
+        assert run("mail", "import", "--box", ANNA, out)["imported"] == 0
+    shutil.rmtree(loaded.places.boxes)
+    assert take(out)["imported"] == len(expected)
+    found = state(loaded) if kind != "mbox" else {}
+    if kind == "maildir":
+        assert found == expected
+    elif kind != "mbox":
+        assert {key: at for key, (_, _, at) in found.items()} == {
+            key: at for key, (_, _, at) in expected.items()
+        }
+
+
+def test_some_of_a_box_is_written_out(loaded: Loaded, run: Run, tmp_path: Path) -> None:
+    make_maildir(tmp_path / "Maildir")
+    run("mail", "import", "--box", ANNA, tmp_path / "Maildir")
+    for number, (terms, count) in enumerate(
+        {
+            ("from:anna@mail.example",): 3,
+            ("flag:urgent", "mbox:archive/*"): 2,
+            ("--mailbox", "Вход"): 7,
+            ("subj:y", "|", "size:<1"): 6,
+        }.items()
+    ):
+        done = run("mail", "export", ANNA, *terms, "--to", tmp_path / f"{number}.mbox")
+        assert done["written"] == count, terms
+    for terms, code in {("subj:nothing",): Exit.NOTHING_FOUND, ("foo:bar:",): Exit.USAGE}.items():
+        run("mail", "export", ANNA, *terms, "--to", tmp_path / "x", code=code)
+    run("mail", "export", "boris@x", "--to", tmp_path / "x", code=Exit.NOTHING_FOUND)
