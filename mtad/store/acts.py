@@ -120,7 +120,7 @@ def announce(ground: Ground, act: Flags, planned: Sequence[Row]) -> None:
         row.flags, row.keywords, row.modseq = flags, " ".join(words), act.modseq
     mailbox = ground.index.mailboxes[act.mailbox]
     with ground.index.transaction():
-        ground.index.update(planned)
+        ground.index.mark(mailbox, planned)
         _end(ground.index, mailbox, act.modseq)
 
 

@@ -6,6 +6,8 @@ committed it; one that fails did nothing.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 from mtad.store.rows import MailboxRow, Row
 
@@ -41,13 +43,13 @@ class Deltas:
 
     def added(self, rows: Iterable[Row]) -> None:
         """Messages that were indexed."""
-        for row in rows:
-            self._of(row.mailbox).added.append(row)
+        for mailbox, part in groupby(rows, attrgetter("mailbox")):
+            self._of(mailbox).added.extend(part)
 
     def changed(self, rows: Iterable[Row]) -> None:
         """Messages whose flags or mod-sequence may be others."""
-        for row in rows:
-            self._of(row.mailbox).changed.append(row)
+        for mailbox, part in groupby(rows, attrgetter("mailbox")):
+            self._of(mailbox).changed.extend(part)
 
     def gone(self, mailbox: int, uids: Iterable[int]) -> None:
         """Messages that are indexed no longer."""

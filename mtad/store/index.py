@@ -341,6 +341,19 @@ class Index(Asking):
             ],
         )
 
+    def mark(self, mailbox: MailboxRow, rows: Iterable[Row]) -> None:
+        """Write flags, keywords and mod-sequences of messages of a mailbox."""
+        alike: dict[tuple[str, str, int], list[Row]] = {}
+        for row in rows:
+            alike.setdefault((row.flags, row.keywords, row.modseq), []).append(row)
+        for marks, part in alike.items():
+            self._deltas.changed(part)
+            self._db.execute(
+                "UPDATE msg SET flags = ?, keywords = ?, modseq = ? "
+                "WHERE mailbox = ? AND uid IN (SELECT value FROM json_each(?))",
+                (*marks, mailbox.id, json.dumps([row.uid for row in part])),
+            )
+
     def rename(self, rows: Sequence[Row]) -> None:
         """Write other names of messages of which all else was written before."""
         self._db.executemany(
