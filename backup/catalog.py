@@ -5,9 +5,11 @@ since the Unix epoch unless named otherwise; texts are as they stand in the mail
 through ``tracing.render.safe`` before a terminal sees them.
 """
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backup import access, choosing, holds
@@ -183,12 +185,18 @@ class Catalog:
 def open_repository(loaded: "Loaded", *, heal: bool = False) -> Repository:
     """The repository the settings name. Raises what ``Repository`` raises."""
     folder = access.repository_of(loaded)
-    key_file = loaded.beside(loaded.config.backup.key_file)
+    key_file = key_file_of(loaded)
     try:
         return Repository(folder, key_file, loaded.places.cache, heal=heal)
     except BaseException:
         folder.close()
         raise
+
+
+def key_file_of(loaded: "Loaded") -> Path:
+    """The key file in force: the one MTAD_SNAPSHOT_KEY names, else that of the settings."""
+    given = os.environ.get("MTAD_SNAPSHOT_KEY")
+    return Path(given) if given else loaded.beside(loaded.config.backup.key_file)
 
 
 def summary(name: str, commit: Commit, held: bool = False) -> Snapshot:

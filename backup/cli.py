@@ -2,7 +2,7 @@
 
 import click
 
-from backup import catalog, cli_forget, cli_hold, runs, show
+from backup import catalog, cli_forget, cli_hold, cli_key, runs, show
 from backup.telling import box_address, telling
 from mtad.cli_options import administrator, config_option, json_option, settings
 from mtad.errors import Exit, UsageError
@@ -246,3 +246,4 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
 snapshot.add_command(cli_forget.forget)
 snapshot.add_command(cli_hold.hold)
 snapshot.add_command(cli_hold.release)
+snapshot.add_command(cli_key.key)

@@ -2,8 +2,8 @@
 
 A pack is a clear header, frames, a table frame and a footer. A frame is a clear header and
 AES-256-GCM of zstd of its payload; pack header and frame header are the additional
-authenticated data. Each pack has a key of its own, HKDF-SHA-256 of the repository's key and
-the pack's 32-octet random salt, so the nonce is the frame's number and never repeats.
+authenticated data. Each pack has a key of its own, made with the 32 octets of salt in its
+header (``subkeys.py``), so the nonce is the frame's number and never repeats.
 
     pack    "mtP1" kind u8 version u8 0 0 salt[32]
     frame   "mtf1" kind u8 codec u8 dictionary u16 number u32 count u32 stored u32 raw u32
@@ -17,7 +17,6 @@ from the frames and the index from the tables. Frames of manifests are written t
 """
 
 import hashlib
-import hmac
 import json
 import struct
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ from typing import Any, TypeVar
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 VERSION = 1
 TEXT = b"t"
@@ -55,57 +52,6 @@ MAX_OBJECTS = 2**20
 
 class Damaged(ValueError):
     """Stored octets are not what was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The repository's subkeys: object ids, contents, manifests."""
-
-    ids: bytes
-    contents: bytes
-    manifests: bytes
-
-    def id_of(self, kind: bytes, digest: bytes) -> bytes:
-        """The id of an object of ``kind`` with this SHA-256.
-
-        HMAC over the digest, not the content: a message's digest is known from its delivery,
-        so that the box's index alone tells what is stored already.
-        """
-        return hmac.digest(self.ids, kind + digest, "sha256")
-
-    def cipher(self, header: bytes) -> AESGCM:
-        """The cipher of the pack with this header."""
-        kind, salt = read_header(header)
-        key = self.contents if kind in (TEXT, BODY) else self.manifests
-        return AESGCM(_hkdf(key, salt, b"mtad pack"))
-
-
-def _hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
-    return HKDF(SHA256(), 32, salt, info).derive(key)
-
-
-def derive(master: bytes, repository: bytes) -> Keys:
-    """The subkeys of a repository, bound to its id and to this format."""
-    info = [b"mtad 1 " + name for name in (b"ids", b"contents", b"manifests")]
-    return Keys(*(_hkdf(master, repository, each) for each in info))
-
-
-def key_id(key: bytes) -> str:
-    """What a key file is called in messages; says nothing about the key."""
-    return _hkdf(key, b"", b"mtad 1 key id")[:8].hex()
-
-
-def wrap(key: bytes, repository: bytes, nonce: bytes, master: bytes) -> bytes:
-    """The master key, readable with the key file's key."""
-    return AESGCM(_hkdf(key, repository, b"mtad 1 wrap")).encrypt(nonce, master, None)
-
-
-def unwrap(key: bytes, repository: bytes, nonce: bytes, wrapped: bytes) -> bytes:
-    """The master key. Raises Damaged when this key did not wrap it."""
-    try:
-        return AESGCM(_hkdf(key, repository, b"mtad 1 wrap")).decrypt(nonce, wrapped, None)
-    except InvalidTag:
-        raise Damaged("not wrapped with this key") from None
 
 
 # ------------------------------------------------------------------- frames

@@ -1,23 +1,30 @@
 """The repository's key and what opens it.
 
-A random master key encrypts everything; ``keys/<id>`` holds it wrapped by the key file, so
-that later keys can open the same repository without rewriting it. ``config`` and every file
-in ``keys/`` exist twice with equal octets: a damaged one is read, and healed, from the other.
+Everything is sealed with what a random master key becomes (``subkeys.py``). Each file in
+``keys/`` is a way to it: it holds the master key, or for *put* only the subkeys that adding
+needs, wrapped by a key file or a passphrase. Ways come and go without anything being written
+anew. ``config`` and every file in ``keys/`` exist twice with equal octets: a damaged one is
+read, and healed, from the other.
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backup import format
-from backup.format import Damaged, Keys
+from backup import format, paper, subkeys
+from backup.format import Damaged
 from backup.places import Away, Storage
+from backup.subkeys import Keys
 from mtad import clock
 from mtad.errors import Corrupt, MtadError, NothingFound, NotPermitted
 
 KEY_BYTES = 32
+FILE = "file"
+PASSPHRASE = "passphrase"  # noqa: S105 - a kind, not one
 COPY = ".copy"
 CONFIG = "config.json"
 HEALED = "healed from its second copy"
@@ -77,6 +84,12 @@ def make_key(path: Path) -> bytes:
     Raises FileExistsError.
     """
     key = secrets.token_bytes(KEY_BYTES)
+    keep_key(key, path)
+    return key
+
+
+def keep_key(key: bytes, path: Path) -> None:
+    """Write a key file, as ``make_key`` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -87,43 +100,106 @@ def make_key(path: Path) -> bytes:
     finally:
         os.close(handle)
         draft.unlink()
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(parent)
+        os.fsync(handle)
     finally:
-        os.close(parent)
-    return key
+        os.close(handle)
 
 
-def read_key(path: Path) -> bytes:
-    """The key file's key. Raises NotPermitted, with what to do, when it is no key."""
+def read_secret(path: Path) -> bytes | str:
+    """What a key file opens a repository with: 32 octets, or a passphrase.
+
+    A passphrase stands behind ``passphrase:``; a page that was printed and typed again is a
+    key as well. Raises NotPermitted, with what to do, when it is none of these.
+    """
     try:
-        key = path.read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
         raise NotPermitted(
             f"the repository's key {path} is missing: without it no snapshot can be read or "
-            "taken; put your copy of the file back (backup.key_file in the settings)"
+            "taken; put your copy of the file back (backup.key_file in the settings), type the "
+            "printed one into 'mtad snapshot key import -', or name a file with "
+            "'passphrase: ...' in the variable MTAD_SNAPSHOT_KEY"
         ) from None
     except PermissionError:
         raise NotPermitted(f"may not read the repository's key {path}") from None
-    if len(key) != KEY_BYTES:
-        raise NotPermitted(
-            f"{path} is no repository key: {len(key)} octets, expected {KEY_BYTES}; put your "
-            "copy of the key file back"
-        )
-    return key
+    if len(data) == KEY_BYTES:
+        return data
+    text = data.decode(errors="replace").strip()
+    if text.startswith("passphrase:"):
+        return text.removeprefix("passphrase:").strip()
+    with contextlib.suppress(paper.Misread):
+        return paper.read(text)
+    raise NotPermitted(
+        f"{path} is no repository key: {len(data)} octets, expected {KEY_BYTES}; put your "
+        "copy of the key file back"
+    )
 
 
-def initialise(folder: Storage, key: bytes) -> str:
+def read_key(path: Path) -> bytes:
+    """The key in a key file. Raises NotPermitted when there is none in it."""
+    secret = read_secret(path)
+    if isinstance(secret, str):
+        raise NotPermitted(f"{path} holds a passphrase; a key file is needed here")
+    return secret
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way into the repository: a file in ``keys/``."""
+
+    id: str
+    kind: str
+    """``file`` or ``passphrase``."""
+    rights: str
+    label: str
+    made_us: int
+    fields: dict[str, Any]
+
+    def open(self, secret: bytes | str, repository: bytes) -> bytes:
+        """What it holds, for whoever has its secret. Raises Damaged for anybody else."""
+        fields = self.fields
+        if isinstance(secret, str) != (self.kind == PASSPHRASE):
+            raise Damaged("another kind of key")
+        try:
+            key = secret
+            if isinstance(key, str):
+                salt = bytes.fromhex(fields["salt"])
+                key = subkeys.stretch(key, salt, fields["n"], fields["r"], fields["p"])
+            nonce, wrapped = bytes.fromhex(fields["nonce"]), bytes.fromhex(fields["wrapped"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"no key: {error}") from None
+        return subkeys.unwrap(key, repository, nonce, self.rights, wrapped)
+
+
+def wrapped(
+    secret: bytes | str, repository: bytes, rights: str, held: bytes, label: str = ""
+) -> tuple[str, bytes]:
+    """Name and octets of a new file in ``keys/``."""
+    fields: dict[str, Any] = {"kind": FILE, "rights": rights, "label": label}
+    fields["created_us"] = clock.now_us()
+    if isinstance(secret, str):
+        salt = secrets.token_bytes(32)
+        n, r, p = subkeys.SCRYPT_N, subkeys.SCRYPT_R, subkeys.SCRYPT_P
+        fields |= {"kind": PASSPHRASE, "salt": salt.hex(), "n": n, "r": r, "p": p}
+        secret = subkeys.stretch(secret, salt, n, r, p)
+    nonce = secrets.token_bytes(12)
+    fields["key"] = subkeys.key_id(secret)
+    fields["nonce"] = nonce.hex()
+    fields["wrapped"] = subkeys.wrap(secret, repository, nonce, rights, held).hex()
+    return f"keys/{fields['key']}.json", format.stamp(fields)
+
+
+def initialise(folder: Storage, key: bytes | str) -> str:
     """Write keys and config of an empty repository; config comes last. Returns its id."""
-    repository, nonce, master = (secrets.token_bytes(n) for n in (16, 12, KEY_BYTES))
-    fields = {
-        "kind": "file",
-        "key": format.key_id(key),
-        "nonce": nonce.hex(),
-        "wrapped": format.wrap(key, repository, nonce, master).hex(),
-    }
-    twice(folder, f"keys/{format.key_id(key)}.json", format.stamp(fields))
+    repository, master = secrets.token_bytes(16), secrets.token_bytes(KEY_BYTES)
+    twice(folder, *wrapped(key, repository, subkeys.ALL, master))
     config = {"format": format.VERSION, "id": repository.hex(), "created_us": clock.now_us()}
     twice(folder, CONFIG, format.stamp(config))
     return repository.hex()
@@ -137,12 +213,8 @@ def require(folder: Storage) -> None:
         )
 
 
-def unlock(folder: Storage, key: bytes, path: Path, *, heal: bool) -> tuple[str, Keys, list[str]]:
-    """The repository's id and subkeys, and what was wrong with copies.
-
-    Raises Corrupt (both copies of something are bad) or NotPermitted (the key
-    is whole and opens nothing: it belongs to another repository).
-    """
+def repository_id(folder: Storage, *, heal: bool = False) -> tuple[str, list[str]]:
+    """The repository's id, and what was wrong with copies. Raises Corrupt, MtadError."""
     data, notes = read_twice(folder, CONFIG, format.unstamp, heal=heal)
     config = format.unstamp(data)
     if config.get("format") != format.VERSION:
@@ -150,32 +222,75 @@ def unlock(folder: Storage, key: bytes, path: Path, *, heal: bool) -> tuple[str,
             f"the repository {folder.shown} has format {config.get('format')!r}, this mtad "
             f"reads {format.VERSION}"
         )
-    repository = bytes.fromhex(config["id"])
+    return str(config["id"]), notes
+
+
+def ways(folder: Storage, *, heal: bool = False) -> tuple[list[Way], list[str], list[str]]:
+    """The ways in, what was wrong with copies, and what is lost with both of its copies.
+
+    Raises Corrupt when there is none, MtadError for a repository from before format 1 was
+    settled.
+    """
     names = sorted({name.removesuffix(COPY) for name in folder.names("keys")})
     if not names:
         raise Corrupt(f"{folder.shown}/keys is empty: the repository cannot be opened")
-    keys: Keys | None = None
-    problems: list[str] = []
+    found: list[Way] = []
+    notes: list[str] = []
+    lost: list[str] = []
     for name in names:
         try:
             data, said = read_twice(folder, f"keys/{name}", format.unstamp, heal=heal)
         except Corrupt as error:
-            problems.append(str(error))
+            lost.append(str(error))
             continue
         notes += said
         fields = format.unstamp(data)
+        if "rights" not in fields:
+            raise MtadError(
+                f"the repository {folder.shown} was made before its format was settled, by an "
+                "unreleased mtad; move it away and take new snapshots"
+            )
+        kind, rights, label = (str(fields.get(each, "")) for each in ("kind", "rights", "label"))
+        made = fields.get("created_us", 0)
+        at = made if isinstance(made, int) else 0
+        found.append(Way(name.removesuffix(".json"), kind, rights, label, at, fields))
+    return found, notes, lost
+
+
+def unlock(folder: Storage, key_file: Path, *, heal: bool) -> "Unlocked":
+    """Open a repository with a key file.
+
+    Raises Corrupt (both copies of something are bad) or NotPermitted (the key
+    is whole and opens nothing: it belongs to another repository).
+    """
+    require(folder)
+    secret = read_secret(key_file)
+    repository, notes = repository_id(folder, heal=heal)
+    found, said, lost = ways(folder, heal=heal)
+    for way in found:
         try:
-            nonce, wrapped = bytes.fromhex(fields["nonce"]), bytes.fromhex(fields["wrapped"])
-            master = format.unwrap(key, repository, nonce, wrapped)
-        except (KeyError, Damaged):
+            held = way.open(secret, bytes.fromhex(repository))
+            keys = subkeys.opened(way.rights, held, bytes.fromhex(repository))
+        except Damaged:
             continue
-        keys = format.derive(master, repository)
-    if keys is not None:
-        return config["id"], keys, notes + problems
-    if problems:
-        raise Corrupt("; ".join(problems))
+        return Unlocked(repository, keys, way, held, notes + said + lost)
+    if lost:
+        raise Corrupt("; ".join(lost))
+    what = f"key {subkeys.key_id(secret)}" if isinstance(secret, bytes) else "a passphrase"
+    known = ", ".join(f"{way.id} ({way.kind})" for way in found)
     raise NotPermitted(
-        f"{path} is not the key of the repository {folder.shown}: it is key "
-        f"{format.key_id(key)}, the repository was made with "
-        f"{', '.join(name.removesuffix('.json') for name in names)}"
+        f"{key_file} is not the key of the repository {folder.shown}: it is {what}, the "
+        f"repository opens with {known}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """A repository that was opened: its id, subkeys, by which way, and what the way holds."""
+
+    repository: str
+    keys: Keys
+    way: Way
+    held: bytes
+    notes: list[str]
+    """What was wrong with copies."""

@@ -67,9 +67,8 @@ class Repository:
     def __init__(self, folder: Storage, key_file: Path, cache: Path, *, heal: bool = False) -> None:
         """Open it; ``heal`` repairs second copies. Raises NoRepository, NotPermitted, Corrupt."""
         self.folder, self._heal = folder, heal
-        keys.require(folder)
-        key = keys.read_key(key_file)
-        self.id, self.keys, self.notes = keys.unlock(folder, key, key_file, heal=heal)
+        opened = keys.unlock(folder, key_file, heal=heal)
+        self.id, self.keys, self.notes = opened.repository, opened.keys, opened.notes
         self.cache = Cache(cache / f"repository-{self.id[:16]}.sqlite", self.id)
         self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._frames_bytes = 0
@@ -95,8 +94,7 @@ class Repository:
 
     def seal_small(self, kind: bytes, data: bytes) -> bytes:
         """A file of one frame: index segments and commits."""
-        header = format.pack_header(kind, secrets.token_bytes(32))
-        cipher = self.keys.cipher(header)
+        header, cipher = self.keys.begin(kind, secrets.token_bytes(32))
         return header + format.seal(cipher, header, kind, 0, 0, len(data), compress(data))
 
     def open_small(self, kind: bytes, data: bytes) -> bytes:
@@ -363,8 +361,8 @@ def create(folder: Storage, key_file: Path) -> str:
     """
     if folder.exists(keys.CONFIG) or folder.exists(keys.CONFIG + keys.COPY):
         if not key_file.exists():
-            keys.read_key(key_file)
+            keys.read_secret(key_file)
         raise MtadError(f"there is a snapshot repository in {folder.shown} already, with its key")
-    key = keys.read_key(key_file) if key_file.exists() else keys.make_key(key_file)
+    key = keys.read_secret(key_file) if key_file.exists() else keys.make_key(key_file)
     folder.make()
     return keys.initialise(folder, key)

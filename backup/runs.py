@@ -61,7 +61,7 @@ def open_or_create(loaded: Loaded, say: Callable[[str], None]) -> Repository:
         return catalog.open_repository(loaded, heal=True)
     except keys.NoRepository:
         with contextlib.closing(access.repository_of(loaded)) as place:
-            repository.create(place, loaded.beside(loaded.config.backup.key_file))
+            repository.create(place, catalog.key_file_of(loaded))
             say(f"made an empty repository in {place.shown}")
         return catalog.open_repository(loaded)
 

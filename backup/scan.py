@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from backup import format
 from backup.format import TABLE, TEXT, Damaged, PackEntry
 from backup.places import Away, pack_path
+from backup.subkeys import Sealed
 
 if TYPE_CHECKING:
     from backup.repository import Repository
@@ -41,7 +42,7 @@ def tables(
             entry = _named(name, len(data), _scan(store, data))
         except Away:
             raise
-        except (OSError, Damaged) as error:
+        except (OSError, Damaged, Sealed) as error:
             problems.append((pack_path(name), f"cannot be indexed: {error}"))
             continue
         store.cache.add(None, [entry])
@@ -70,7 +71,7 @@ def _read_table(store: "Repository", frame: bytes, header: bytes) -> PackEntry:
     sealed = frame[format.FRAME.size :]
     if kind != TABLE or stored != len(sealed):
         raise Damaged("no table")
-    cipher = store.keys.cipher(header)
+    cipher = store.keys.table_cipher(header)
     packed = format.unseal(cipher, header, TABLE, number, count, raw, sealed)
     return format.decode(store.expand(packed, raw), PackEntry)
 

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from backup import format, keys, split
+from backup import format, keys, split, subkeys
 from backup.cache import Place
 from backup.format import BODY, MANIFEST, TEXT, BoxRoot, Commit, Damaged, PackEntry
 from backup.keys import HEALED
@@ -219,6 +219,11 @@ class _Check:
         before = len(self._report.findings)
         if len(data) != pack.size:
             self._size(pack, path, len(data))
+        if pack.kind in subkeys.CONTENTS and not self._repository.keys.can_read:
+            if not whole and len(data) == pack.size:
+                what = "is damaged; which of its messages are lost a key with all rights tells"
+                self._lose(pack, self._found(Finding(path, what)))
+            return
         at = format.PACK.size
         for frame in pack.frames:
             at = frame.offset + format.FRAME.size + frame.stored

@@ -90,9 +90,9 @@ class _Pack:
         self.done: list[PackEntry] = []
 
     def _begin(self) -> Draft:
-        self._salt = secrets.token_bytes(32)
-        self._header = format.pack_header(self._kind, self._salt)
-        self._cipher = self._repository.keys.cipher(self._header)
+        keys = self._repository.keys
+        self._header, self._cipher = keys.begin(self._kind, secrets.token_bytes(32))
+        _, self._salt = format.read_header(self._header)
         self._frames: list[format.FrameEntry] = []
         self._hash = hashlib.sha256()
         self._upload = self._repository.folder.begin()
@@ -125,7 +125,8 @@ class _Pack:
         offset = upload.size
         number = len(self._frames)
         fields = (TABLE, number, 0, len(table), compress(table))
-        frame = format.seal(self._cipher, self._header, *fields)
+        cipher = self._repository.keys.table_cipher(self._header)
+        frame = format.seal(cipher, self._header, *fields)
         self._put(upload, frame)
         self._put(upload, format.footer(offset, len(frame), self._header))
         name = self._hash.digest()

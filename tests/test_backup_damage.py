@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import format
+from backup import format, subkeys
 from backup.cache import Cache
 from backup.format import Damaged
 from backup.places import Folder
@@ -253,7 +253,7 @@ def test_a_foreign_pack_is_named_and_costs_nothing(yard: Yard) -> None:
 
 # ------------------------------------------------------------------- codecs
 
-KEYS = format.derive(b"k" * 32, b"r" * 16)
+KEYS = subkeys.derive(b"k" * 32, b"r" * 16)
 
 
 @given(
@@ -266,8 +266,7 @@ def test_a_frame_comes_back_and_any_flip_in_it_is_noticed(
     objects: list[bytes], salt: bytes, number: int, data: st.DataObject
 ) -> None:
     payload = format.payload(objects)
-    header = format.pack_header(format.TEXT, salt)
-    cipher = KEYS.cipher(header)
+    header, cipher = KEYS.begin(format.TEXT, salt)
     count, raw = len(objects), len(payload)
     sealed = format.seal(cipher, header, format.TEXT, number, count, raw, payload)
     kind, *fields = format.read_frame_header(sealed)

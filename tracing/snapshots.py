@@ -63,6 +63,18 @@ class BackupReleased(Event, frozen=True, kw_only=True, tag="backup.released"):
     snapshot: str
 
 
+@declare("repository key {key} {what} by {actor}, rights: {rights}")
+class BackupKey(Event, frozen=True, kw_only=True, tag="backup.key"):
+    """A key that opens the repository was ``added``, ``removed`` or ``rotated``.
+
+    ``rights`` is what it may: ``all``, or ``put``, which adds snapshots and reads no message.
+    """
+
+    what: str
+    key: str
+    rights: str
+
+
 @declare("repository verified: {objects:object}, {damaged} damaged")
 class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
     """The repository was checked, with all data read when ``read_data``."""
