@@ -30,11 +30,18 @@ class Plan:
 
     columns: Sequence[Column]
     outline: bool
-    """Whether all of a summary but the header is wanted."""
+    """Whether a summary's envelope or structure is wanted."""
+    keys: bool
+    """Whether its preview is."""
     header: bool
     fields: Sequence[Item]
     """Items that are some fields of the header."""
     reading: Reading | None
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it takes summaries."""
+        return self.outline or self.keys or self.header
 
 
 def plan(items: Iterable[Item]) -> Plan:
@@ -61,7 +68,8 @@ def plan(items: Iterable[Item]) -> Plan:
     headers = [item for item in others if _is_header(item)]
     return Plan(
         columns,
-        any(item.name in CACHED and item.name != "THREADID" for item in others),
+        any(item.name in ("ENVELOPE", "BODY", "BODYSTRUCTURE") for item in others),
+        any(item.name == "PREVIEW" for item in others),
         any(item.name == "THREADID" for item in others)
         or any(not item.section.fields for item in headers),
         [item for item in headers if item.section.fields],

@@ -212,7 +212,11 @@ class Searching:
             part = positions[start : start + SUMMARIES]
             uids = [self.uids[at] for at in part]
             summaries = await self._selected.box.summaries(
-                self._selected.view.name, uids, outline=not of_header, header=of_header
+                self._selected.view.name,
+                uids,
+                outline=False,
+                header=of_header,
+                keys=not of_header,
             )
             found += [
                 at

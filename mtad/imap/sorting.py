@@ -37,7 +37,9 @@ async def ordered(
     for start in range(0, len(found), SUMMARIES):
         part = found[start : start + SUMMARIES]
         uids = [searching.uids[at] for at in part]
-        summaries = await box.summaries(mailbox, uids, header=False) if needs_summary else {}
+        summaries = {}
+        if needs_summary:
+            summaries = await box.summaries(mailbox, uids, outline=False, header=False)
         for at, uid in zip(part, uids, strict=True):
             summary = summaries.get(uid)
             if summary is None and needs_summary:

@@ -15,60 +15,67 @@ _NO_MESSAGE = b" (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) " + _NO_PART
 
 def body(data: bytes, part: Part, *, extended: bool) -> bytes:
     """The list of BODY, or with ``extended`` of BODYSTRUCTURE, in its parentheses."""
-    out: list[bytes] = []
-    _write(data, part, extended, out)
-    return b"".join(out)
+    return both(data, part)[extended]
 
 
 def both(data: bytes, part: Part) -> tuple[bytes, bytes]:
-    """BODY and BODYSTRUCTURE."""
-    return body(data, part, extended=False), body(data, part, extended=True)
+    """BODY and BODYSTRUCTURE, written together since most of them is the same."""
+    short: list[bytes] = []
+    extended: list[bytes] = []
+    _write(data, part, short, extended)
+    return b"".join(short), b"".join(extended)
 
 
-def _write(data: bytes, part: Part, extended: bool, out: list[bytes]) -> None:
-    header = part.fields
+def _write(data: bytes, part: Part, short: list[bytes], extended: list[bytes]) -> None:
     if part.kind == b"multipart":
-        out.append(b"(")
-        for child in part.children:
-            _write(data, child, extended, out)
-        if not part.children:
-            out.append(_NO_PART + (b" NIL NIL NIL NIL)" if extended else b")"))
-        out.append(b" " + string(part.written[1]))
-        if extended:
-            out.append(b" " + _parameters(part.params))
-            out.append(_place(part))
-        out.append(b")")
+        _multipart(data, part, short, extended)
         return
-    params = part.params
+    said = _basic(part)
+    short.append(said)
+    extended.append(said)
+    if part.message is not None:
+        said = b" %b " % envelope(data, part.message)
+        short.append(said)
+        extended.append(said)
+        _write(data, part.message, short, extended)
+    elif part.encloses:
+        short.append(_NO_MESSAGE + b")")
+        extended.append(_NO_MESSAGE + b" NIL NIL NIL NIL)")
+    lines = b" %d" % part.lines if part.encloses or part.kind == b"text" else b""
+    short.append(lines + b")")
+    md5 = nstring(fields.first(part.fields, b"content-md5"))
+    extended.append(b"%b %b%b)" % (lines, md5, _place(part)))
+
+
+def _multipart(data: bytes, part: Part, short: list[bytes], extended: list[bytes]) -> None:
+    short.append(b"(")
+    extended.append(b"(")
+    for child in part.children:
+        _write(data, child, short, extended)
+    if not part.children:
+        short.append(_NO_PART + b")")
+        extended.append(_NO_PART + b" NIL NIL NIL NIL)")
+    subtype = string(part.written[1])
+    short.append(b" %b)" % subtype)
+    extended.append(b" %b %b%b)" % (subtype, _parameters(part.params), _place(part)))
+
+
+def _basic(part: Part) -> bytes:
+    """What is said of every part that is no multipart, after its opening parenthesis."""
+    header, params = part.fields, part.params
     if part.kind == b"text" and not any(name.lower() == b"charset" for name, _ in params):
         params = (*params, (b"charset", b"us-ascii"))
     description = header.get(b"content-description")
     encoding = fields.last(header, b"content-transfer-encoding")
-    out.append(
-        b"(%b %b %b %b %b %b %d"
-        % (
-            string(part.kind if part.encloses else part.written[0]),
-            string(part.subtype if part.encloses else part.written[1]),
-            _parameters(params),
-            nstring(fields.first(header, b"content-id")),
-            nstring(None if description is None else fields.shown(description[0])),
-            string(_encoding(encoding)) if encoding else b'"7bit"',
-            part.body[1] - part.body[0],
-        )
+    return b"(%b %b %b %b %b %b %d" % (
+        string(part.kind if part.encloses else part.written[0]),
+        string(part.subtype if part.encloses else part.written[1]),
+        _parameters(params),
+        nstring(fields.first(header, b"content-id")),
+        nstring(None if description is None else fields.shown(description[0])),
+        string(_encoding(encoding)) if encoding else b'"7bit"',
+        part.body[1] - part.body[0],
     )
-    if part.message is not None:
-        out.append(b" %b " % envelope(data, part.message))
-        _write(data, part.message, extended, out)
-        out.append(b" %d" % part.lines)
-    elif part.encloses:
-        out.append(_NO_MESSAGE + (b" NIL NIL NIL NIL)" if extended else b")"))
-        out.append(b" %d" % part.lines)
-    elif part.kind == b"text":
-        out.append(b" %d" % part.lines)
-    if extended:
-        out.append(b" " + nstring(fields.first(header, b"content-md5")))
-        out.append(_place(part))
-    out.append(b")")
 
 
 def _place(part: Part) -> bytes:

@@ -31,8 +31,7 @@ _NOT_PLAIN = re.compile(rb"[^A-Za-z0-9!#$&+.^_`{|}~-]")
 
 def content_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
     """Type, subtype and parameters of a Content-Type; None where it is none."""
-    if b"(" in value:
-        value = without_comments(value)
+    value = without_comments(value)
     found = _TYPE.match(value)
     if found is None:
         return None
@@ -41,8 +40,7 @@ def content_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
 
 def disposition(value: bytes) -> tuple[bytes, Parameters] | None:
     """Kind and parameters of a Content-Disposition; None where it is none."""
-    if b"(" in value:
-        value = without_comments(value)
+    value = without_comments(value)
     found = _TOKEN.match(value)
     if found is None:
         return None
@@ -70,6 +68,8 @@ def parameters(value: bytes, start: int = 0) -> Parameters:
 
 def without_comments(value: bytes) -> bytes:
     """A structured value with its comments, which may be nested, taken out (RFC 5322 3.2.2)."""
+    if b"(" not in value:
+        return value
     kept = bytearray()
     depth, at, end, is_quoted = 0, 0, len(value), False
     while at < end:

@@ -54,14 +54,21 @@ class Reading:
         return await self._read(partial(self.owner.open_message, mailbox, uid))
 
     async def summaries(
-        self, mailbox: str, uids: Sequence[int], *, outline: bool = True, header: bool = True
+        self,
+        mailbox: str,
+        uids: Sequence[int],
+        *,
+        outline: bool = True,
+        header: bool = True,
+        keys: bool = True,
     ) -> dict[int, Summary]:
         """What most clients ask of messages, ready to be sent, by UID; kept beside the index.
 
-        ``outline`` is all but the header. Messages that are gone are left out. Raises
-        NothingFound.
+        ``outline`` is envelope and structure, ``keys`` what is compared and the preview. Messages
+        that are gone are left out. Raises NothingFound.
         """
-        return await self._summaries.get(mailbox, uids, outline=outline, header=header)
+        get = self._summaries.get
+        return await get(mailbox, uids, outline=outline, header=header, keys=keys)
 
     async def header_fields(
         self, mailbox: str, uids: Sequence[int], names: Sequence[bytes], *, without: bool = False

@@ -41,7 +41,7 @@ MAX_CHOICES = 6
 """Lists of header fields that are kept ready: each client asks for the same again and again."""
 _DAY = 86_400
 
-_OUTLINE = "o.envelope, o.body, o.bodystructure, o.rest"
+_OUTLINE = "o.envelope, o.body, o.bodystructure"
 
 
 class Cache(Droppable):
@@ -52,25 +52,25 @@ class Cache(Droppable):
         super().__init__(index, NAME, connect)
 
     def read(
-        self, mailbox: int, uids: Sequence[int], *, outline: bool, header: bool
+        self, mailbox: int, uids: Sequence[int], *, outline: bool, header: bool, keys: bool
     ) -> tuple[dict[int, Summary], list[int]]:
-        """Summaries of messages by UID, and the UIDs of those that are there and have none.
+        """What is asked of messages by UID, and the UIDs of those that are there without it.
 
         ``uids`` is ascending; ``mailbox`` its number in the index.
         """
         if not uids:
             return {}, []
-        columns, tables = ["m.uid"], ["idx.msg m"]
-        if outline:
-            columns.append(_OUTLINE)
+        tables = ["idx.msg m"]
+        if outline or keys:
             tables.append("LEFT JOIN outline o ON o.email = m.email")
-        else:
-            columns.append("x'', x'', x'', x''")
         if header:
-            columns.append("h.header")
             tables.append("LEFT JOIN header h ON h.email = m.email")
-        else:
-            columns.append("x''")
+        columns = [
+            "m.uid",
+            _OUTLINE if outline else "x'', x'', x''",
+            "o.rest" if keys else "x''",
+            "h.header" if header else "x''",
+        ]
         those, given = which(uids)
         ask = (
             f"SELECT {', '.join(columns)} FROM {' '.join(tables)} "  # noqa: S608
@@ -84,7 +84,7 @@ class Cache(Droppable):
         for uid, envelope, body, bodystructure, rest, kept in rows:
             if wanted is not None and uid not in wanted:
                 continue
-            if rest is None or kept is None:
+            if None in (envelope, rest, kept):
                 missing.append(uid)
             else:
                 found[uid] = Summary(envelope, body, bodystructure, rest, kept)
@@ -147,11 +147,14 @@ class Cache(Droppable):
 
         self._try(keep)
 
-    def missing(self, mailbox: int, uids: Sequence[int] | None = None) -> list[int]:
-        """Of a mailbox's messages, or some, the UIDs of those without summary, ascending."""
+    def missing(self, mailbox: int, uids: Sequence[int] | None = None, *, whole: bool) -> list[int]:
+        """Of a mailbox's messages, or some, the UIDs of those without summary, ascending.
+
+        With ``whole`` also of those that have one for answers alone.
+        """
         ask = (
-            "SELECT m.uid FROM idx.msg m LEFT JOIN header h ON h.email = m.email "
-            "WHERE m.mailbox = ? AND h.email IS NULL"
+            "SELECT m.uid FROM idx.msg m LEFT JOIN outline o ON o.email = m.email "  # noqa: S608
+            f"WHERE m.mailbox = ? AND {'o.rest' if whole else 'o.email'} IS NULL"
         )
         values: tuple[object, ...] = (mailbox,)
         if uids is not None:
@@ -175,15 +178,21 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def write(link: sqlite3.Connection, summaries: Mapping[int, Summary]) -> None:
-    """Keep summaries by email id, in one transaction."""
-    outlines: Iterable[tuple[Any, ...]] = (
-        (email, *one.outline()) for email, one in summaries.items()
-    )
-    headers = ((email, one.header) for email, one in summaries.items())
-    searched = ((email, *map(storable, one.searched)) for email, one in summaries.items())
+    """Keep summaries by email id, in one transaction.
+
+    One that is not whole replaces none.
+    """
+    whole = {email: one for email, one in summaries.items() if one.is_whole}
+    parts = {email: one for email, one in summaries.items() if not one.is_whole}
+    searched = ((email, *map(storable, one.searched)) for email, one in whole.items())
     with transaction(link):
-        link.executemany("INSERT OR REPLACE INTO outline VALUES (?, ?, ?, ?, ?)", outlines)
-        link.executemany("INSERT OR REPLACE INTO header VALUES (?, ?)", headers)
+        for insert, some in (("INSERT OR REPLACE INTO", whole), ("INSERT OR IGNORE INTO", parts)):
+            outlines: Iterable[tuple[Any, ...]] = (
+                (email, *(text or None for text in one.outline())) for email, one in some.items()
+            )
+            headers = ((email, one.header) for email, one in some.items())
+            link.executemany(f"{insert} outline VALUES (?, ?, ?, ?, ?)", outlines)
+            link.executemany(f"{insert} header VALUES (?, ?)", headers)
         link.executemany("INSERT OR REPLACE INTO searched VALUES (?, ?, ?, ?, ?, ?)", searched)
 
 

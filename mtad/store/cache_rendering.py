@@ -37,7 +37,8 @@ class Summary:
     """What is kept of a message: answers ready to be sent, and keys to compare.
 
     ``header`` is the whole header in its wire form with the empty line; NUL in it is octet 128.
-    Where one asked for some only, the others are empty.
+    Where one asked for some only, the others are empty; keys and ``searched`` are made later
+    than the rest where many are made.
     """
 
     __slots__ = ("_read", "_rest", "body", "bodystructure", "envelope", "header", "searched")
@@ -62,7 +63,7 @@ class Summary:
 
     @property
     def rest(self) -> Rest:
-        """The keys; only of a summary that was asked for with its outline."""
+        """The keys; only of a summary that was asked for with them."""
         if self._read is None:
             self._read = _decoder.decode(self._rest)
         return self._read
@@ -113,8 +114,13 @@ class Summary:
         return self.rest.preview
 
     def outline(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """What the table ``outline`` holds."""
+        """What the table ``outline`` holds; of one that is not whole the last is empty."""
         return self.envelope, self.body, self.bodystructure, self._rest
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has its keys."""
+        return bool(self._rest)
 
     @property
     def size(self) -> int:
@@ -122,15 +128,16 @@ class Summary:
         return sum(map(len, self.outline())) + len(self.header)
 
 
-def rendered(stored: bytes) -> Summary:
-    """The summary of a message as it is stored."""
+def rendered(stored: bytes, *, whole: bool = True) -> Summary:
+    """The summary of a message as it is stored; all of it, or what is sent."""
     data = wire(stored)
     part = parse(data)
-    short, extended = both(data, part)
-    rest = Rest(*keys(part), preview.preview(data, part))
+    sent = (envelope(data, part), *both(data, part))
     header = section.find(data, part, (), "HEADER") or b""
-    encoded = _encoder.encode(rest)
-    return Summary(envelope(data, part), short, extended, encoded, header, searched(part.fields))
+    if not whole:
+        return Summary(*sent, b"", header)
+    rest = _encoder.encode(Rest(*keys(part), preview.preview(data, part)))
+    return Summary(*sent, rest, header, searched(part.fields))
 
 
 def searched(header: Fields) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     target: bytes
     files: Sequence[tuple[int, bytes]]
     is_text: bool = False
+    is_whole: bool = True
+    """Whether summaries are made whole, or as far as answers need them."""
 
 
 class Maker:
@@ -61,9 +63,10 @@ class Maker:
         found: dict[int, Summary] = {}
         for email, path in batch.files:
             try:
-                summary = rendered(read(maildir.open_file(Path(os.fsdecode(path)))))
+                data = read(maildir.open_file(os.fsdecode(path)))
             except OSError:
                 continue
+            summary = rendered(data, whole=batch.is_whole)
             if summary.size <= MAX_ROW:
                 found[email] = summary
         write(self._open(batch.target, connect), found)

@@ -162,7 +162,7 @@ async def _batches(
     session: Session, selected: Selected, uids: Sequence[int], plan: Plan
 ) -> AsyncGenerator[Batch, None]:
     """Messages with what the plan needs of them; those that are gone are left out."""
-    if plan.reading is None and not (plan.outline or plan.header or plan.fields):
+    if plan.reading is None and not (plan.is_cached or plan.fields):
         for part in batches.cut(uids):
             yield batches.located(selected, part)
         return
@@ -191,8 +191,10 @@ async def _find(selected: Selected, uids: Sequence[int], plan: Plan) -> Found:
         without = item.section.what.endswith("NOT")
         fields[item] = await box.header_fields(mailbox, uids, item.section.fields, without=without)
         uids = [uid for uid in uids if uid in fields[item]]
-    if plan.outline or plan.header:
-        summaries = await box.summaries(mailbox, uids, outline=plan.outline, header=plan.header)
+    if plan.is_cached:
+        summaries = await box.summaries(
+            mailbox, uids, outline=plan.outline, header=plan.header, keys=plan.keys
+        )
         uids = [uid for uid in uids if uid in summaries]
     if plan.reading is not None:
         read = await bodies.each(box, mailbox, uids, plan.reading)

@@ -23,7 +23,7 @@ async def thread(session: Session, command: Thread) -> Ok | None:
     mails = []
     for start in range(0, len(found), SUMMARIES):
         part = {searching.uids[at]: at for at in found[start : start + SUMMARIES]}
-        summaries = await selected.box.summaries(selected.view.name, [*part])
+        summaries = await selected.box.summaries(selected.view.name, [*part], outline=False)
         mails += [
             _mail(uid, summaries[uid], searching.dates_ns[at])
             for uid, at in part.items()
