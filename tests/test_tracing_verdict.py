@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracing import answers, events, ids, proof, sending, verdict, words
+from tracing import answers, causes, events, ids, proof, sending, verdict, words
 from tracing.queries import Stored
 from tracing.states import State
 
@@ -318,7 +318,7 @@ def test_the_two_files_are_whole_in_both_languages() -> None:
     who=st.sampled_from(["ours", "remote"]),
 )
 def test_whatever_was_said_there_is_a_cause(reply: str, stage: str, code: int, who: str) -> None:
-    refusal = verdict.Refused(who, stage, "", code, "", reply)
+    refusal = causes.Refused(who, stage, "", code, "", reply)
     assert BOOKS["en"].cause(refusal) is not None
 
 

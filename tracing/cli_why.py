@@ -4,6 +4,7 @@ Both ask for timelines as ``mtad trace`` does and judge them here; the daemon ne
 """
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 from mtad import where
 from mtad.cli_options import config_option, config_path, json_option
 from mtad.errors import NothingFound, UsageError
-from tracing import keeping, misses, render, verdict
+from tracing import denials, keeping, misses, render, returns, verdict
 from tracing import proof as sheets
 from tracing.asking import ask, ask_own
 from tracing.words import book, language, language_option
@@ -47,7 +48,9 @@ def why(context: click.Context, query: tuple[str, ...], lang: str | None, as_jso
     words = book(language(lang))
     found, left = timelines(places, text, MAX_MESSAGES)
     keeping.add(places.log, found)
+    returns.add(places.log, found)
     near = [] if found else misses.of(places.log, text)
+    denied = [] if found else denials.of(places.log, text, time.time_ns() // 1000)
     judged = [(document, verdict.judge(document, words)) for document in found]
     if as_json:
         shown = {
@@ -59,10 +62,13 @@ def why(context: click.Context, query: tuple[str, ...], lang: str | None, as_jso
             ],
             "left_out": left,
             "near": [misses.as_document(one, words.language) for one in near],
+            "denied": [denials.as_document(one) for one in denied],
         }
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     else:
-        lines = [*_lines(judged), *(misses.sentence(one, words.language) for one in near)]
+        told = words.verdicts["NETWORK_DENIED_LOGIN"][words.language]
+        lines = [*_lines(judged), *(denials.sentence(one, told) for one in denied)]
+        lines += (misses.sentence(one, words.language) for one in near)
         click.echo("\n".join(lines), nl=bool(lines))
     if not judged:
         raise NothingFound(words.verdicts["NEVER_SEEN"][words.language])

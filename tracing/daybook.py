@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mtad.where import Kept
-from tracing import answers, ids, months, verdict
+from tracing import answers, causes, ids, months, verdict
 from tracing.archive import sealed
 from tracing.codec import ASIDE, ip_text
 from tracing.facts import seq_at
@@ -209,7 +209,7 @@ class _Month:
             counter = sums.causes.setdefault(name, Counter())
             for host, stage, check, code, enh, reply, why, count in self._run(text, kinds):
                 says = f"{reply} {why}".strip()
-                cause = self.words.cause(verdict.Refused(who, stage, check, code, enh, says))
+                cause = self.words.cause(causes.Refused(who, stage, check, code, enh, says))
                 if cause is not None:
                     facts = _Facts(host=host, reply=reply, why=why, stage=stage)
                     sentence = cause.words[self.words.language].format_map(facts)

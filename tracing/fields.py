@@ -11,6 +11,7 @@ from tracing.states import BY_WORD, State
 from tracing.terms import (
     Address,
     Anywhere,
+    Group,
     Id,
     InState,
     Ip,
@@ -18,6 +19,7 @@ from tracing.terms import (
     MessageId,
     Span,
     Subject,
+    Term,
     Text,
 )
 
@@ -246,6 +248,10 @@ _VERDICTS: dict[str, Matcher] = {
     "restored": Text("ev", "restore.message"),
     "remote_lost": Text("ev", "dsn.got"),
     "returned": Text("ev", "queue.bounce"),
+    "read": Group(
+        tuple((Term(Text("ev", kind), False, ""),) for kind in ("box.read", "pop3.retr"))
+    ),
+    "greylisted_no_return": Text("rule", "greylist"),
     "redirected": Text("ev", "queue.redirect"),
     "released": Text("ev", "queue.release"),
 }

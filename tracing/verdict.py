@@ -6,14 +6,14 @@ one made from files are judged alike. The sentences and causes are data: ``verdi
 exactly one cause: the first of the file that fits.
 """
 
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
-from tracing import ids
+from tracing import aftermath, causes
+from tracing.causes import Cause, Refused, Words
 from tracing.render import Document, safe
 from tracing.states import BY_WORD, State
 
@@ -22,8 +22,6 @@ HIDDEN = "…"
 """The mailbox of a copy that is not for the asker to know about."""
 MAX_EVIDENCE = 12
 """Lines of evidence; the first and the last are kept."""
-
-Words = Mapping[str, str]
 
 _SIMPLE = {
     State.QUARANTINED: "QUARANTINED",
@@ -42,46 +40,24 @@ _SIMPLE = {
     State.ABORTED: "ABORTED",
 }
 _REFUSALS = ("smtp.reject", "smtp.tempfail")
+_GREYLISTS = ("greylist", "greylisting")
 _NEEDS_CAUSE = frozenset(
-    {"BOUNCED", "EXPIRED", "FORWARD_FAILED", "WAITING", "REJECTED", "TRY_LATER", "REMOTE_LOST"}
+    {
+        "GREYLISTED_NO_RETURN",
+        "NETWORK_DENIED",
+        "BOUNCED",
+        "EXPIRED",
+        "FORWARD_FAILED",
+        "WAITING",
+        "REJECTED",
+        "TRY_LATER",
+        "REMOTE_LOST",
+    }
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A cause of ``causes.toml``, ready to be asked."""
-
-    name: str
-    words: Words
-    who: str = ""
-    checks: frozenset[str] = frozenset()
-    stages: frozenset[str] = frozenset()
-    code: tuple[str, ...] = ("",)
-    enh: tuple[str, ...] = ("",)
-    says: re.Pattern[str] | None = None
-
-    def fits(self, refusal: "Refused") -> bool:
-        """Whether this is why."""
-        return (
-            (not self.who or self.who == refusal.who)
-            and (not self.checks or refusal.check in self.checks)
-            and (not self.stages or refusal.stage in self.stages)
-            and str(refusal.code or "").startswith(self.code)
-            and refusal.enh.startswith(self.enh)
-            and (self.says is None or self.says.search(refusal.says) is not None)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """What is known of a refusal, ours or a remote server's."""
-
-    who: str
-    stage: str = ""
-    check: str = ""
-    code: int = 0
-    enh: str = ""
-    says: str = ""
+_OURS = frozenset({"REJECTED", "TRY_LATER", "GREYLISTED_NO_RETURN", "NETWORK_DENIED"})
+"""Verdicts about what we said no to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +86,9 @@ class Book:
         return next((cause for cause in self.causes if cause.fits(refusal)), None)
 
 
-def book(verdicts: Mapping[str, Words], causes: Sequence[Words], language: str) -> Book:
+def book(verdicts: Mapping[str, Words], tables: Sequence[Words], language: str) -> Book:
     """The book out of the two files' tables. Raises KeyError, re.error for a bad table."""
-    return Book(language, verdicts, [_cause(table) for table in causes])
-
-
-def _cause(table: Words) -> Cause:
-    def several(name: str) -> tuple[str, ...]:
-        return tuple(table[name].split("|")) if name in table else ("",)
-
-    return Cause(
-        table["name"],
-        table,
-        table.get("who", ""),
-        frozenset(several("check")) - {""},
-        frozenset(several("stage")) - {""},
-        several("code"),
-        several("enh"),
-        re.compile(table["says"], re.IGNORECASE) if "says" in table else None,
-    )
+    return Book(language, verdicts, [causes.read(table) for table in tables])
 
 
 def judge(document: Document, words: Book, zone: tzinfo | None = None) -> list[Verdict]:
@@ -162,6 +122,7 @@ class _Case:
     words: Book
     zone: tzinfo | None
     facts: dict[str, str] = field(default_factory=dict)
+    read: Document | None = None
 
     def verdict(self) -> Verdict:
         message, one = self.document["message"], self.recipient
@@ -196,7 +157,7 @@ class _Case:
             self.facts["cause"] = self._fill(cause.words[self.words.language])
         language, verdicts = self.words.language, self.words.verdicts
         there = f"{name}_THERE" if imported is not None else ""
-        told = [self._fill(verdicts.get(there, verdicts[name])[language]), *self._on_the_way()]
+        told = [self._fill(verdicts.get(there, verdicts[name])[language]), *self._on_the_way(name)]
         if imported is not None:
             told.append(self._fill(verdicts["IMPORTED"][language]))
         advice = verdicts[name]
@@ -241,23 +202,39 @@ class _Case:
             self._take(self._last("queue.hold", "queue.drop"))
         if state is State.ABORTED:
             self._take(self._last("smtp.abort"))
+        if state is State.REFUSED:
+            denied = next((e for e in self.events if e["kind"] == "auth.refused"), None)
+            if denied is not None and self._last("smtp.reject"):
+                self.facts |= {"login": denied["fields"]["login"], "rule": denied["fields"]["rule"]}
+                return "NETWORK_DENIED"
+        if state is State.TEMPFAILED and self._never_returned():
+            return "GREYLISTED_NO_RETURN"
         if state.is_open and self.recipient["tries"] and state is not State.HELD:
             return "WAITING"
         return _SIMPLE.get(state, "LOST")
 
+    def _never_returned(self) -> bool:
+        """Whether greylisting put it off and it is known that nobody sent it again."""
+        event = self._last("smtp.tempfail")
+        is_grey = event is not None and event["fields"].get("check") in _GREYLISTS
+        known = self.document.get("returned")
+        return is_grey and known is not None and not known.get(self.recipient["address"])
+
     def _in_a_box(self) -> str:
-        st = self.recipient["stored"]
+        fate = aftermath.of(self.events, self.recipient["stored"])
         first = next((e for e in self._own("store.delivered")), None)
         if first is not None:
             self.facts["when"] = self._when(first["at"])
-        last = None
-        for event in self.events:
-            if event["kind"] == "restore.message" and (restored := _restored(event, st)):
-                st, last = restored, event
-            elif event["kind"] in ("box.move", "box.expunge", "box.vanished"):
-                last = event if st in _sts(event) else last
-        if last is None:
-            return "STORED" if self.recipient["mailbox"] != HIDDEN else "DELIVERED"
+        if self.recipient["mailbox"] == HIDDEN:
+            return "DELIVERED"
+        self.read = fate.read
+        if fate.last is None:
+            if fate.read is not None:
+                self._take_reading("then")
+                return "READ"
+            into = str(first["fields"].get("mailbox", "")) if first is not None else ""
+            return "FILED_ELSEWHERE" if into not in ("", aftermath.INBOX) else "STORED"
+        last = fate.last
         self._take(last)
         self.facts["then"] = self._when(last["at"])
         if last["kind"] == "box.move":
@@ -269,6 +246,11 @@ class _Case:
         self.facts["restore"] = self._restore(last)
         return "DELETED" if last["kind"] == "box.expunge" else "VANISHED"
 
+    def _take_reading(self, name: str) -> None:
+        if self.read is not None:
+            self.facts[name] = self._when(self.read["at"])
+            self.facts["who"] = _who(self.read["fields"], self.words.language)
+
     def _restore(self, gone: Document) -> str:
         """The command that puts it back, of the snapshot that has it; "" where none has."""
         words = ["mtad", "restore", "--box", self.recipient["address"]]
@@ -279,21 +261,30 @@ class _Case:
             words += ["--snapshot", snapshot]
         return shlex.join([*words, self.facts["id"]])
 
-    def _on_the_way(self) -> Iterator[str]:
-        """Further sentences: what someone did to it in the queue before."""
+    def _on_the_way(self, verdict: str) -> Iterator[str]:
+        """Further sentences: what someone did to it in the queue before, and who read it."""
         for kind, name in (("queue.release", "RELEASED"), ("queue.redirect", "REDIRECTED")):
             event = self._last(kind)
             if event is not None:
                 self.facts["was"] = str(event["fields"].get("was", "-"))
                 self._take(event)
                 yield self._fill(self.words.verdicts[name][self.words.language])
+        if self.read is not None and verdict != "READ":
+            self._take_reading("read")
+            yield self._fill(self.words.verdicts["READ_BEFORE"][self.words.language])
+        again = self.document.get("returned", {}).get(self.recipient["address"], "")
+        if again:
+            self.facts["again"] = again
+            yield self._fill(self.words.verdicts["CAME_AGAIN"][self.words.language])
 
     def _cause(self, name: str) -> Cause | None:
         fields: Document = {}
-        who = "ours" if name in ("REJECTED", "TRY_LATER") else "remote"
+        who = "ours" if name in _OURS else "remote"
         kinds = {
             "REJECTED": ("smtp.reject",),
+            "NETWORK_DENIED": ("smtp.reject",),
             "TRY_LATER": ("smtp.tempfail",),
+            "GREYLISTED_NO_RETURN": ("smtp.tempfail",),
             "REMOTE_LOST": ("dsn.got",),
         }.get(name, ("out.failed", "out.deferred"))
         event = self._last(*kinds)
@@ -359,7 +350,7 @@ class _Case:
             for event in self.events
             if event["kind"] not in _REFUSALS or _concerns(event, address)
             if event["outcome"] != "info" or event["kind"].startswith(("queue.", "dsn.", "route."))
-            if event["fields"].get("n", 0) in (0, n) or st in _sts(event)
+            if event["fields"].get("n", 0) in (0, n) or st in aftermath.copies(event)
         ]
         if len(lines) > MAX_EVIDENCE:
             half = MAX_EVIDENCE // 2
@@ -399,19 +390,6 @@ def _ended(sentence: str) -> str:
 class _Facts(dict[str, str]):
     def __missing__(self, name: str) -> str:
         return "-"
-
-
-def _sts(event: Document) -> set[str]:
-    """The stored copies an event names."""
-    fields = event["fields"]
-    named = {ids.text(item[0]) for item in fields.get("items", ()) if item}
-    return named | ({fields["st"]} if "st" in fields else set())
-
-
-def _restored(event: Document, st: str) -> str:
-    """The copy that a restore made of a stored copy; "" where it made none of it."""
-    pairs = zip(event["fields"].get("was", ()), event["fields"].get("items", ()), strict=False)
-    return next((ids.text(item[0]) for was, item in pairs if ids.text(was) == st), "")
 
 
 def _line(event: Document) -> str:

@@ -31,10 +31,11 @@ def look(places: Places, m: int) -> None:
 
 def why(places: Places, m: int) -> Sequence[str]:
     """The verdict on each recipient, its evidence, and what to do."""
-    from tracing import keeping, verdict, words  # noqa: PLC0415
+    from tracing import keeping, returns, verdict, words  # noqa: PLC0415
 
     document = _document(places, m)
     keeping.add(places.log, [document])
+    returns.add(places.log, [document])
     lines: list[str] = []
     for one in verdict.judge(document, words.book(language())):
         lines += [one.sentence, *(f"  {line}" for line in one.evidence)]
