@@ -18,6 +18,7 @@ from tracing.access import AdminRead
 from tui import boxes, preview
 from tui.acting import Acting
 from tui.acts import boxes as acts
+from tui.acts import looks
 from tui.app import MtadApp
 from tui.disk import Disk
 from tui.run import settle
@@ -89,7 +90,8 @@ def test_a_message_that_went_is_told_so(ann: Loaded) -> None:
 
 def test_that_someone_reads_is_durable(ann: Loaded) -> None:
     letters, _ = boxes.letters(ann.places, ANN, "INBOX")
-    acts.reads(ann, ANN, letters[0].kept, "she asked me to")
+    kept = letters[0].kept
+    looks.reads(ann, ANN, kept.mailbox, "she asked me to", m=kept.m, st=kept.st)
     found = [event for event in logged(ann.places) if isinstance(event, AdminRead)]
     (event,) = found
     assert (event.addr, event.mailbox, event.reason) == (ANN, "INBOX", "she asked me to")
@@ -200,7 +202,7 @@ async def test_reading_asks_why_once_and_is_written_down_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[tuple[str, str]] = []
-    monkeypatch.setattr(acts, "reads", lambda _l, box, kept, why: done.append((box, why)))
+    monkeypatch.setattr(looks, "reads", lambda _l, box, _at, why, **_: done.append((box, why)))
     app = MtadApp(world(MadeUp.filled(), MadeUpActing()), start="mailboxes")
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)

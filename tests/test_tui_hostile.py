@@ -28,9 +28,9 @@ from tracing import events, search
 from tracing.queries import Row, Stored
 from tracing.states import State
 from tui import preview
-from tui.acts import boxes
+from tui.acts import looks
 from tui.app import MtadApp
-from tui.data import Account, Domain, Failure, Folder
+from tui.data import Account, Domain, Failure, Folder, Waiting
 from tui.run import settle
 from tui.screens import shelves
 from tui.screens.dialogs import Page
@@ -40,6 +40,7 @@ from tui.screens.mailboxes import MailboxesScreen
 from tui.screens.messages import FailureLook, MessageLook, summary
 from tui.screens.timeline import RecipientLook, StepLook, event_lines, steps
 from tui.screens.trace import error_lines
+from tui.screens.waiting import HeldLook
 from tui.widgets.cells import Cells
 
 BAD = re.compile(
@@ -168,6 +169,15 @@ def test_lines_of_boxes(text: str, width: int) -> None:
         check(list(level(made).detail(item, width)), width)
 
 
+@given(hostile, widths)
+@settings(max_examples=150, deadline=None)
+def test_lines_of_what_is_held(text: str, width: int) -> None:
+    row = Waiting(1, 1, State.HELD, text, text, text, 1, NOW, 1, 0, text, text)
+    look = HeldLook(world(MadeUp()), set())
+    check([look.cells(0, row, width)], width)
+    check(list(look.detail(row, width)))
+
+
 @given(st.binary(max_size=2000) | hostile.map(lambda text: text.encode("utf-8", "replace")))
 @settings(max_examples=150, deadline=None)
 def test_the_page_of_any_octets(raw: bytes) -> None:
@@ -255,8 +265,8 @@ def test_a_message_that_is_read(text: str) -> None:
                 await settle(pilot)
             screen = app.screen
             assert isinstance(screen, MailboxesScreen)
-            screen._reasons[screen.names[1]] = "asked to"
-            with patch.object(boxes, "reads"):
+            screen.reasons[screen.names[1]] = "asked to"
+            with patch.object(looks, "reads"):
                 await pilot.press("enter")
                 for _ in range(100):
                     await pilot.pause(0.01)

@@ -13,6 +13,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.mailboxes import MailboxesScreen
 from tui.screens.onmessage import OnMessage
 from tui.screens.overview import OverviewScreen
+from tui.screens.quarantine import QuarantineScreen
 from tui.screens.queue import QueueScreen
 from tui.screens.snapshots import SnapshotsScreen
 from tui.screens.timeline import TimelineScreen
@@ -29,6 +30,7 @@ WHERE: dict[Scope, type] = {
     Scope.QUEUE: QueueScreen,
     Scope.MAILBOXES: MailboxesScreen,
     Scope.SNAPSHOTS: SnapshotsScreen,
+    Scope.QUARANTINE: QuarantineScreen,
     Scope.HEALTH: HealthScreen,
     Scope.HELP: HelpScreen,
     Scope.MESSAGE: OnMessage,

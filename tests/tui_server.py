@@ -404,6 +404,16 @@ class MadeUp(Disk):
             if row.state is State.QUEUED and row.recipients[0].endswith(domain)
         ], 0
 
+    async def held(self) -> tuple[Sequence[Waiting], int]:
+        """Those of them that are held."""
+        every, _ = await self.waiting("")
+        return [one for one in every if one.held], 0
+
+    async def queued(self, m: int, size: int) -> Sequence[str]:
+        """A short page."""
+        self.check()
+        return self.page
+
     async def why(self, m: int) -> Sequence[str]:
         """One sentence with its evidence."""
         self.check()

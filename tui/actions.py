@@ -6,6 +6,7 @@ move with the keyboard layout have a twin on the Russian one, so that a key work
 layout is on.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,6 +41,7 @@ class Scope(StrEnum):
     QUEUE = "Queue"
     MAILBOXES = "Mailboxes"
     SNAPSHOTS = "Snapshots"
+    QUARANTINE = "Quarantine"
     HEALTH = "Health"
     HELP = "Help"
     MESSAGE = "any message"
@@ -101,6 +103,8 @@ ACTIONS: tuple[Action, ...] = (
       "Domains, boxes, what is in them and who may use them", False),
     A("go.snapshots", Scope.APP, ("5", "f6"), "go('snapshots')", "Snapshots",
       "Browse the mail as it was", False),
+    A("go.quarantine", Scope.APP, ("6", "f7"), "go('quarantine')", "Quarantine",
+      "What is held: what it says, why, release or drop it", False),
     A("go.health", Scope.APP, ("7", "f8"), "go('health')", "Health",
       "Roles, ports, certificate, DNS, disk and books: what is wrong, and what to do", False),
     A("app.help", Scope.APP, ("?", "f1"), "help", "Help", "Show every key of this screen"),
@@ -178,6 +182,14 @@ ACTIONS: tuple[Action, ...] = (
     A("snapshots.refresh", Scope.SNAPSHOTS, ("f5", "ctrl+r"), "reload", "Refresh",
       "Read the repository again"),
     A("snapshots.leave", Scope.SNAPSHOTS, ("q",), "quit", "Quit", "Leave the program", False),
+    A("quarantine.mark", Scope.QUARANTINE, ("space",), "mark", "Mark", "Mark what is meant"),
+    A("quarantine.drop", Scope.QUARANTINE, ("D",), "act('drop')", "Drop",
+      "Take it out of the queue; the sender is not told"),
+    A("quarantine.bounce", Scope.QUARANTINE, ("B",), "act('bounce')", "Return",
+      "Give it up; the sender is told", False),
+    A("quarantine.refresh", Scope.QUARANTINE, ("f5", "ctrl+r"), "reload", "Refresh",
+      "Read the queue again", False),
+    A("quarantine.leave", Scope.QUARANTINE, ("q",), "quit", "Quit", "Leave the program", False),
     A("health.refresh", Scope.HEALTH, ("r", "f5", "ctrl+r"), "reload", "Check again",
       "Look at everything again"),
     A("health.copy", Scope.HEALTH, ("y",), "copy", "Copy",
@@ -215,14 +227,14 @@ def of(*scopes: Scope) -> list[Action]:
     return [action for scope in scopes for action in ACTIONS if action.scope is scope]
 
 
-def bindings(*scopes: Scope) -> list[BindingType]:
-    """The actions of some scopes as a class's BINDINGS."""
+def bindings(*scopes: Scope, shown: Collection[str] = ()) -> list[BindingType]:
+    """The actions of some scopes as a class's BINDINGS; the footer has those ``shown`` too."""
     return [
         Binding(
             ",".join(named(key) for key in with_twins(action.keys)),
             action.call,
             action.label,
-            show=action.shown,
+            show=action.shown or action.id in shown,
             key_display=action.key_text.split()[0],
             id=action.id,
             tooltip=action.description,

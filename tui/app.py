@@ -29,6 +29,7 @@ SCREENS = {
     "queue": "tui.screens.queue:QueueScreen",
     "mailboxes": "tui.screens.mailboxes:MailboxesScreen",
     "snapshots": "tui.screens.snapshots:SnapshotsScreen",
+    "quarantine": "tui.screens.quarantine:QuarantineScreen",
     "health": "tui.screens.health:HealthScreen",
 }
 """Each is imported when it is first shown."""

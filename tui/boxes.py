@@ -16,6 +16,7 @@ from mtad.store import reading
 from mtad.store.quota import held
 from mtad.store.values import Message
 from mtad.where import Places
+from tui import preview
 from tui.data import Account, Domain, Folder, Letter
 from tui.lang import _
 
@@ -23,8 +24,6 @@ MOST = 2_000
 """Messages of a mailbox that are listed at most, the latest."""
 MAX_HEADER = 16 * 2**10
 """Octets of a message in which a list looks for its subject and sender."""
-MAX_OCTETS = 8 * 2**20
-"""Octets of a message that are read to show its text."""
 
 
 def domains(places: Places) -> Sequence[Domain]:
@@ -116,7 +115,7 @@ def letters(places: Places, box: str, mailbox: str) -> tuple[Sequence[Letter], i
 
 def content(places: Places, box: str, kept: Message) -> bytes:
     """The beginning of a message, as much as is looked at. Raises MtadError, OSError."""
-    return _octets(places, box, kept, MAX_OCTETS)
+    return _octets(places, box, kept, preview.MAX_OCTETS)
 
 
 def _octets(places: Places, box: str, kept: Message, most: int) -> bytes:

@@ -13,7 +13,16 @@ from mtad.errors import UsageError
 from tracing.words import language, language_option
 from tui.lang import use
 
-SCREENS = ("overview", "trace", "timeline", "queue", "mailboxes", "snapshots", "health")
+SCREENS = (
+    "overview",
+    "trace",
+    "timeline",
+    "queue",
+    "mailboxes",
+    "snapshots",
+    "quarantine",
+    "health",
+)
 _SIZE = re.compile(r"(\d{2,3})x(\d{2,3})")
 
 

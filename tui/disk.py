@@ -245,6 +245,20 @@ class Disk:
         except Exception as error:
             raise Trouble(sentence(error)) from error
 
+    async def held(self) -> tuple[Sequence[Waiting], int]:
+        """Who is held, and how many are left out."""
+        return await self._asking.run(lambda _: waits.held(self._places))
+
+    async def queued(self, m: int, size: int) -> Sequence[str]:
+        """A message that waits as a page of text, as ``letter``."""
+
+        def read(_log: Log) -> Sequence[str]:
+            from tui import preview  # noqa: PLC0415 - not needed for the first screen
+
+            return preview.lines(waits.content(self._places, m, preview.MAX_OCTETS), size)
+
+        return await self._keeping.run(read)
+
     async def domains(self) -> Sequence[Domain]:
         """The domains that mail is taken for."""
         return await self._keeping.run(lambda _: self._boxes().domains(self._places))

@@ -12,6 +12,8 @@ from mtad.mime.parameters import disposition
 from tui import formats
 from tui.lang import N_, _
 
+MAX_OCTETS = 8 * 2**20
+"""Octets of a message that are read to show its text."""
 MAX_TEXT = 32_768
 """Characters of the text that are shown."""
 MAX_LINES = 1_000

@@ -40,6 +40,22 @@ def recipients(places: Places, domain: str, most: int = MOST) -> tuple[Sequence[
     return list(map(_waiting, found)), left_out
 
 
+def held(places: Places, most: int = MOST) -> tuple[Sequence[Waiting], int]:
+    """Who is held, oldest first, and how many more. Raises MtadError."""
+    found: list[Document] = []
+    left_out = 0
+    for line in asking.lines(places, "list", "state:held", most):
+        found += line.get("recipients", ())
+        left_out = line.get("left_out", 0)
+    return list(map(_waiting, found)), left_out
+
+
+def content(places: Places, m: int, most: int) -> bytes:
+    """Up to so many octets of a message that waits. Raises MtadError, OSError."""
+    with open(asking.content(places, m), "rb") as file:
+        return file.read(most)
+
+
 def _is_for(one: Document, domain: str) -> bool:
     return not domain or addresses.fold(one["to"]).rpartition("@")[2] == domain
 

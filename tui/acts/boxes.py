@@ -1,10 +1,10 @@
-"""What can be done to domains and boxes, and having it written down that one reads their mail."""
+"""What can be done to domains and boxes."""
 
 import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mtad import clock, db
+from mtad import db
 from mtad.cli_options import administrator
 from mtad.errors import UsageError
 from tui.formats import number, size
@@ -13,7 +13,6 @@ from tui.lang import _
 if TYPE_CHECKING:
     from mtad.config import Loaded
     from mtad.directory.credential_changes import CredentialChanges
-    from mtad.store.values import Message
 
 
 def add_domain(loaded: "Loaded", name: str) -> str:
@@ -78,25 +77,6 @@ def forward(loaded: "Loaded", address: str, targets: str, keep: bool) -> str:
     if not wanted:
         return _("mail of {} is not passed on").format(address)
     return _("mail of {} is passed on to {}").format(address, ", ".join(wanted))
-
-
-def reads(loaded: "Loaded", box: str, kept: "Message", reason: str) -> None:
-    """Have it written down, durably, that someone reads a message, and why. Raises MtadError."""
-    from mtad.journal.command import command_journal  # noqa: PLC0415 - slow to load
-    from mtad.journal.frame import Meta, raw  # noqa: PLC0415
-    from tracing.access import AdminRead  # noqa: PLC0415
-
-    with command_journal(loaded.places) as journal:
-        event = AdminRead(
-            at=clock.now_us(),
-            trace=kept.m or journal.mint.new(),
-            actor=administrator(),
-            addr=box,
-            mailbox=kept.mailbox,
-            st=kept.st,
-            reason=reason,
-        )
-        journal.commit_now(Meta(events=(raw(event),)))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from tui.data import Account, Letter
 from tui.lang import _
 from tui.screens.browse import Browse
 from tui.screens.dialogs import Confirm, Field, Form, Page
-from tui.screens.onmessage import Selected
+from tui.screens.onmessage import Look, Selected
 from tui.screens.shelves import LEVELS
 from tui.work import REFRESH_SECONDS, start
 from tui.world import World
@@ -35,8 +35,6 @@ class MailboxesScreen(Browse):
 
     def __init__(self, world: World) -> None:
         super().__init__(world, [level(world) for level in LEVELS])
-        self._reasons: dict[str, str] = {}
-        """Why someone reads, by box: asked once."""
 
     def on_mount(self) -> None:
         """Go on reading."""
@@ -81,25 +79,9 @@ class MailboxesScreen(Browse):
 
     def bottom(self, row: Letter) -> None:
         """Show a message to who says why."""
-        box = self.names[1]
-        if box in self._reasons:
-            start(self, "message", self.reading, "read", partial(self._show, box, row))
-            return
-
-        def told(values: Values | None) -> None:
-            if values is not None:
-                self._reasons[box] = values["reason"].strip()
-                self.bottom(row)
-
-        title = _("Reading mail of {} is written down").format(box)
-        asked = [Field("reason", _("Why do you read it?"))]
-        self.app.push_screen(Form(title, asked, check=_reasoned), told)
-
-    async def _show(self, box: str, row: Letter) -> None:
-        reason = self._reasons[box]
-        await self.acting(lambda loaded: boxes.reads(loaded, box, row.kept, reason))
-        lines = await self.world.reading.letter(box, row.kept)
-        self.app.push_screen(Page(row.subject or _("(no subject)"), lines))
+        box, kept = self.names[1], row.kept
+        look = Look(box, kept.mailbox, row.subject, kept.m, kept.st)
+        self.read_text(look, lambda: self.world.reading.letter(box, kept))
 
     # ------------------------------------------------------------- changing
 
@@ -241,10 +223,6 @@ class MailboxesScreen(Browse):
             return partial(boxes.forward, address=box.address, targets=values["targets"], keep=keep)
 
         self._ask(Form(_("Pass mail of {} on").format(box.address), asked, check=_yes_no), passed)
-
-
-def _reasoned(values: Values) -> str:
-    return "" if values["reason"].strip() else _("say why; it is kept in the log")
 
 
 def _yes_no(values: Values) -> str:

@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from tracing import ids
-from tui.acts import queue
+from tui.acts import looks, queue
 from tui.lang import _
 from tui.screens.dialogs import Confirm, Field, Form, Page
 from tui.screens.frame import Frame
 from tui.source import Trouble
 from tui.work import start
+from tui.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,49 @@ class Selected:
     st: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A message whose text somebody wants to read: whose it is, and where it lies."""
+
+    whose: str
+    mailbox: str
+    subject: str
+    m: int
+    st: int = 0
+
+
 class OnMessage(Frame):
     """A screen with messages. Subclasses say which one is meant."""
+
+    def __init__(self, world: World, tab: str = "") -> None:
+        super().__init__(world, tab)
+        self.reasons: dict[str, str] = {}
+        """Why someone reads mail, by whose it is: asked once."""
+
+    def read_text(self, look: Look, read: Callable[[], Awaitable[Sequence[str]]]) -> None:
+        """Show a message as text to who says why; that is written down first."""
+        if look.whose in self.reasons:
+            start(self, "message", self.reading, "read", partial(self._show_text, look, read))
+            return
+
+        def told(values: dict[str, str] | None) -> None:
+            if values is not None:
+                self.reasons[look.whose] = values["reason"].strip()
+                self.read_text(look, read)
+
+        title = _("Reading mail of {} is written down").format(look.whose)
+        asked = [Field("reason", _("Why do you read it?"))]
+        self.app.push_screen(Form(title, asked, check=_reasoned), told)
+
+    async def _show_text(self, look: Look, read: Callable[[], Awaitable[Sequence[str]]]) -> None:
+        reason = self.reasons[look.whose]
+        await self.acting(
+            lambda loaded: looks.reads(
+                loaded, look.whose, look.mailbox, reason, m=look.m, st=look.st
+            )
+        )
+        lines = await read()
+        self.app.push_screen(Page(look.subject or _("(no subject)"), lines))
 
     def selected(self) -> Selected | None:
         """The message under the cursor; None where there is none."""
@@ -115,3 +157,7 @@ class OnMessage(Frame):
 
     def changed(self) -> None:
         """Something was done: what is shown may be old."""
+
+
+def _reasoned(values: dict[str, str]) -> str:
+    return "" if values["reason"].strip() else _("say why; it is kept in the log")

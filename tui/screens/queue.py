@@ -16,6 +16,7 @@ from tui.screens.waiting import DestinationLook, WaitingLook
 from tui.source import Trouble
 from tui.vtable import VTable
 from tui.widgets.cells import Cells, Pane
+from tui.widgets.columns import Columns
 from tui.work import REFRESH_SECONDS, Turn, start
 from tui.world import World
 
@@ -46,7 +47,10 @@ class QueueScreen(OnMessage):
         super().__init__(world)
         self.marks: set[queue.Key | str] = set()
         """Keys of marked recipients, or names of marked domains."""
-        self._looks = DestinationLook(world, self.marks), WaitingLook(world, self.marks)
+        self._looks: tuple[Columns[Any], Columns[Any]] = (
+            DestinationLook(world, self.marks),
+            WaitingLook(world, self.marks),
+        )
         self._domain: str | None = None
         """Whose recipients are listed; None for the destinations, empty for all recipients."""
         self._left_out = 0
@@ -54,6 +58,11 @@ class QueueScreen(OnMessage):
         self._rows: Sequence[Any] | None = None
         self._shown: str | None = None
         self.table: VTable[Any] = VTable(self._looks[0], id="list")
+
+    def look_at(self, domain: str, look: Columns[Any]) -> None:
+        """Begin with the recipients of a domain, all for an empty one, in a look of theirs."""
+        self._domain, self._looks = domain, (self._looks[0], look)
+        self.table.look, self.table.empty = look, look.EMPTY
 
     def body(self) -> ComposeResult:
         """Where we are, the list, detail."""
@@ -78,14 +87,16 @@ class QueueScreen(OnMessage):
         """Read what is listed again."""
         start(self, "read", self.reading, "queue", self._turn.take)
 
+    async def listing(self, domain: str | None) -> tuple[Sequence[Any], int]:
+        """Destinations, or who waits for one; and how many are left out. Raises Trouble."""
+        if domain is None:
+            return await self.world.reading.destinations(), 0
+        return await self.world.reading.waiting(domain)
+
     async def _read(self) -> None:
         domain = self._domain
         try:
-            if domain is None:
-                rows: Sequence[Any] = await self.world.reading.destinations()
-                left_out = 0
-            else:
-                rows, left_out = await self.world.reading.waiting(domain)
+            rows, left_out = await self.listing(domain)
         except Trouble as trouble:
             self.table.fail(trouble)
             raise
@@ -104,7 +115,7 @@ class QueueScreen(OnMessage):
         self._shown, self._rows = domain, rows
         self.table.look = self._looks[domain is not None]
         self.table.empty = self.table.look.EMPTY
-        self.table.opens = domain is None
+        self.table.opens = domain is None or self.SCOPE is not actions.Scope.QUEUE
         self.table.show(rows)
         self.refresh_bindings()
 
@@ -191,18 +202,21 @@ class QueueScreen(OnMessage):
     # ------------------------------------------------------------- showing
 
     def _where(self, width: int, height: int) -> Sequence[Cells]:
-        path = [(_("Queue") + " › ", "dim")]
-        if self._domain is None:
-            path.append((_("by destination"), "strong"))
-        else:
-            path.append((formats.clean(self._domain) or _("all recipients"), "strong"))
-        path.append((f"   {formats.number(len(self.table))}", "dim"))
+        path = self.path()
         if self._left_out:
             more = formats.number(self._left_out)
             path.append(("  " + _("{} more are not shown").format(more), "wait"))
         if self.marks:
             path.append(("  " + _("{} marked").format(formats.number(len(self.marks))), "strong"))
         return [path]
+
+    def path(self) -> list[tuple[str, str]]:
+        """What is listed, and how many of it."""
+        here = _("by destination")
+        if self._domain is not None:
+            here = formats.clean(self._domain) or _("all recipients")
+        count = f"   {formats.number(len(self.table))}"
+        return [(_("Queue") + " › ", "dim"), (here, "strong"), (count, "dim")]
 
     def _detail(self, width: int, height: int) -> Sequence[Cells]:
         row = self.table.current_row

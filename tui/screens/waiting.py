@@ -111,3 +111,28 @@ class WaitingLook(Columns[Waiting]):
             [(formats.cell(facts, width), "dim")],
             *([(line, "")] for line in lines),
         ]
+
+
+class HeldLook(WaitingLook):
+    """The line of a recipient that is held: why has what is left."""
+
+    EMPTY = N_("nothing is held; h on the Queue screen holds what waits")
+
+    def columns(self, width: int) -> Sequence[Column]:
+        """The sender is left out where there is no room."""
+        narrow = width < WIDE - 3
+        address = (width - 32) * 3 // 10
+        sender = () if narrow else ((N_("From"), address, ""),)
+        return (
+            ("", 1, "strong"), (" ", 1, ""), *sender, (N_("To"), address, ""),
+            (N_("Age"), -10, "dim"), (N_("Subject"), address if narrow else address - 4, ""),
+            (N_("Why"), 0, "wait"),
+        )  # fmt: skip
+
+    def texts(self, row: Waiting, widths: Sequence[int]) -> Sequence[str]:
+        """For whom, since when, what about, why."""
+        mark = MARKED if (row.m, row.n) in self._marks else ""
+        age = formats.age(self.world.now_us() - row.accepted)
+        said = age, row.subject or _("(no subject)"), row.held or words.state(row.state)
+        who = (row.to,) if len(widths) == 6 else (row.sender or "<>", row.to)
+        return (mark, row.state.glyph, *who, *said)

@@ -26,6 +26,7 @@ TABS = (
     ("3", "queue", N_("Queue")),
     ("4", "mailboxes", N_("Mailboxes")),
     ("5", "snapshots", N_("Snapshots")),
+    ("6", "quarantine", N_("Quarantine")),
     ("7", "health", N_("Health")),
 )
 
