@@ -135,7 +135,7 @@ def dress(root: BoxRoot, has: Belongings) -> BoxRoot:
 def _dressed(one: MailboxRoot, traits: Traits) -> MailboxRoot:
     numbers = (one.uidvalidity, one.uidnext, one.highestmodseq, one.messages, one.chunks)
     notes = tuple(sorted(traits.notes.items()))
-    return MailboxRoot(one.name, *numbers, traits.rights, traits.uses, notes)
+    return MailboxRoot(one.name, *numbers, traits.rights, traits.uses, notes, one.objectid)
 
 
 def play(has: Belongings, happened: Iterable[Event]) -> Belongings:

@@ -123,7 +123,7 @@ class Catalog:
         """The boxes of a snapshot."""
         with self._lock:
             _, commit = self._repository.resolve(snapshot)
-        return [Box(line.address, line.messages, line.size) for line in commit.boxes]
+        return [Box(line.address, line.messages, line.size) for line in commit.mail]
 
     def mailboxes(self, snapshot: str, box: str) -> list[Mailbox]:
         """The mailboxes of a box in a snapshot. Raises NothingFound, Corrupt."""
@@ -205,9 +205,9 @@ def summary(name: str, commit: Commit, held: bool = False) -> Snapshot:
         name,
         commit.at,
         commit.scope,
-        len(commit.boxes),
-        sum(line.messages for line in commit.boxes),
-        sum(line.size for line in commit.boxes),
+        len(commit.mail),
+        sum(line.messages for line in commit.mail),
+        sum(line.size for line in commit.mail),
         commit.added,
         commit.stored,
         commit.seconds,

@@ -2,7 +2,7 @@
 
 import click
 
-from backup import catalog, cli_forget, cli_hold, cli_key, runs, show
+from backup import catalog, cli_bootstrap, cli_forget, cli_hold, cli_key, runs, show
 from backup.telling import box_address, telling
 from mtad.cli_options import administrator, config_option, json_option, settings
 from mtad.errors import Exit, UsageError
@@ -60,14 +60,14 @@ def create(
     finally:
         line.clear()
     commit = taken.commit
-    messages = sum(each.messages for each in commit.boxes)
+    messages = sum(each.messages for each in commit.mail)
     if as_json:
         show.emit(
             {
                 "snapshot": taken.name,
                 "at": show.rfc3339(commit.at),
                 "scope": commit.scope,
-                "boxes": len(commit.boxes),
+                "boxes": len(commit.mail),
                 "messages": messages,
                 "added": commit.added,
                 "stored_bytes": commit.stored,
@@ -80,7 +80,7 @@ def create(
     else:
         same = f"; nothing changed since {taken.same_as}" if taken.same_as else ""
         click.echo(
-            f"snapshot {taken.name}: {counted(len(commit.boxes), 'box', 'boxes')}, "
+            f"snapshot {taken.name}: {counted(len(commit.mail), 'box', 'boxes')}, "
             f"{counted(messages, 'message')}, {commit.added:,} new, "
             f"{size(commit.stored)} stored in {commit.seconds:.1f} s{same}"
         )
@@ -243,6 +243,7 @@ def verify(context: click.Context, read_data: bool, as_json: bool) -> int:
     return Exit.PROBLEMS if report.is_whole else Exit.CORRUPT
 
 
+snapshot.add_command(cli_bootstrap.bootstrap)
 snapshot.add_command(cli_forget.forget)
 snapshot.add_command(cli_hold.hold)
 snapshot.add_command(cli_hold.release)

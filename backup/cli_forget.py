@@ -45,7 +45,7 @@ def forget(
             (
                 each.name,
                 show.when(each.commit.at),
-                str(len(each.commit.boxes)),
+                str(len(each.commit.mail)),
                 _what(each),
                 "; ".join(_why(each)),
             )

@@ -240,7 +240,7 @@ class MailboxRoot(msgspec.Struct, frozen=True, array_like=True):
     """A mailbox in a snapshot: its numbering, and its chunks' ids one after the other.
 
     ``rights`` are lines of its list (RFC 4314), ``uses`` those it was made for (RFC 6154),
-    ``notes`` its metadata (RFC 5464), in order of their names.
+    ``notes`` its metadata (RFC 5464), in order of their names, ``objectid`` is RFC 8474's.
     """
 
     name: str
@@ -252,10 +252,11 @@ class MailboxRoot(msgspec.Struct, frozen=True, array_like=True):
     rights: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     notes: tuple[tuple[str, bytes], ...] = ()
+    objectid: int = 0
 
 
 class BoxRoot(msgspec.Struct, frozen=True, array_like=True):
-    """A box in a snapshot.
+    """A box in a snapshot; one without an address is the server itself (``server_part``).
 
     ``subscribed`` are names of mailboxes, None in snapshots from before such things were kept;
     then rights, uses and notes are not known either. ``notes`` is metadata of the box as a
@@ -300,6 +301,11 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     """Words that whoever took it gave it."""
     was: tuple[str, ...] = ()
     """The names it had before it was written anew without boxes that are not kept."""
+
+    @property
+    def mail(self) -> tuple[BoxLine, ...]:
+        """The boxes, without the server's own part, which has no address."""
+        return tuple(line for line in self.boxes if line.address)
 
 
 def chunks(entries: list[Entry]) -> list[Chunk]:

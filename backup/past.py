@@ -77,7 +77,7 @@ class History:
     def boxes(self) -> set[str]:
         """Every box that a snapshot has."""
         found = self._store.snapshots() if self._store else {}
-        return {line.address for commit in found.values() for line in commit.boxes}
+        return {line.address for commit in found.values() for line in commit.mail}
 
     def before(self, box: str, at: int) -> Belongings:
         """What the last snapshot before a time says a box had besides its messages."""

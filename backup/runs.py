@@ -11,7 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from backup import access, belongings, catalog, keys, repository, snapshot, verify
+from backup import (
+    access,
+    belongings,
+    catalog,
+    keys,
+    repository,
+    server_part,
+    snapshot,
+    verify,
+)
 from backup.locks import Lock
 from backup.repository import Repository
 from mtad import clock
@@ -112,8 +121,8 @@ def take(
             trace=run,
             actor=actor,
             snapshot=taken.name,
-            boxes=len(commit.boxes),
-            messages=sum(line.messages for line in commit.boxes),
+            boxes=len(commit.mail),
+            messages=sum(line.messages for line in commit.mail),
             added=commit.added,
             stored=commit.stored,
             seconds=commit.seconds,
@@ -131,6 +140,9 @@ def _take(
     progress: Callable[[snapshot.Progress], None],
 ) -> snapshot.Taken:
     """Take a snapshot of boxes into the repository the settings name."""
+    everything = what == scope(None, None)
+    if everything:
+        server_part.level(loaded)
     with open_or_create(loaded, say) as store, Lock(store.folder, say=say):
         store.folder.sweep()
         for note in store.notes:
@@ -143,6 +155,7 @@ def _take(
                 tags=tags,
                 aside=loaded.places.cache / "snapshot",
                 sync=numbering,
+                server=partial(server_part.sources, loaded) if everything else None,
                 account=partial(belongings.account, belongings.directory_of(loaded)),
                 progress=progress,
             )

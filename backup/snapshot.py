@@ -12,16 +12,18 @@ import hashlib
 import os
 import secrets
 import shutil
+import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup import belongings, format, heads, split
+from backup import belongings, format, heads, server_part, split
 from backup.belongings import NO_ACCOUNT, Account, Belongings
 from backup.format import BODY, MANIFEST, TEXT, BoxLine, BoxRoot, Commit, Entry, MailboxRoot
 from backup.grouping import GROUP_BYTES, WINDOW_BYTES, groups
 from backup.repository import Repository
+from backup.server_part import Source
 from backup.writer import Writer
 from mtad import clock
 from mtad.errors import Locked
@@ -62,14 +64,17 @@ def create(
     aside: Path,
     sync: Callable[[str], None] = lambda address: None,
     account: Callable[[str], Account] = lambda address: NO_ACCOUNT,
+    server: Callable[[], Iterable[Source]] | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Taken:
     """Take a snapshot of boxes, given as address and folder.
 
     ``aside`` is a folder on the boxes' file system for links. ``sync`` asks a box's owner to
-    number what is new, ``account`` what the directory says of it. ``progress`` is called
-    often; what it raises stops the snapshot and leaves no trace of it. Raises Locked when
-    another snapshot is running, OSError when the repository cannot be written.
+    number what is new, ``account`` what the directory says of it. ``server`` are the files
+    of the server, if it is to be in the snapshot, asked for after the boxes were read, so that
+    the log knows of every message in them. ``progress`` is called often; what it raises stops
+    the snapshot and leaves no trace of it. Raises Locked when another snapshot is running,
+    OSError when the repository cannot be written.
     """
     began = time.monotonic()
     with _alone(aside):
@@ -84,6 +89,8 @@ def create(
                 lines.append(run.box(address, folder, earlier, account(address)))
                 run.shown.boxes_done += 1
                 progress(run.shown)
+            if server is not None:
+                lines.append(run.server(server(), earlier))
             run.flush()
             run.writer.finish()
         except BaseException:
@@ -99,7 +106,7 @@ def create(
             unread=tuple(run.unread),
             tags=tuple(tags),
         )
-        same = [name for name, old in earlier.items() if old.boxes == commit.boxes]
+        same = [name for name, old in earlier.items() if old.mail == commit.mail]
         newest = same[-1] if same and same[-1] == next(reversed(earlier), "") else ""
         return Taken(repository.commit(commit), commit, newest)
 
@@ -238,17 +245,69 @@ class _Run:
         except OSError as error:
             self._unreadable(address, message, error)
             return None
-        object_id = self.repository.keys.id_of(TEXT, hashlib.sha256(raw).digest())
-        if self.writer.claim(object_id):
-            self.added += 1
-            self._keep_text(object_id, raw)
+        object_id, is_new = self._keep(raw)
+        self.added += is_new
         self.shown.read += 1
         self.shown.read_bytes += len(raw)
         if self.shown.read % 64 == 0:
             self._progress(self.shown)
         return object_id
 
+    # ----------------------------------------------------------------- the server
+
+    def server(self, sources: Iterable[Source], earlier: dict[str, Commit]) -> BoxLine:
+        """Store the server's files; its line in the commit. A file that is gone is passed over."""
+        before = self._files(earlier)
+        self._links.mkdir(mode=0o700)
+        files = []
+        try:
+            for source in sources:
+                try:
+                    files.append(self._file(source, before.get(source.name)))
+                except (OSError, sqlite3.Error) as error:
+                    self.unread.append(f"{source.name}: {error}")
+        finally:
+            shutil.rmtree(self._links, ignore_errors=True)
+        root = self._keep_manifest(server_part.root(files))
+        count = sum(file.messages for file in files)
+        return BoxLine(server_part.ADDRESS, root, count, count * server_part.PIECE)
+
+    def _files(self, earlier: dict[str, Commit]) -> dict[str, MailboxRoot]:
+        """The server's files as its last readable snapshot has them, if all of it is stored."""
+        for commit in reversed(earlier.values()):
+            for line in commit.boxes:
+                if line.address == server_part.ADDRESS:
+                    try:
+                        root = self.repository.manifest(line.root, BoxRoot)
+                        ids = [entry.id for entry in self.repository.entries(root)]
+                    except format.Damaged:
+                        return {}
+                    whole = len(self.repository.cache.stored(ids)) == len({*ids})
+                    return {one.name: one for one in root.mailboxes} if whole else {}
+        return {}
+
+    def _file(self, source: Source, before: MailboxRoot | None) -> MailboxRoot:
+        size, mtime_ns = server_part.stamp_of(source)
+        if before and (before.uidnext, before.highestmodseq) == (size, mtime_ns) != (0, 0):
+            return before
+        entries = []
+        for number, piece in enumerate(server_part.pieces(source, self._links), 1):
+            object_id, _ = self._keep(piece)
+            entries.append(server_part.entry(source.name, number, piece, object_id, mtime_ns))
+            if number % 64 == 0:
+                self._progress(self.shown)
+        chunks = b"".join(self._keep_manifest(chunk) for chunk in format.chunks(entries))
+        return MailboxRoot(source.name, 0, size, mtime_ns, len(entries), chunks)
+
     # ------------------------------------------------------------------ contents
+
+    def _keep(self, raw: bytes) -> tuple[bytes, bool]:
+        """The object that octets are, added unless it is there; whether it was not."""
+        object_id = self.repository.keys.id_of(TEXT, hashlib.sha256(raw).digest())
+        is_new = self.writer.claim(object_id)
+        if is_new:
+            self._keep_text(object_id, raw)
+        return object_id, is_new
 
     def _keep_text(self, object_id: bytes, raw: bytes) -> None:
         record = split.record(raw, self._keep_body)
@@ -297,11 +356,10 @@ class _Run:
         for name in sorted(entries):
             box = meta.get(name)
             chunk_ids = [self._keep_manifest(chunk) for chunk in format.chunks(entries[name])]
-            validity, following, modseq = (
-                (box.uidvalidity, box.uidnext, box.highestmodseq) if box else (0, 0, 0)
-            )
+            numbers = (box.uidvalidity, box.uidnext, box.highestmodseq) if box else (0, 0, 0)
             found = (len(entries[name]), b"".join(chunk_ids))
-            roots.append(MailboxRoot(name, validity, following, modseq, *found))
+            objectid = box.id if box else 0
+            roots.append(MailboxRoot(name, *numbers, *found, objectid=objectid))
         root = self._keep_manifest(belongings.dress(BoxRoot(address, tuple(roots)), has))
         rows = [entry for each in entries.values() for entry in each]
         return BoxLine(address, root, len(rows), sum(entry.size for entry in rows))

@@ -257,7 +257,17 @@ def test_a_snapshot_imports_no_other_part(yard: Yard, loaded: Loaded) -> None:
         "print(sorted({name.partition('.')[0] for name in sys.modules} "
         "& {'textual', 'aiosmtpd', 'sqlalchemy', 'apscheduler', 'uvloop'}))"
     )
-    line = [sys.executable, "-c", code, "--config", str(loaded.path), "snapshot", "create"]
+    line = [
+        sys.executable,
+        "-c",
+        code,
+        "--config",
+        str(loaded.path),
+        "snapshot",
+        "create",
+        "--box",
+        ANNA,
+    ]
     done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
     assert done.stderr == ""

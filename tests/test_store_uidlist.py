@@ -45,6 +45,7 @@ def test_a_list_is_read() -> None:
             "gone.peer": 100,
             "1000000006.M6.peer": 499,
         },
+        0x7597F92B9A9C056BBE70000083ECC375,
     )
     assert parse(b"1 17 9\n3 a\n8 b:2,S\n") == Uidlist(17, 9, {"a": 3, "b": 8})
     assert parse(b"3 N4 V5\n7 :x") == Uidlist(5, 8, {"x": 7})

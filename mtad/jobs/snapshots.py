@@ -147,8 +147,8 @@ class Snapshots:
         yield {
             "done": True,
             "snapshot": taken.name,
-            "boxes": len(commit.boxes),
-            "messages": sum(line.messages for line in commit.boxes),
+            "boxes": len(commit.mail),
+            "messages": sum(line.messages for line in commit.mail),
             "added": commit.added,
             "stored_bytes": commit.stored,
             "same_as": taken.same_as or None,

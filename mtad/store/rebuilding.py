@@ -41,6 +41,8 @@ from tracing.stored import (
 )
 
 ASIDE = "index.db.former"
+_OURS = 1 << 63
+"""Below it are object ids that this program gave."""
 
 
 @dataclass(slots=True)
@@ -133,6 +135,8 @@ def _from_lists(root: Path, known: Known) -> None:
                 numbers.uidvalidity = listed.uidvalidity
                 numbers.uids.update(listed.uids)
                 numbers.uidnext = listed.uidnext
+                if 0 < listed.guid < _OURS:
+                    known.objectids[name] = listed.guid
                 break
 
 

@@ -31,6 +31,8 @@ class Uidlist(NamedTuple):
     uidvalidity: int
     uidnext: int
     uids: Mapping[str, int]
+    guid: int = 0
+    """Of the mailbox; of 128 bits where Dovecot gave it."""
 
 
 def read(folder: Path, name: str = FILE) -> Uidlist | None:
@@ -47,6 +49,7 @@ def parse(data: bytes) -> Uidlist | None:
     """A list of version 3 or 1; lines that are malformed or not ascending are passed over."""
     head, _, rest = data.partition(b"\n")
     old = _OLD_HEAD.fullmatch(head)
+    guid = 0
     if old:
         validity, uidnext, form = int(old[1]), int(old[2]), _OLD_LINE
     else:
@@ -54,6 +57,7 @@ def parse(data: bytes) -> Uidlist | None:
         fields = {word[:1]: word[1:] for word in found[1].split()} if found else {}
         validity, uidnext = _number(fields.get(b"V", b"")), _number(fields.get(b"N", b""))
         form = _LINE
+        guid = _guid(fields.get(b"G", b""))
     if not 0 < validity <= MAX_UID:
         return None
     uids: dict[str, int] = {}
@@ -65,7 +69,7 @@ def parse(data: bytes) -> Uidlist | None:
         last = int(entry[1])
         base = names.split(os.fsdecode(entry[2]))[0]
         uids[base] = last
-    return Uidlist(validity, min(max(uidnext, last + 1), MAX_UID), uids)
+    return Uidlist(validity, min(max(uidnext, last + 1), MAX_UID), uids, guid)
 
 
 def write(
@@ -88,3 +92,7 @@ def taken(folder: Path) -> None:
 
 def _number(text: bytes) -> int:
     return int(text) if re.fullmatch(rb"[0-9]{1,10}", text) else 0
+
+
+def _guid(text: bytes) -> int:
+    return int(text, 16) if re.fullmatch(rb"[0-9a-f]{32}", text) else 0
