@@ -35,7 +35,7 @@ class Access(BaseModel):
 
 def is_remote(where_: str) -> bool:
     """Whether a repository's name is an address elsewhere, not a folder."""
-    return urlsplit(where_).scheme in SCHEMES
+    return "://" in where_
 
 
 def read(path: Path) -> Access:
@@ -70,6 +70,9 @@ def open_storage(name: str, base: Path, access: Access) -> Storage:
     if not is_remote(name):
         return Folder(base / name)
     url = urlsplit(name)
+    if url.scheme not in SCHEMES:
+        known = " and ".join(f"{each}://" for each in SCHEMES)
+        raise ConfigError(f"{name!r} is neither a folder nor one of {known}")
     try:
         port = url.port
     except ValueError:

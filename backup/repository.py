@@ -69,7 +69,7 @@ class Repository:
         self.folder, self._heal = folder, heal
         opened = keys.unlock(folder, key_file, heal=heal)
         self.id, self.keys, self.notes = opened.repository, opened.keys, opened.notes
-        self.cache = Cache(cache / f"repository-{self.id[:16]}.sqlite", self.id)
+        self.cache = Cache(cache / f"repository-{self.id[:16]}.sqlite", f"{self.id} {folder.shown}")
         self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._frames_bytes = 0
         self._ciphers: dict[str, AESGCM] = {}

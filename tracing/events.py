@@ -25,6 +25,7 @@ from tracing.event import Outcome as Outcome
 from tracing.event import Unknown as Unknown
 from tracing.event import declare as declare
 from tracing.event import kind_of as kind_of
+from tracing.snapshots import BackupCopied as BackupCopied
 from tracing.snapshots import BackupDone as BackupDone
 from tracing.snapshots import BackupFail as BackupFail
 from tracing.snapshots import BackupForgot as BackupForgot

@@ -75,6 +75,16 @@ class BackupKey(Event, frozen=True, kw_only=True, tag="backup.key"):
     rights: str
 
 
+@declare("repository copied to {target}: {files:file}, {octets} octets", Outcome.OK)
+class BackupCopied(Event, frozen=True, kw_only=True, tag="backup.copied"):
+    """A second place has all the repository has; ``damaged`` files were so before."""
+
+    target: str
+    files: int
+    octets: int
+    damaged: int = 0
+
+
 @declare("repository verified: {objects:object}, {damaged} damaged")
 class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
     """The repository was checked, with all data read when ``read_data``."""
