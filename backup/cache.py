@@ -23,6 +23,8 @@ CREATE TABLE frame (no INTEGER PRIMARY KEY, pack INTEGER NOT NULL, number INTEGE
 CREATE TABLE object (id BLOB NOT NULL, frame INTEGER NOT NULL, at INTEGER NOT NULL,
     length INTEGER NOT NULL, PRIMARY KEY (id, frame)) WITHOUT ROWID;
 CREATE TABLE damaged (id BLOB NOT NULL, pack TEXT NOT NULL, PRIMARY KEY (id, pack)) WITHOUT ROWID;
+CREATE TABLE uses (id BLOB PRIMARY KEY, bodies BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE scanned (pack TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE snapshot (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE head (id BLOB PRIMARY KEY, subject TEXT NOT NULL, sender TEXT NOT NULL,
     at INTEGER NOT NULL, message_id TEXT NOT NULL, recipients TEXT NOT NULL) WITHOUT ROWID;
@@ -40,7 +42,7 @@ _STORED_WELL = (
     "(SELECT 1 FROM damaged d WHERE d.id=o.id AND d.pack=p.name)"
 )
 _HEADS = "SELECT id, subject, sender, at, message_id, recipients FROM head WHERE id IN ({})"
-VERSION = "5"
+VERSION = "6"
 _AT_ONCE = 500
 """Ids in one statement."""
 
@@ -108,6 +110,11 @@ class Cache:
     def _drop(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """The connection, for questions about all there is."""
+        return self._db
 
     def forget(self) -> None:
         """Forget where everything is and which snapshots there are.
@@ -250,6 +257,7 @@ class Cache:
             db.execute(f"DELETE FROM frame WHERE no IN {of_gone}")  # noqa: S608
             db.execute("DELETE FROM pack WHERE retired=2")
             db.executemany("DELETE FROM damaged WHERE pack=?", gone)
+            db.executemany("DELETE FROM scanned WHERE pack=?", gone)
             db.executemany("DELETE FROM segment WHERE name=?", [(name,) for name in segments])
         self._look()
 
@@ -264,6 +272,13 @@ class Cache:
     def damaged(self) -> set[bytes]:
         """The objects of which a copy is known to be unreadable."""
         return {each for (each,) in self._db.execute("SELECT DISTINCT id FROM damaged")}
+
+    def keep_uses(self, uses: Sequence[tuple[bytes, bytes]], pack: str | None) -> None:
+        """Remember which bodies messages use; ``pack`` is one of which all are known now."""
+        with self._writing() as db:
+            db.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", uses)
+            if pack:
+                db.execute("INSERT OR IGNORE INTO scanned VALUES (?)", (pack,))
 
     # ------------------------------------------------------------ snapshots
 

@@ -2,7 +2,17 @@
 
 import click
 
-from backup import catalog, cli_bootstrap, cli_copy, cli_forget, cli_hold, cli_key, runs, show
+from backup import (
+    catalog,
+    cli_bootstrap,
+    cli_copy,
+    cli_forget,
+    cli_hold,
+    cli_key,
+    cli_prune,
+    runs,
+    show,
+)
 from backup.telling import box_address, telling
 from mtad.cli_options import administrator, config_option, json_option, settings
 from mtad.errors import Exit, UsageError
@@ -249,3 +259,5 @@ snapshot.add_command(cli_hold.hold)
 snapshot.add_command(cli_hold.release)
 snapshot.add_command(cli_key.key)
 snapshot.add_command(cli_copy.copy)
+snapshot.add_command(cli_prune.prune)
+snapshot.add_command(cli_prune.compact)

@@ -78,8 +78,8 @@ class Lock:
             "started": _started(os.getpid()),
         }
         self._beaten = time.monotonic()
-        folder.put(self.name, json.dumps(fields).encode())
         try:
+            folder.put(self.name, json.dumps(fields).encode())
             self._check(exclusive, say)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from pathlib import Path
 import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from backup import format, keys, scan, split
+from backup import format, keys, retired, scan, split
 from backup.cache import Cache, Place
 from backup.format import COMMIT, INDEX, MANIFEST, TEXT, Commit, Damaged, PackEntry
 from backup.places import Away, Storage, pack_path
@@ -144,13 +144,19 @@ class Repository:
         segment is damaged or gone. Returns them, and path and reason of those that cannot
         be read. Raises OSError.
         """
-        listed = self.cache.listed()
-        packs, problems = scan.tables(self, (n for n in self.folder.packs() if n not in listed))
+        known = self.cache.listed() | self.see_retired()
+        packs, problems = scan.tables(self, (n for n in self.folder.packs() if n not in known))
         for pack in packs:
             self.folder.sync_pack(pack.name.hex())
         self.cache.add(None, packs)
         self.write_segment(packs)
         return packs, problems
+
+    def see_retired(self) -> set[str]:
+        """The packs that are about to be removed, on which nobody may rely from now on."""
+        found = retired.packs(self.folder)
+        self.cache.retire(found)
+        return found
 
     def segment(self, name: str) -> list[PackEntry]:
         """The packs an index segment lists. Raises OSError, Damaged."""

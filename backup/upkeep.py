@@ -1,10 +1,11 @@
 """What commands and the jobs role do alike to keep a repository in order, with the events."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from backup import catalog, holds, retention
 from backup import forget as forgetting
+from backup import prune as pruning
 from backup.locks import Lock
 from backup.runs import Tell
 from mtad import clock
@@ -22,7 +23,10 @@ def forget(
     dry_run: bool = False,
     actor: str = "backup",
 ) -> list[retention.Verdict]:
-    """Forget what no rule keeps, or what is named, with an event for each. Raises MtadError."""
+    """Forget what no rule keeps, or what is named, with an event for each.
+
+    Excludes everyone else, so that no snapshot is held or needed meanwhile. Raises MtadError.
+    """
     policy_of = forgetting.policies(loaded.config.backup, keep)
 
     def told(verdict: retention.Verdict, became: str) -> None:
@@ -37,7 +41,7 @@ def forget(
             )
         )
 
-    with catalog.open_repository(loaded) as store, Lock(store.folder):
+    with catalog.open_repository(loaded) as store, Lock(store.folder, exclusive=not dry_run):
         held = partial(holds.is_held, store)
         if names:
             verdicts = forgetting.chosen(store, names, held)
@@ -49,3 +53,38 @@ def forget(
             except OSError as error:
                 raise MtadError(f"not everything was forgotten: {error}") from error
     return verdicts
+
+
+def prune(
+    loaded: Loaded,
+    tell: Tell,
+    how: pruning.How,
+    *,
+    dry_run: bool = False,
+    actor: str = "backup",
+    progress: Callable[[str, int], None] = lambda what, number: None,
+) -> pruning.Pruned:
+    """Give back room, with an event where anything was done. Raises MtadError."""
+    with (
+        pruning.alone(loaded.places.cache),
+        catalog.open_repository(loaded, heal=True) as store,
+        Lock(store.folder) as lock,
+    ):
+        try:
+            done = pruning.prune(store, lock, how, dry_run=dry_run, progress=progress)
+        except OSError as error:
+            raise MtadError(f"the repository was not pruned to the end: {error}") from error
+    if done.removed or done.written or (done.waiting and not dry_run):
+        tell(
+            events.BackupPruned(
+                at=clock.now_us(),
+                trace=tell.new_id(),
+                actor=actor,
+                removed=done.removed,
+                freed=done.freed,
+                written=done.written,
+                waiting=done.waiting,
+                compacted=how.compact or how.everything,
+            )
+        )
+    return done

@@ -23,12 +23,14 @@ PENDING_BYTES = 8 * 2**20
 class Writer:
     """Adds objects; nothing of it counts before ``finish``, and no snapshot before a commit.
 
+    Whoever makes one holds a lock of the repository already (``backup.retired`` says why).
     Compression runs in two threads; frames are encrypted and written in the order they
     were added.
     """
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        repository.see_retired()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="zstd")
         self._packs = {kind: _Pack(repository, kind) for kind in (TEXT, BODY, MANIFEST)}
         self._pending: deque[tuple[bytes, list[bytes], list[int], int, Future[bytes]]] = deque()

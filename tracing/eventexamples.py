@@ -133,6 +133,7 @@ _OF_KIND: dict[str, dict[str, Any]] = {
     "backup.done": {"added": 12},
     "backup.fail": {"why": "no space left on the device"},
     "backup.held": {"why": "case 7"},
+    "backup.pruned": {"removed": 4, "freed": 52_428_800},
     "box.mailbox": {"what": "created"},
     "check.result": {"name": "hourly_limit", "found": "290 messages"},
     "conn.refused": {"why": "too many connections"},

@@ -31,6 +31,7 @@ from tracing.snapshots import BackupFail as BackupFail
 from tracing.snapshots import BackupForgot as BackupForgot
 from tracing.snapshots import BackupHeld as BackupHeld
 from tracing.snapshots import BackupKey as BackupKey
+from tracing.snapshots import BackupPruned as BackupPruned
 from tracing.snapshots import BackupReleased as BackupReleased
 from tracing.snapshots import BackupStart as BackupStart
 from tracing.snapshots import BackupVerified as BackupVerified

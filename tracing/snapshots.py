@@ -85,6 +85,21 @@ class BackupCopied(Event, frozen=True, kw_only=True, tag="backup.copied"):
     damaged: int = 0
 
 
+@declare("repository pruned by {actor}: {removed:pack} removed, {freed} octets freed", Outcome.OK)
+class BackupPruned(Event, frozen=True, kw_only=True, tag="backup.pruned"):
+    """Room of what no snapshot needs was given back: ``freed`` octets, ``written`` ones anew.
+
+    ``waiting`` packs go once those who use the repository now are done; ``compacted`` says
+    whether small packs were written together in any case.
+    """
+
+    removed: int
+    freed: int
+    written: int = 0
+    waiting: int = 0
+    compacted: bool = False
+
+
 @declare("repository verified: {objects:object}, {damaged} damaged")
 class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
     """The repository was checked, with all data read when ``read_data``."""
