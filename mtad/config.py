@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from mtad import address, config_keep, where
+from mtad import address, config_keep, config_schedule, where
 from mtad.config_access import Access as Access
 from mtad.config_access import Imap as Imap
 from mtad.config_access import Pop3 as Pop3
@@ -116,8 +116,14 @@ class Backup(Section):
     )
     daily_at: str = Field(
         "03:00",
-        pattern=_CLOCK,
-        description="Local time of the daily snapshot, HH:MM.",
+        pattern=f"{_CLOCK}|^$",
+        description="Local time of the daily snapshot of the whole server, HH:MM; empty for none.",
+    )
+    schedule: tuple[str, ...] = Field(
+        (),
+        description="Further snapshots, of all, a domain or a box, in local time: 'all: every 4 "
+        "hours', 'alpha.example: daily at 12:30', 'anna@alpha.example: monday at 06:00', or with "
+        "the five fields of cron, 'beta.example: */20 8-18 * * mon-fri'.",
     )
     keep: str = Field(
         "last 7, daily 14, weekly 8, monthly 12, yearly 3",
@@ -131,6 +137,13 @@ class Backup(Section):
         description="The same for one domain or one box, like 'alpha.example: daily 30' or "
         "'anna@alpha.example: all'.",
     )
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedules(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for line in given:
+            config_schedule.parse_for(line)
+        return given
 
     @field_validator("keep")
     @classmethod

@@ -16,7 +16,7 @@ from mtad import clock, config, control
 from mtad.config import Loaded
 from mtad.errors import Unreachable
 from mtad.jobs import role as jobs
-from mtad.jobs import snapshots
+from mtad.jobs import schedules, snapshots
 from mtad.journal.content import path_of, write_content
 from mtad.journal.reader import Reader
 from mtad.journal.writer import Journal
@@ -75,7 +75,7 @@ async def test_a_snapshot_over_the_socket_streams_and_is_recorded(loaded: Loaded
         )
         assert status["running"] is None
         assert status["last"]["snapshot"] == last["snapshot"]
-        assert "T04:30:00" in status["next"][jobs.DAILY]
+        assert "T04:30:00" in status["next"][schedules.DAILY]
         with pytest.raises(control.Remote, match="nothing to snapshot"):
             await ask(loaded, "snapshot", box="nobody@alpha.example")
     seen = kinds(loaded)
@@ -156,17 +156,17 @@ async def test_the_daily_snapshot_keeps_its_hour(loaded: Loaded) -> None:
     try:
         role = jobs.Jobs(loaded, journal)
         role.start()
-        job = role.scheduler.get_job(jobs.DAILY)
+        job = role.scheduler.get_job(schedules.DAILY)
         assert job.coalesce
         assert job.max_instances == 1
         assert job.misfire_grace_time == snapshots.GRACE.total_seconds()
         assert timedelta() < job.next_run_time - clock.now() <= timedelta(days=1)
         loaded.path.write_text(loaded.path.read_text().replace("04:30", "05:15"))
         role.settings.read_again()
-        assert role.scheduler.get_job(jobs.DAILY).next_run_time.minute == 15
+        assert role.scheduler.get_job(schedules.DAILY).next_run_time.minute == 15
         loaded.path.write_text("not = toml = at all")
         role.settings.read_again()
-        assert role.scheduler.get_job(jobs.DAILY).next_run_time.minute == 15
+        assert role.scheduler.get_job(schedules.DAILY).next_run_time.minute == 15
         role.stop()
     finally:
         await journal.close()

@@ -1,6 +1,6 @@
 """The jobs role: what is done by the clock and not by a message.
 
-A snapshot and a summary of the day before at the settings' hours, the TLS reports about the day
+Snapshots and a summary of the day before at the settings' hours, the TLS reports about the day
 before, what the event log need not keep any longer, once a week whether its sealed months are
 whole, hourly an audit of the books and the removal of deleted messages whose keep time is over,
 on the disk and in boxes (POP3). A snapshot that was missed because the machine was off is taken
@@ -26,7 +26,8 @@ from mtad import clock, control, ledger, metrics
 from mtad.config import Loaded
 from mtad.errors import Exit, MtadError
 from mtad.jobs import purging
-from mtad.jobs.snapshots import GRACE, Snapshots, missed
+from mtad.jobs.schedules import Schedules
+from mtad.jobs.snapshots import GRACE, Snapshots
 from mtad.journal.writer import Journal
 from mtad.reload import InForce
 from mtad.signals import Signals
@@ -51,7 +52,6 @@ WHOLE_AUDIT_EVERY = 24 * 3600 * 1_000_000
 """Microseconds after which everything is looked at again."""
 REPORTS_JITTER = 4 * 3600
 """Seconds within which the day's TLS reports go out, so that not all servers write at once."""
-DAILY = "daily snapshot"
 REPORT = "daily report"
 MISSED = "missed snapshot"
 
@@ -69,17 +69,12 @@ class Jobs:
         self._stopping = False
         self._commands: set[asyncio.subprocess.Process] = set()
         self.scheduler = AsyncIOScheduler(event_loop=self._loop)
+        self.schedules = Schedules(self.scheduler, self.snapshots, self.daily)
 
     def start(self) -> None:
         """Begin to keep time."""
         once = {"coalesce": True, "max_instances": 1}
-        self.scheduler.add_job(
-            self.daily,
-            _at(self._loaded.config.backup.daily_at),
-            id=DAILY,
-            misfire_grace_time=int(GRACE.total_seconds()),
-            **once,
-        )
+        self.schedules.use(self._loaded)
         self.scheduler.add_job(
             self.purge,
             IntervalTrigger(seconds=int(PURGE_EVERY.total_seconds())),
@@ -149,10 +144,10 @@ class Jobs:
         await self.snapshots.idle()
 
     def _use(self, loaded: Loaded) -> None:
-        """Go by these settings; the daily snapshot and report move to their hours."""
+        """Go by these settings; snapshots and the daily report move to their hours."""
         self._loaded = self.snapshots.loaded = loaded
         self.figures.use(loaded)
-        self.scheduler.reschedule_job(DAILY, trigger=_at(loaded.config.backup.daily_at))
+        self.schedules.use(loaded)
         self.scheduler.reschedule_job(REPORT, trigger=_at(loaded.config.report.daily_at))
 
     def _failed(self, event: JobExecutionEvent) -> None:
@@ -173,9 +168,8 @@ class Jobs:
             await self.snapshots.take()
 
     async def catch_up(self) -> None:
-        """Take the daily snapshot now if the server was off when it was due."""
-        if await asyncio.to_thread(missed, self._loaded, clock.now()):
-            await self.daily()
+        """Take the snapshots now for which the server was off when they were due."""
+        await self.schedules.catch_up(self._loaded)
 
     # ------------------------------------------------------------------ reports
 
