@@ -15,12 +15,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from backup import format, holds, keys
+from backup import format, holds, keys, retired
 from backup.format import Damaged
 from backup.keys import CONFIG, COPY
 from backup.locks import Lock
 from backup.places import Storage, pack_path
-from mtad.errors import Corrupt, MtadError, UsageError
+from mtad.errors import Corrupt, Locked, MtadError, UsageError
 
 CHUNK = 4 * 2**20
 ROUNDS = 3
@@ -131,6 +131,11 @@ class _Run:
         held = self._source.names(holds.FOLDER)
         segments = self._source.segments()
         packs = sorted(self._source.packs())
+        if retired.packs(self._target) & set(packs):
+            raise Locked(
+                f"packs that the copy needs are about to be removed from {self._target.shown}: end "
+                "that there with 'mtad snapshot prune', then run this again"
+            )
         self._packs(packs)
         for name in sorted(segments - self._target.segments()):
             self._put(f"index/{name}", self._source.get(f"index/{name}"))

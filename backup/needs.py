@@ -18,6 +18,7 @@ import msgspec
 from backup import format, keys, split
 from backup.format import ID, MANIFEST, TEXT, BoxRoot, Damaged
 from backup.repository import Repository
+from backup.subkeys import Sealed
 from mtad.errors import Corrupt
 
 MAX_DEPTH = 8
@@ -88,7 +89,10 @@ class Needs:
         self._db = repository.cache.database
         self._db.executescript(_TABLES)
         self.unknown = False
-        """Whether a message cannot be read, so that it is not known which bodies it needs."""
+        """Whether a message cannot be read, so that it is not known which bodies it needs.
+
+        So with a key that may only put.
+        """
         self._commits()
         self._manifests()
         self._bodies()
@@ -182,7 +186,7 @@ class Needs:
         for (object_id,) in self._db.execute(query, (pack,)).fetchall():
             try:
                 bodies = split.wanted(self._repository.get(object_id))
-            except Damaged:
+            except (Damaged, Sealed):
                 whole = False
                 is_needed = "SELECT 1 FROM needed WHERE id=?"
                 if self._db.execute(is_needed, (object_id,)).fetchone():

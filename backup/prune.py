@@ -148,10 +148,14 @@ class _Run:
             elif not use.live:
                 self.done.dropped.append(use)
             elif use.dead >= self._how.waste or use.name in small:
-                if use.has_bad:
+                if use.has_bad or not self._can_read(use.kind):
                     self.done.spared.append(use.name)
                 else:
                     self.done.rewritten.append(use)
+
+    def _can_read(self, kind: bytes) -> bool:
+        """Whether packs of this kind can be written anew; contents only with all rights."""
+        return kind == MANIFEST or self._repository.keys.can_read
 
     def _small(self, uses: list[Use]) -> set[str]:
         """Packs that are written together because they are small, or all of messages."""
@@ -208,7 +212,12 @@ class _Run:
         ]
         due = [each for each in marks if retired.is_due(self._folder, each, self._lock.name)]
         if due:
-            wanted = {use.name for use in self._needed().packs() if use.retired and use.live}
+            needs = self._needed()
+            wanted = {
+                use.name
+                for use in needs.packs()
+                if use.retired and (use.live or (use.kind == BODY and needs.unknown))
+            }
             for each in due:
                 self._remove(each, wanted)
         left = {name for each in retired.read(self._folder) for name in each.packs}

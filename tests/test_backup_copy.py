@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from backup import retired
 from backup.copying import copy
 from backup.locks import Lock
 from backup.places import Folder, Upload
@@ -136,6 +137,18 @@ def test_a_pack_that_somebody_removes_meanwhile_is_carried_over_again(
 
     copy(yard.folder, Pruned(there.root))
     check(yard, there, 2)
+
+
+def test_nothing_relies_on_packs_that_are_about_to_be_removed_there(
+    yard: Yard, there: Folder
+) -> None:
+    copy(yard.folder, there)
+    with Lock(there) as lock:
+        made = retired.mark(there, [next(there.packs())], lock.name)
+    with pytest.raises(Locked, match="about to be removed"):
+        copy(yard.folder, there)
+    retired.remove(there, made)
+    copy(yard.folder, there)
 
 
 def test_a_key_that_was_removed_here_is_told(yard: Yard, there: Folder) -> None:

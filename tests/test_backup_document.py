@@ -233,7 +233,16 @@ def test_a_repository_is_read_by_the_page_alone(tmp_path: Any) -> None:
 
 def test_every_file_and_field_is_on_the_page() -> None:
     """The page names what the code declares."""
-    for name in ("config.json", "keys/", "packs/", "index/", "snapshots/", "holds/", "locks/"):
+    for name in (
+        "config.json",
+        "keys/",
+        "packs/",
+        "index/",
+        "snapshots/",
+        "holds/",
+        "retired/",
+        "locks/",
+    ):
         assert f"`{name}" in PAGE
     _, data = keys.wrapped("a long passphrase", b"r" * 16, subkeys.ALL, b"m" * 32)
     for field in (*format.unstamp(data), *format.Commit.__struct_fields__):

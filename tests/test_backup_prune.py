@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backup import format, needs, prune, retired, snapshot
+from backup import format, keyring, keys, needs, prune, retired, snapshot
 from backup.format import BODY, MANIFEST, TEXT, Commit
 from backup.locks import Lock
 from backup.places import Folder, Upload
@@ -430,3 +430,22 @@ def test_kinds_are_what_packs_hold(yard: Yard) -> None:
     with yard.open() as store:
         found = {use.kind for use in needs.Needs(store).packs()}
     assert found == {TEXT, BODY, MANIFEST}
+
+
+def test_a_key_that_may_only_put_drops_whole_packs_and_no_body(yard: Yard) -> None:
+    before = contents(yard)
+    owner, yard.key = yard.key, yard.root / "put.key"
+    opened = keys.unlock(yard.folder, owner, heal=False)
+    keyring.add(yard.folder, opened, keys.make_key(yard.key), put=True)
+    kinds = {BODY: 0, TEXT: 0, MANIFEST: 0}
+    for path in (yard.folder.root / "packs").glob("*/*"):
+        kinds[path.read_bytes()[4:5]] += 1
+    pruned(yard, How(0.1, compact=True))
+    pruned(yard)
+    left = [path.read_bytes()[4:5] for path in (yard.folder.root / "packs").glob("*/*")]
+    assert left.count(BODY) == kinds[BODY]
+    assert left.count(MANIFEST) < kinds[MANIFEST]
+    assert 0 < left.count(TEXT) <= kinds[TEXT]
+    yard.key = owner
+    assert contents(yard) == before
+    assert yard.verify().is_clean
