@@ -31,6 +31,7 @@ COMMANDS = {
     "mine": ("tracing.cli_why:mine", "what became of one person's own mail"),
     "tail": ("tracing.cli:tail", "follow events as they happen"),
     "log": ("mtad.logkeeping:log", "the event log itself"),
+    "erase": ("mtad.erasure:erase", "take a person out of the log"),
     "queue": ("mtad.queue.cli:queue", "what waits to leave, and what to do about it"),
     "route": ("mtad.outbound.cli:route", "where mail to an address would go"),
     "report": ("mtad.submit.daily:report", "a day of mail summed up, with causes"),

@@ -370,6 +370,20 @@ class LogSealed(Event, frozen=True, kw_only=True, tag="log.sealed"):
     head: str = ""
 
 
+@declare("{alias} was somebody whom {actor} erased from the log", Outcome.DROP)
+class LogErased(Event, frozen=True, kw_only=True, tag="log.erased"):
+    """A person was taken out of the log (``mtad erase``); ``alias`` stands in the address's place.
+
+    ``months`` were changed, with so many ``messages`` of or about the person, and ``details`` of
+    events (traces, where the month was sealed).
+    """
+
+    alias: str
+    months: tuple[str, ...] = ()
+    messages: int = 0
+    details: int = 0
+
+
 @declare("the books do not balance: {what}", Outcome.FAIL)
 class AuditViolation(Event, frozen=True, kw_only=True, tag="audit.violation"):
     """The auditor found something without explanation."""

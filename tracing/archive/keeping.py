@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from tracing import months
-from tracing.archive import building, digest, reducing, sealed, seals, swap
+from tracing.archive import building, digest, erasing, reducing, sealed, seals, swap
 from tracing.archive.classes import Due, Form, Month
+from tracing.archive.erasing import Found
 from tracing.archive.late import LATE
+from tracing.archive.person import Person
 from tracing.archive.seals import Seal, What
 from tracing.states import State
 from tracing.waiting import OPEN_STATES
@@ -143,6 +145,16 @@ class Keeper:
             link.execute("DELETE FROM meta WHERE k=?", (LATE,))
             link.execute("COMMIT")
         self._settle(month, begun)
+
+    def erase(self, month: str, person: Person) -> Found:
+        """Take a person out of a month; of one that is over the seal says so."""
+        found = erasing.erase(self._directory, month, person, self._pause)
+        if not found.is_empty:
+            self._owner.forget()
+            is_hot = months.is_hot(months.path(self._directory, month))
+            if not is_hot and months.IMPORTED not in month:
+                self.reseal(month, "erased")
+        return found
 
     def _reduce(self, month: str, form: str, what: What) -> None:
         before = months.path(self._directory, month)
