@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backup.format import MANIFEST, PackEntry
+from mtad import clock
 
 SCHEMA = """
 CREATE TABLE meta (k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
@@ -25,6 +26,7 @@ CREATE TABLE object (id BLOB NOT NULL, frame INTEGER NOT NULL, at INTEGER NOT NU
 CREATE TABLE damaged (id BLOB NOT NULL, pack TEXT NOT NULL, PRIMARY KEY (id, pack)) WITHOUT ROWID;
 CREATE TABLE uses (id BLOB PRIMARY KEY, bodies BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE scanned (pack TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE proven (pack TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE snapshot (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE head (id BLOB PRIMARY KEY, subject TEXT NOT NULL, sender TEXT NOT NULL,
     at INTEGER NOT NULL, message_id TEXT NOT NULL, recipients TEXT NOT NULL) WITHOUT ROWID;
@@ -42,7 +44,7 @@ _STORED_WELL = (
     "(SELECT 1 FROM damaged d WHERE d.id=o.id AND d.pack=p.name)"
 )
 _HEADS = "SELECT id, subject, sender, at, message_id, recipients FROM head WHERE id IN ({})"
-VERSION = "6"
+VERSION = "7"
 _AT_ONCE = 500
 """Ids in one statement."""
 
@@ -258,6 +260,7 @@ class Cache:
             db.execute("DELETE FROM pack WHERE retired=2")
             db.executemany("DELETE FROM damaged WHERE pack=?", gone)
             db.executemany("DELETE FROM scanned WHERE pack=?", gone)
+            db.executemany("DELETE FROM proven WHERE pack=?", gone)
             db.executemany("DELETE FROM segment WHERE name=?", [(name,) for name in segments])
         self._look()
 
@@ -269,9 +272,18 @@ class Cache:
             db.executemany("INSERT OR IGNORE INTO damaged VALUES (?, ?)", rows)
         self._look()
 
-    def damaged(self) -> set[bytes]:
-        """The objects of which a copy is known to be unreadable."""
-        return {each for (each,) in self._db.execute("SELECT DISTINCT id FROM damaged")}
+    def damaged(self) -> set[str]:
+        """The packs in which something is known to be unreadable."""
+        return {name for (name,) in self._db.execute("SELECT DISTINCT pack FROM damaged")}
+
+    def prove(self, pack: str) -> None:
+        """Remember that a pack was read just now."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO proven VALUES (?, ?)", (pack, clock.now_us()))
+
+    def proven(self) -> dict[str, int]:
+        """When packs were read last, in microseconds, by name."""
+        return dict(self._db.execute("SELECT pack, at FROM proven"))
 
     def keep_uses(self, uses: Sequence[tuple[bytes, bytes]], pack: str | None) -> None:
         """Remember which bodies messages use; ``pack`` is one of which all are known now."""

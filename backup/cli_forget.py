@@ -73,11 +73,15 @@ def _why(verdict: Verdict) -> list[str]:
     """The rules that keep it, with whose they are where not everybody's."""
     every = len(retention.members(verdict.commit))
     return [
-        reason
-        if len(boxes) == every
-        else f"{reason} ({boxes[0] if len(boxes) == 1 else counted(len(boxes), 'box', 'boxes')})"
+        reason if len(boxes) == every else f"{reason} ({_whose(boxes)})"
         for reason, boxes in verdict.kept.items()
     ]
+
+
+def _whose(boxes: list[str]) -> str:
+    if len(boxes) == 1:
+        return boxes[0] or "the server itself"
+    return counted(len(boxes), "box", "boxes")
 
 
 def _fields(verdict: Verdict) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Giving back the room of what no snapshot needs, while snapshots, restores and readers go on.
 
-Packs that nobody needs are removed; packs that are mostly dead, and packs that are small when
-there are many, are written anew with what is needed of them. Order of writes:
+Packs that nobody needs are removed; packs that are mostly dead, packs that are small when there
+are many, and packs with damage of which all is stored elsewhere are written anew with what is
+needed of them. With a key that may not read contents, packs of messages are only removed, and
+those of bodies stay: which of them are needed cannot be known. Order of writes:
 
 1. packs anew, each synced and named, then the index segment that lists them;
 2. a mark that names the packs to be removed (``backup.retired``), then the locks it waits for;
@@ -140,14 +142,14 @@ class _Run:
         needs = self._needed()
         uses = [use for use in needs.packs() if use.listed and not use.retired]
         self.done.packs, self.done.octets = len(uses), sum(use.size for use in uses)
-        small = self._small(uses)
+        small, broken = self._small(uses), self._repository.cache.damaged()
         for use in uses:
             if use.kind == BODY and needs.unknown:
                 if use.dead >= self._how.waste:
                     self.done.spared.append(use.name)
             elif not use.live:
                 self.done.dropped.append(use)
-            elif use.dead >= self._how.waste or use.name in small:
+            elif use.dead >= self._how.waste or use.name in small or use.name in broken:
                 if use.has_bad or not self._can_read(use.kind):
                     self.done.spared.append(use.name)
                 else:

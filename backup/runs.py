@@ -189,12 +189,16 @@ def check(
     tell: Tell,
     *,
     read_data: bool,
+    share: float = 1.0,
     actor: str = "backup",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> verify.Report:
-    """Verify the repository, with its event. Raises MtadError when it cannot be opened."""
+    """Verify the repository, reading a ``share`` of it, with its event.
+
+    Raises MtadError when it cannot be opened.
+    """
     with catalog.open_repository(loaded, heal=True) as store, Lock(store.folder):
-        report = verify.verify(store, read_data=read_data, progress=progress)
+        report = verify.verify(store, read_data=read_data, share=share, progress=progress)
     tell(
         events.BackupVerified(
             at=clock.now_us(),
@@ -203,6 +207,8 @@ def check(
             objects=report.objects,
             damaged=len(report.findings),
             read_data=read_data,
+            packs=report.packs,
+            packs_read=report.packs_read,
         )
     )
     return report

@@ -53,6 +53,7 @@ class Report:
     read_data: bool
     snapshots: int = 0
     packs: int = 0
+    packs_read: int = 0
     objects: int = 0
     octets: int = 0
     relisted: int = 0
@@ -74,9 +75,15 @@ def verify(
     repository: Repository,
     *,
     read_data: bool = False,
+    share: float = 1.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Check a repository that was opened with ``heal``. ``progress`` gets packs done, in all."""
+    """Check a repository that was opened with ``heal``. ``progress`` gets packs done, in all.
+
+    With ``read_data`` that ``share`` of the packs' octets is read, at least one pack: those
+    that were read longest ago, so that repeated calls read everything in turn. What is found
+    damaged is remembered, and the next snapshot stores it again where the file still exists.
+    """
     report = Report(read_data)
     for note in repository.notes:
         file, _, what = note.partition(" ")
@@ -85,7 +92,7 @@ def verify(
     check = _Check(repository, report)
     check.index()
     commits = check.commits()
-    check.packs(progress)
+    check.packs(progress, share)
     check.manifests(commits)
     check.name_messages(commits)
     return report
@@ -98,6 +105,12 @@ class _Check:
         self._packs: dict[str, PackEntry] = {}
         self._bad: dict[bytes, Finding] = {}
         """Damaged or missing objects and the finding that names them."""
+        self._bad_in: dict[bytes, list[bytes]] = {}
+        """Bad objects by the pack in which they are."""
+        self._seen: set[bytes] = set()
+        """Packs that were read."""
+        self._elsewhere: set[str] = set()
+        """Damaged objects that another pack has in good order."""
         self._lossy: list[PackEntry] = []
         """Packs that are missing or of another length."""
 
@@ -151,45 +164,87 @@ class _Check:
 
     # -------------------------------------------------------------------- packs
 
-    def packs(self, progress: Callable[[int, int], None]) -> None:
+    def packs(self, progress: Callable[[int, int], None], share: float) -> None:
         """Every pack, bodies before the messages that need them."""
         order = sorted(self._packs.values(), key=lambda pack: (pack.kind == TEXT, pack.name))
+        wanted = self._turn(share) if self._report.read_data else set()
+        texts = False
         for done, pack in enumerate(order):
             progress(done, len(order))
+            if pack.kind == TEXT and not texts:
+                texts = True
+                self._settle()
             self._report.packs += 1
             self._report.objects += sum(len(frame.lengths) for frame in pack.frames)
-            path = pack_path(pack.name.hex())
-            try:
-                size = self._repository.folder.size(path)
-                if self._report.read_data:
-                    data = self._repository.folder.get(path)
-                    self._read_pack(pack, path, data)
-                elif size != pack.size:
-                    self._size(pack, path, size)
-                else:
-                    self._edges(pack, path)
-            except Away:
-                raise
-            except OSError as error:
-                finding = Finding(path, f"cannot be read: {error.strerror}")
-                self._lose(pack, self._found(finding))
+            self._pack(pack, read=pack.name in wanted)
         progress(len(order), len(order))
-        if not self._report.read_data and any(pack.kind == BODY for pack in self._lossy):
+        if any(self._bad_in.get(pack.name) for pack in order if pack.kind == BODY) and self._bad:
             for pack in order:
-                if pack.kind == TEXT and pack not in self._lossy:
+                if pack.kind == TEXT and pack.name not in self._seen and pack not in self._lossy:
                     with contextlib.suppress(OSError):
                         path = pack_path(pack.name.hex())
                         self._read_pack(pack, path, self._repository.folder.get(path))
+        self._settle()
+
+    def _turn(self, share: float) -> set[bytes]:
+        """The packs whose turn it is to be read: longest ago first, until there is enough.
+
+        Those in which damage is known are read every time.
+        """
+        proven = self._repository.cache.proven()
+        proven.update(dict.fromkeys(self._repository.cache.damaged(), -1))
+        order = sorted(
+            self._packs.values(), key=lambda pack: (proven.get(pack.name.hex(), 0), pack.name)
+        )
+        left = share * sum(pack.size for pack in order)
+        found: set[bytes] = set()
+        for pack in order:
+            is_broken = proven.get(pack.name.hex(), 0) < 0
+            if left <= 0 and not is_broken:
+                break
+            found.add(pack.name)
+            left -= 0 if is_broken else pack.size
+        return found
+
+    def _pack(self, pack: PackEntry, *, read: bool) -> None:
+        path = pack_path(pack.name.hex())
+        try:
+            size = self._repository.folder.size(path)
+            if read:
+                self._read_pack(pack, path, self._repository.folder.get(path))
+            elif size != pack.size:
+                self._size(pack, path, size)
+            else:
+                self._edges(pack, path)
+        except Away:
+            raise
+        except OSError as error:
+            finding = Finding(path, f"cannot be read: {error.strerror}")
+            self._lose(pack, self._found(finding))
+
+    def _settle(self) -> None:
+        """Remember the damage, and take for healed what is stored elsewhere as well."""
+        for name in self._seen | {pack.name for pack in self._lossy}:
+            self._repository.cache.note_damage(name.hex(), self._bad_in.get(name, ()))
+        elsewhere = self._repository.cache.stored(list(self._bad))
+        for each in elsewhere:
+            self._elsewhere.add(each.hex())
+            del self._bad[each]
+        for finding in self._report.findings:
+            if finding.objects and not finding.healed and self._elsewhere >= {*finding.objects}:
+                finding.what += "; it is stored elsewhere as well, pruning removes this copy"
+                finding.healed = True
 
     def _lose(self, pack: PackEntry, finding: Finding) -> None:
         self._lossy.append(pack)
         for frame in pack.frames:
-            self._lose_frame(frame, finding)
+            self._lose_frame(pack, frame, finding)
 
-    def _lose_frame(self, frame: format.FrameEntry, finding: Finding) -> None:
+    def _lose_frame(self, pack: PackEntry, frame: format.FrameEntry, finding: Finding) -> None:
         ids = [each for each, _, _ in frame.objects()]
         finding.objects += tuple(each.hex() for each in ids)
         self._bad.update(dict.fromkeys(ids, finding))
+        self._bad_in.setdefault(pack.name, []).extend(ids)
 
     def _size(self, pack: PackEntry, path: str, size: int) -> None:
         finding = Finding(path, f"has {size} octets instead of {pack.size}", min(size, pack.size))
@@ -197,7 +252,7 @@ class _Check:
         self._lossy.append(pack)
         for frame in pack.frames:
             if frame.offset + format.FRAME.size + frame.stored > size:
-                self._lose_frame(frame, finding)
+                self._lose_frame(pack, frame, finding)
 
     def _edges(self, pack: PackEntry, path: str) -> None:
         """The clear header and its second copy at the end."""
@@ -215,6 +270,9 @@ class _Check:
 
     def _read_pack(self, pack: PackEntry, path: str, data: bytes) -> None:
         self._report.octets += len(data)
+        self._report.packs_read += 1
+        self._seen.add(pack.name)
+        self._repository.cache.prove(pack.name.hex())
         whole = hashlib.sha256(data).digest() == pack.name
         before = len(self._report.findings)
         if len(data) != pack.size:
@@ -258,13 +316,15 @@ class _Check:
             if pack.kind == MANIFEST and self._has_twin(place, data):
                 finding.what += "; its second copy is good"
             else:
-                self._lose_frame(frame, finding)
+                self._lose_frame(pack, frame, finding)
             return
         for object_id, at, length in frame.objects():
             why = self._object(pack.kind, object_id, content[at : at + length])
-            if why:
-                finding = Finding(path, why, frame.offset, (object_id.hex(),))
-                self._bad[object_id] = self._found(finding)
+            if isinstance(why, str) and why:
+                why = self._found(Finding(path, why, frame.offset, (object_id.hex(),)))
+            if isinstance(why, Finding):
+                self._bad[object_id] = why
+                self._bad_in.setdefault(pack.name, []).append(object_id)
 
     def _has_twin(self, place: Place, data: bytes) -> bool:
         """Whether the other copy of a manifest's frame is readable."""
@@ -276,15 +336,17 @@ class _Check:
             return False
         return True
 
-    def _object(self, kind: bytes, object_id: bytes, stored: bytes) -> str:
-        """What is wrong with an object that was read; nothing if it is what its id says."""
+    def _object(self, kind: bytes, object_id: bytes, stored: bytes) -> str | Finding:
+        """What is wrong with an object that was read; nothing if it is what its id says.
+
+        For a message whose body is lost it is the finding that told of the body.
+        """
         if kind == TEXT:
             try:
                 needs = split.wanted(stored)
                 lost = [each for each in needs if each in self._bad]
                 if lost:
-                    self._bad[object_id] = self._bad[lost[0]]
-                    return ""
+                    return self._bad[lost[0]]
                 stored = split.compose(stored, self._repository.objects(needs))
             except Damaged as error:
                 return f"a message cannot be put together: {error}"

@@ -102,11 +102,16 @@ class BackupPruned(Event, frozen=True, kw_only=True, tag="backup.pruned"):
 
 @declare("repository verified: {objects:object}, {damaged} damaged")
 class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
-    """The repository was checked, with all data read when ``read_data``."""
+    """The repository was checked; with ``read_data`` the contents of ``packs_read`` of its packs.
+
+    Without these two numbers, which were not written once, it was all of them.
+    """
 
     objects: int
     damaged: int
     read_data: bool = False
+    packs: int = 0
+    packs_read: int = 0
 
 
 @declare("restore into {addr} began from snapshot {snapshot} by {actor}")
