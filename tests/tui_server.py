@@ -365,6 +365,11 @@ class MadeUp(Disk):
         mailboxes = [Mailbox(name, 40, 1, 41) for name in self.mailbox_names]
         return (self.saved_snapshots, boxes, mailboxes, self.saved_messages)[len(path)]
 
+    async def saved_text(self, message: Message) -> Sequence[str]:
+        """A short page."""
+        self.check()
+        return self.page
+
     async def destinations(self) -> Sequence[Destination]:
         """Those of the recipients that wait."""
         self.check()

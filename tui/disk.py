@@ -28,6 +28,7 @@ from tui.saved import Saves
 from tui.source import RowSource, Trouble
 
 if TYPE_CHECKING:
+    from backup.catalog import Message as SavedMessage
     from mtad.store.values import Message
 
 T = TypeVar("T")
@@ -294,6 +295,17 @@ class Disk:
     async def saved(self, *path: str) -> Sequence[Any]:
         """What there is at a path of snapshot, box and mailbox; without one all snapshots."""
         return await self._browsing.run(lambda _: self._saves.listing(*path))
+
+    async def saved_text(self, message: "SavedMessage") -> Sequence[str]:
+        """A message of a snapshot as a page of text, as ``letter``."""
+
+        def read(_log: Log) -> Sequence[str]:
+            from tui import preview  # noqa: PLC0415 - not needed for the first screen
+
+            raw = self._saves.content(message)[: preview.MAX_OCTETS]
+            return preview.lines(raw, message.entry.size)
+
+        return await self._browsing.run(read)
 
     async def banner(self) -> str:
         """Whether there is a log, and whether the daemon that writes it runs."""

@@ -96,8 +96,10 @@ class Frame(Screen[None]):
         self._look_around()
 
     def on_screen_resume(self) -> None:
-        """What the banner says is from when the screen was last seen."""
+        """What the banner says is from when the screen was last seen; so may lines be."""
         self._look_around()
+        for pane in self.query(Pane):  # what was painted while another was on top is lost
+            pane.refresh(layout=True)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout."""

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any
 
 from tui import actions
-from tui.acts import boxes
+from tui.acts import boxes, restore
+from tui.acts.restore import Wanted
 from tui.data import Account, Letter
 from tui.lang import _
 from tui.screens.browse import Browse
@@ -74,6 +75,10 @@ class MailboxesScreen(Browse):
         if not isinstance(row, Letter) or not row.kept.m:
             return None
         return Selected(row.kept.m, row.kept.st)
+
+    async def wanted(self, one: Selected) -> Sequence[Wanted]:
+        """In the box that is looked at."""
+        return [restore.message(self.names[1], one.m, one.st)]
 
     # ------------------------------------------------------------- reading mail
 

@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from tracing import ids
-from tui.acts import looks, queue
+from tui.acts import looks, queue, restore
+from tui.acts.restore import Wanted
 from tui.lang import _
+from tui.screens import restoring
 from tui.screens.dialogs import Confirm, Field, Form, Page
 from tui.screens.frame import Frame
 from tui.source import Trouble
@@ -128,6 +130,21 @@ class OnMessage(Frame):
     async def _retry(self, one: Selected) -> None:
         who = await self.acting(lambda loaded: queue.of_message(loaded, one.m))
         self.change("retry", who, _("Try {} at once?"))
+
+    def action_restore(self) -> None:
+        """Put it back to its place."""
+        self._with("restore", self._restore)
+
+    async def _restore(self, one: Selected) -> None:
+        await restoring.ask(self, await self.wanted(one), self.changed)
+
+    async def wanted(self, one: Selected) -> Sequence[Wanted]:
+        """What putting a message back means: in each box here that it was delivered to."""
+        found = await self.world.reading.recipients(one.m)
+        boxes = dict.fromkeys(each.addr for each in found if each.st)
+        if not boxes:
+            raise Trouble(_("it was delivered to no box here"))
+        return [restore.message(box, one.m) for box in boxes]
 
     def action_release(self) -> None:
         """Let it go where it is held."""
