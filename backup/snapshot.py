@@ -326,6 +326,8 @@ class _Run:
         return object_id
 
     def _flush_texts(self) -> None:
+        """Hand messages to the writer, after the bodies they have."""
+        self._flush_bodies()
         self._texts.sort()
         for group in groups((object_id, record) for _, object_id, record in self._texts):
             self.writer.add(TEXT, group)
@@ -339,7 +341,6 @@ class _Run:
     def flush(self) -> None:
         """Hand everything that is waiting to the writer."""
         self._flush_texts()
-        self._flush_bodies()
         self._flush_manifests()
 
     # ----------------------------------------------------------------- manifests

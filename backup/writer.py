@@ -23,6 +23,10 @@ PENDING_BYTES = 8 * 2**20
 class Writer:
     """Adds objects; nothing of it counts before ``finish``, and no snapshot before a commit.
 
+    Bodies are to be added before the messages that have them, and a pack of messages is closed
+    after the pack of their bodies: what is left of a run that was stopped is adopted by the
+    next one, which takes a message that is stored for whole.
+
     Whoever makes one holds a lock of the repository already (``backup.retired`` says why).
     Compression runs in two threads; frames are encrypted and written in the order they
     were added.
@@ -62,7 +66,12 @@ class Writer:
     def _write(self) -> None:
         kind, ids, lengths, raw, future = self._pending.popleft()
         self._pending_bytes -= raw
-        self._packs[kind].add(ids, lengths, raw, future.result())
+        pack = self._packs[kind]
+        pack.add(ids, lengths, raw, future.result())
+        if pack.is_full:
+            if kind == TEXT:
+                self._packs[BODY].close()
+            pack.close()
 
     def finish(self) -> None:
         """Make everything durable: packs, then the index segment. Raises OSError."""
@@ -116,8 +125,10 @@ class _Pack:
             stored = len(packed) + format.TAG
             entry = (number, offset, stored, raw, tuple(lengths), b"".join(ids))
             self._frames.append(format.FrameEntry(*entry))
-        if upload.size >= PACK_BYTES:
-            self.close()
+
+    @property
+    def is_full(self) -> bool:
+        return self._upload is not None and self._upload.size >= PACK_BYTES
 
     def close(self) -> None:
         upload = self._upload

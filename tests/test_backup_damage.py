@@ -12,10 +12,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import format, subkeys
+from backup import format, split, subkeys
 from backup.cache import Cache
 from backup.format import Damaged
-from backup.places import Folder
+from backup.places import Folder, pack_path
 from backup.repository import compress, expand
 from mtad.errors import Corrupt
 from tests import mails
@@ -133,6 +133,42 @@ def test_every_region_of_every_file(yard: Yard) -> None:
                 break  # a segment of the index was written anew under another name
     assert yard.verify().is_clean
     assert kinds == {"config.json", "config.json.copy", "keys", "packs", "index", "snapshots"}
+
+
+def test_only_the_objects_of_the_damaged_frame_are_lost(yard: Yard) -> None:
+    """Every frame of every pack, in the middle of its contents and in its tag."""
+    needs: dict[bytes, set[bytes]] = {}
+    with yard.open() as store:
+        for entry in store.entries(yard.root_of(store, ANNA)):
+            needs[entry.id] = {entry.id, *split.wanted(store.get(entry.id))}
+        frames = [
+            (pack, frame)
+            for name in sorted(store.folder.segments())
+            for pack in store.segment(name)
+            for frame in pack.frames
+        ]
+    assert {pack.kind for pack, _ in frames} == {format.TEXT, format.BODY, format.MANIFEST}
+    for pack, frame in frames:
+        path = yard.folder.root / pack_path(pack.name.hex())
+        original = path.read_bytes()
+        start = frame.offset + format.FRAME.size
+        for offset in (start + (frame.stored - format.TAG) // 2, start + frame.stored - 1):
+            flip(path, offset)
+            (finding,) = yard.verify().findings
+            assert (finding.file, finding.offset) == (pack_path(pack.name.hex()), frame.offset)
+            ids = {each for each, _, _ in frame.objects()}
+            lost = set() if pack.kind == format.MANIFEST else ids
+            assert {bytes.fromhex(each) for each in finding.objects} >= lost
+            unreadable = {each for each, wanted in needs.items() if wanted & lost}
+            with yard.open() as store:
+                for each in needs:
+                    if each in unreadable:
+                        with pytest.raises(Damaged):
+                            store.message(each)
+                    else:
+                        store.message(each)
+            path.write_bytes(original)
+    assert yard.verify().is_clean
 
 
 def test_a_damage_is_told_with_pack_offset_object_and_messages(yard: Yard) -> None:
