@@ -54,10 +54,12 @@ class Belongings:
 
 
 def read(
-    folder: Path, state: BoxState, account: Account = NO_ACCOUNT
+    folder: Path, root: Path, state: BoxState, account: Account = NO_ACCOUNT
 ) -> tuple[Belongings, list[str]]:
-    """What the box in ``folder``, read just now, has; and what of it cannot be read."""
-    root = folder / "Maildir"
+    """What the box in ``folder``, read just now, has; and what of it cannot be read.
+
+    ``root`` is its Maildir.
+    """
     problems = []
     try:
         notes = annotations.everything(folder)

@@ -1,5 +1,7 @@
 """``mtad snapshot``: dated states of the boxes."""
 
+from pathlib import Path
+
 import click
 
 from backup import (
@@ -34,6 +36,12 @@ def snapshot(context: click.Context) -> int | None:
 @snapshot.command()
 @click.option("--box", metavar="ADDRESS", help="Only this box.")
 @click.option("--domain", metavar="NAME", help="Only the boxes of this domain.")
+@click.option(
+    "--maildir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A Maildir that is no box of this server: Dovecot's or Postfix's.",
+)
+@click.option("--as", "whose", metavar="ADDRESS", help="As whose that Maildir is kept.")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="To tell it from others later.")
 @config_option
 @json_option
@@ -42,12 +50,22 @@ def create(
     context: click.Context,
     box: str | None,
     domain: str | None,
+    maildir: Path | None,
+    whose: str | None,
     tags: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Take a snapshot of all boxes, or of some."""
-    if box and domain:
-        raise UsageError("give --box or --domain, not both")
+    """Take a snapshot of the whole server, or of some boxes.
+
+    Without --box and --domain it has the settings, accounts and the event log too, so that
+    'mtad snapshot bootstrap' can rebuild a dead machine. A Maildir of another program is read
+    as it lies, with the UIDs, flags and keywords that Dovecot wrote down; nothing is changed.
+    """
+    if bool(box) + bool(domain) + bool(maildir) > 1:
+        raise UsageError("give one of --box, --domain and --maildir")
+    if bool(whose) != bool(maildir):
+        raise UsageError("--maildir PATH and --as ADDRESS go together")
+    box = box or whose
     loaded = settings(context)
     line = show.Line()
     try:
@@ -57,6 +75,7 @@ def create(
                 tell,
                 box=box_address(box) if box else None,
                 domain=domain.lower() if domain else None,
+                maildir=maildir.resolve() if maildir else None,
                 tags=tags,
                 actor=administrator(),
                 say=show.say,

@@ -152,7 +152,7 @@ def _changes(
     """What is done to the box besides its messages."""
     if past.belongings is None:
         return []
-    now, _ = belongings.read(folder, state, history.account(past.box))
+    now, _ = belongings.read(folder, folder / "Maildir", state, history.account(past.box))
     if wish.exact:
         sights = changes.Sights()
         seen, _ = belongings.seen(folder)

@@ -24,10 +24,11 @@ from backup import (
 from backup.locks import Lock
 from backup.repository import Repository
 from mtad import clock
-from mtad.address import box_address
+from mtad.address import box_address, box_folder
 from mtad.config import Loaded
 from mtad.errors import MtadError, NothingFound, UsageError
 from mtad.store.client import Boxes
+from mtad.store.foreign import check_maildir
 from tracing import events
 
 BOXES_OPEN = 64
@@ -59,6 +60,16 @@ def boxes(loaded: Loaded, box: str | None, domain: str | None) -> list[tuple[str
     return found
 
 
+def _foreign(loaded: Loaded, box: str | None, maildir: Path) -> list[tuple[str, Path]]:
+    """A Maildir under the address it is kept as. Raises UsageError, NothingFound."""
+    if not box:
+        raise UsageError("say with --as ADDRESS as whose the Maildir is to be kept")
+    if (loaded.places.boxes / box_folder(box)).is_dir():
+        raise UsageError(f"{box} is a box of this server; give --as an address that is none")
+    check_maildir(maildir)
+    return [(box, maildir)]
+
+
 def scope(box: str | None, domain: str | None) -> str:
     """What a snapshot covers, in words."""
     return f"box {box}" if box else f"domain {domain}" if domain else "all boxes"
@@ -88,6 +99,7 @@ def take(
     *,
     box: str | None = None,
     domain: str | None = None,
+    maildir: Path | None = None,
     tags: Sequence[str] = (),
     actor: str = "backup",
     say: Callable[[str], None] = lambda sentence: None,
@@ -95,17 +107,18 @@ def take(
 ) -> snapshot.Taken:
     """Take a snapshot, with its events. ``say`` gets sentences for the operator.
 
+    ``maildir`` is one that is no box of ours, to be kept under the address ``box``.
     Raises MtadError; a snapshot that fails leaves nothing that counts.
     """
     check_tags(tags)
-    wanted = boxes(loaded, box, domain)
+    wanted = boxes(loaded, box, domain) if maildir is None else _foreign(loaded, box, maildir)
     run = tell.new_id()
     began = clock.now_us()
     name = f"{clock.from_us(began):%Y%m%dT%H%M%SZ}"
-    what = scope(box, domain)
+    what = scope(box, domain) if maildir is None else f"Maildir {maildir} as {box}"
     tell(events.BackupStart(at=began, trace=run, actor=actor, snapshot=name, scope=what))
     try:
-        taken = _take(loaded, wanted, what, tags, say, progress)
+        taken = _take(loaded, wanted, what, maildir, tags, say, progress)
     except BaseException as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         failed = events.BackupFail(at=clock.now_us(), trace=run, actor=actor, why=why)
@@ -135,6 +148,7 @@ def _take(
     loaded: Loaded,
     wanted: Sequence[tuple[str, Path]],
     what: str,
+    maildir: Path | None,
     tags: Sequence[str],
     say: Callable[[str], None],
     progress: Callable[[snapshot.Progress], None],
@@ -154,7 +168,8 @@ def _take(
                 scope=what,
                 tags=tags,
                 aside=loaded.places.cache / "snapshot",
-                sync=numbering,
+                sync=numbering if maildir is None else lambda address: None,
+                maildirs=dict(wanted) if maildir else {},
                 server=partial(server_part.sources, loaded) if everything else None,
                 account=partial(belongings.account, belongings.directory_of(loaded)),
                 progress=progress,

@@ -9,16 +9,17 @@ any lock on the box. An unchanged box adds no object.
 import contextlib
 import fcntl
 import hashlib
-import os
 import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from backup import belongings, format, heads, server_part, split
+from backup.aside import Aside
 from backup.belongings import NO_ACCOUNT, Account, Belongings
 from backup.format import BODY, MANIFEST, TEXT, BoxLine, BoxRoot, Commit, Entry, MailboxRoot
 from backup.grouping import GROUP_BYTES, WINDOW_BYTES, groups
@@ -27,12 +28,9 @@ from backup.server_part import Source
 from backup.writer import Writer
 from mtad import clock
 from mtad.errors import Locked
-from mtad.store import maildir, reading
+from mtad.store import foreign, reading
 from mtad.store.reading import Found
 from mtad.store.values import MailboxInfo
-
-LISTINGS = 3
-"""Exact listings of a box that a message must be missing from to count as expunged."""
 
 
 @dataclass(slots=True)
@@ -65,6 +63,7 @@ def create(
     sync: Callable[[str], None] = lambda address: None,
     account: Callable[[str], Account] = lambda address: NO_ACCOUNT,
     server: Callable[[], Iterable[Source]] | None = None,
+    maildirs: Mapping[str, Path] = MappingProxyType({}),
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Taken:
     """Take a snapshot of boxes, given as address and folder.
@@ -72,7 +71,8 @@ def create(
     ``aside`` is a folder on the boxes' file system for links. ``sync`` asks a box's owner to
     number what is new, ``account`` what the directory says of it. ``server`` are the files
     of the server, if it is to be in the snapshot, asked for after the boxes were read, so that
-    the log knows of every message in them. ``progress`` is called often; what it raises stops
+    the log knows of every message in them. ``maildirs`` are, by address, those that are no
+    boxes of ours. ``progress`` is called often; what it raises stops
     the snapshot and leaves no trace of it. Raises Locked when another snapshot is running,
     OSError when the repository cannot be written.
     """
@@ -80,7 +80,7 @@ def create(
     with _alone(aside):
         earlier = repository.snapshots()
         at = max([clock.now_us(), *(commit.at + 1 for commit in earlier.values())])
-        run = _Run(repository, aside, Progress(len(boxes)), progress)
+        run = _Run(repository, aside, Progress(len(boxes)), maildirs, progress)
         try:
             repository.adopt()
             lines = []
@@ -133,11 +133,13 @@ class _Run:
         repository: Repository,
         aside: Path,
         shown: Progress,
+        maildirs: Mapping[str, Path],
         progress: Callable[[Progress], None],
     ) -> None:
         self.repository = repository
         self.writer = Writer(repository)
         self.shown = shown
+        self.maildirs = maildirs
         self.added = 0
         self.unread: list[str] = []
         self._progress = progress
@@ -154,19 +156,24 @@ class _Run:
         self, address: str, folder: Path, earlier: dict[str, Commit], account: Account
     ) -> BoxLine:
         """Store what a box has and the repository has not; the box's line in the commit."""
-        state = reading.read_box(folder, address)
+        root = self.maildirs.get(address)
+        if root is None:
+            root, state = folder / "Maildir", reading.read_box(folder, address)
+        else:
+            state = foreign.read_maildir(root, address)
         known = self._known(address, earlier)
         stored = self.repository.cache.stored([object_id for object_id, _ in known.values()])
         known = {base: each for base, each in known.items() if each[0] in stored}
         ids = [self._stored(message, known) for message in state.messages]
-        self._links.mkdir(mode=0o700)
-        try:
-            for number in self._set_aside(address, folder, state.messages, ids):
-                ids[number] = self._read(address, state.messages[number], number)
-        finally:
-            shutil.rmtree(self._links, ignore_errors=True)
+        missing = [number for number, object_id in enumerate(ids) if object_id is None]
+        with Aside(self._links) as aside:
+            caught, failed = aside.take(root, state.messages, missing) if missing else ([], {})
+            for number, error in failed.items():
+                self._unreadable(address, state.messages[number], error)
+            for number in caught:
+                ids[number] = self._read(address, state.messages[number], number, aside)
         self.shown.messages += len(ids)
-        has, problems = belongings.read(folder, state, account)
+        has, problems = belongings.read(folder, root, state, account)
         seen, others = belongings.seen(folder)
         self.unread += [f"{address}/{problem}" for problem in (*problems, *others)]
         entries: dict[str, list[Entry]] = {box.name: [] for box in state.mailboxes}
@@ -200,48 +207,14 @@ class _Run:
                 return object_id
         return None
 
-    def _set_aside(
-        self, address: str, folder: Path, messages: Sequence[Found], ids: Sequence[bytes | None]
-    ) -> list[int]:
-        """Link what is to be read to where nobody removes it; the numbers of what was linked.
-
-        A file that was renamed since the box was read is looked for until it is caught; one
-        that is in none of three exact listings was expunged, and is not missed.
-        """
-        paths = {n: messages[n].path for n, object_id in enumerate(ids) if object_id is None}
-        absent = dict.fromkeys(paths, 0)
-        caught = []
-        while paths:
-            for number, path in list(paths.items()):
-                try:
-                    _link(path, self._links / str(number))
-                    caught.append(number)
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    self._unreadable(address, messages[number], error)
-                del paths[number]
-            now = _files(folder / "Maildir") if paths else {}
-            for number in list(paths):
-                found = now.get(messages[number].base)
-                if found:
-                    paths[number], absent[number] = found.pop(), 0
-                    continue
-                absent[number] += 1
-                if absent[number] == LISTINGS:
-                    del paths[number]
-        return sorted(caught)
-
     def _unreadable(self, address: str, message: Found, error: OSError) -> None:
         shown = message.base.encode(errors="replace").decode()
         self.unread.append(f"{address}/{message.mailbox}/{shown}: {error.strerror}")
 
-    def _read(self, address: str, message: Found, number: int) -> bytes | None:
+    def _read(self, address: str, message: Found, number: int, aside: Aside) -> bytes | None:
         """Read and add a message that was set aside; None when it cannot be read."""
-        aside = self._links / str(number)
         try:
-            raw = aside.read_bytes()
-            aside.unlink()
+            raw = aside.read(number)
         except OSError as error:
             self._unreadable(address, message, error)
             return None
@@ -376,25 +349,6 @@ class _Run:
         for group in groups(self._manifests):
             self.writer.add(MANIFEST, group)
         self._manifests = []
-
-
-def _files(root: Path) -> dict[str, list[Path]]:
-    """Where the files of a Maildir are now, by base name."""
-    found: dict[str, list[Path]] = {}
-    for folder in maildir.folders(root).values():
-        for base, entry in maildir.listing(root / folder).entries.items():
-            found.setdefault(base, []).append(entry.below(root / folder))
-    return found
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy where there can be none. Raises OSError."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _entry(message: Found, object_id: bytes, seen: tuple[str, ...]) -> Entry:

@@ -44,7 +44,9 @@ def run(loaded: Loaded) -> Run:
 def has(loaded: Loaded, box: str = ANNA) -> Belongings:
     folder = loaded.places.boxes / "/".join(reversed(box.split("@")))
     account = belongings.account(belongings.directory_of(loaded), box)
-    found, problems = belongings.read(folder, reading.read_box(folder, box), account)
+    found, problems = belongings.read(
+        folder, folder / "Maildir", reading.read_box(folder, box), account
+    )
     assert problems == []
     return found
 

@@ -2,14 +2,15 @@
 
 import os
 import random
-import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backup import snapshot
+from backup.aside import Aside
 from backup.format import Entry
 from backup.plan import Present, plan, unread
 from backup.planning import Wish, make_plan
@@ -175,14 +176,18 @@ def test_a_message_that_cannot_be_read_is_named_and_the_rest_is_kept(
     yard.deliver(ANNA, mails.plain("good"))
     bad = yard.deliver(ANNA, mails.plain("bad"))
 
-    def refuse(source: Path, target: Path, **_: object) -> None:
-        if source == bad:
+    def refuse(name: str, target: Path, **where: Any) -> None:
+        if name == bad.name:
             raise PermissionError(13, "Permission denied")
-        link(source, target)
+        link(name, target, **where)
+
+    def no_copy(descriptor: int, target: Path) -> None:
+        os.close(descriptor)
+        raise PermissionError(13, "Permission denied")
 
     link = os.link
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(shutil, "copyfile", refuse)
+    monkeypatch.setattr("backup.aside._copy", no_copy)
     taken = yard.take()
     assert len(taken.commit.unread) == 1
     assert bad.name in taken.commit.unread[0]
@@ -193,15 +198,14 @@ def test_what_is_expunged_after_the_look_is_still_kept(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [yard.deliver(ANNA, mails.plain(str(number))) for number in range(5)]
-    read = Path.read_bytes
+    read = Aside.read
 
-    def expunge_then_read(path: Path) -> bytes:
-        if path.parent.name.startswith("links-"):
-            for each in paths:
-                each.unlink(missing_ok=True)
-        return read(path)
+    def expunge_then_read(aside: Aside, number: int) -> bytes:
+        for each in paths:
+            each.unlink(missing_ok=True)
+        return read(aside, number)
 
-    monkeypatch.setattr(Path, "read_bytes", expunge_then_read)
+    monkeypatch.setattr(Aside, "read", expunge_then_read)
     assert yard.take().commit.boxes[0].messages == 5
 
 

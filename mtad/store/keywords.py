@@ -47,19 +47,27 @@ def spelled(index: Index, mailbox: MailboxRow, words: Iterable[str]) -> tuple[st
 
 def load(index: Index, mailbox: MailboxRow, folder: Path) -> None:
     """Take over the letters another program gave; inside a transaction."""
+    known = set(index.keywords(mailbox))
+    for letter, word in letters(folder).items():
+        if word not in known:
+            index.set_keyword(mailbox, names.KEYWORD_LETTERS.index(letter), word)
+
+
+def letters(folder: Path) -> dict[str, str]:
+    """What letters mean by the file of a mailbox's folder; nothing where none can be read."""
     try:
         descriptor = maildir.open_file(folder / FILE)
     except OSError:
-        return
+        return {}
     with os.fdopen(descriptor, "rb") as file:
         text = file.read(MAX_FILE).decode("ascii", "replace")
-    known = set(index.keywords(mailbox))
+    found: dict[str, str] = {}
     for line in text.splitlines():
         number, _, word = line.strip().partition(" ")
-        fits = _ATOM.fullmatch(word) and len(word) <= MAX_KEYWORD and word not in known
+        fits = _ATOM.fullmatch(word) and len(word) <= MAX_KEYWORD and word not in found.values()
         if number.isascii() and number.isdigit() and int(number) < 26 and fits:
-            known.add(word)
-            index.set_keyword(mailbox, int(number), word)
+            found[names.KEYWORD_LETTERS[int(number)]] = word
+    return found
 
 
 def save(index: Index, mailbox: MailboxRow, folder: Path) -> None:

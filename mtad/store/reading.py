@@ -50,7 +50,7 @@ def read_box(folder: Path, address: str) -> BoxState:
     folders = {row.folder: row.name for row in mailboxes}
     for name, sub in maildir.folders(root).items():
         folders.setdefault(sub, name)
-    files = _list(root, list(folders))
+    files = list_files(root, list(folders))
     by_id = {row.id: row for row in mailboxes}
     messages = []
     for row in rows:
@@ -60,7 +60,7 @@ def read_box(folder: Path, address: str) -> BoxState:
             messages.append(_known(root, mailbox, row, *found))
     for base, places in files.items():
         for where, entry in places:
-            message = _unnumbered(root, folders[where], where, base, entry, words)
+            message = unnumbered(root, folders[where], where, base, entry, words)
             if message is not None:
                 messages.append(message)
     counts: dict[str, int] = {}
@@ -158,7 +158,7 @@ def seen(path: Path) -> set[tuple[str, str]]:
         link.close()
 
 
-def _list(root: Path, folders: list[str]) -> dict[str, list[tuple[str, Entry]]]:
+def list_files(root: Path, folders: list[str]) -> dict[str, list[tuple[str, Entry]]]:
     """Every file of the box by base name: listed until no pass brings anything further."""
     found: dict[str, dict[str, Entry]] = {}
     doubles: dict[str, list[Entry]] = {}
@@ -219,9 +219,13 @@ def _known(root: Path, mailbox: MailboxRow, row: Row, folder: str, entry: Entry)
     return Found(**msgspec.structs.asdict(known), path=entry.below(root / folder))
 
 
-def _unnumbered(
+def unnumbered(
     root: Path, mailbox: str, folder: str, base: str, entry: Entry, words: dict[str, dict[str, str]]
 ) -> Found | None:
+    """A message without a number, as its file tells of it; None when it is gone.
+
+    ``words`` are what letters of keywords mean, by folder.
+    """
     for _ in range(maildir.MAX_PASSES):
         path = entry.below(root / folder)
         try:
