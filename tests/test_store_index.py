@@ -15,6 +15,8 @@ import pytest
 
 from mtad.store import watching
 from mtad.store.box import Box
+from mtad.store.index import Index
+from mtad.store.rows import Row
 from mtad.store.watching import SPARE
 from tests.test_store_box import Place
 
@@ -89,6 +91,41 @@ async def test_a_box_at_rest_has_nothing_open(place: Place) -> None:
     assert box.owner.index.was_clean
     assert [one.uid for one in await box.messages("INBOX")] == [1, 2, 3, 4]
     box.close()
+
+
+def test_what_is_asked_of_some_messages_costs_what_those_do(tmp_path: Path) -> None:
+    """However many others the mailbox has."""
+    index = Index(tmp_path / "index.db")
+    with index.durably():
+        mailbox = index.add_mailbox("INBOX", "", 1)
+    with index.transaction():
+        index.insert([row(uid) for uid in range(1, 5001)])
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 10
+
+    index._db.set_progress_handler(count, 10)
+    assert [*index.by_bases(mailbox, ["b7", "b4000", "none"])] == ["b7", "b4000"]
+    found = index.by_base(mailbox, "b7")
+    assert found is not None
+    assert found.uid == 7
+    assert [one.uid for one in index.by_uids(mailbox, [7, 4000, 9999])] == [7, 4000]
+    assert index.names(mailbox, fresh=True) == {"b5000"}
+    assert index.highest_uid(mailbox) == 5000
+    assert index.used(mailbox, [4000, 9999]) == {4000}
+    assert index.copies([7, 9999]) == {7}
+    assert index.knows(["b7", "none"]) == {"b7"}
+    assert len(index.late(4990, 5)) == 5
+    assert steps < 2000
+    index.close()
+
+
+def row(uid: int) -> Row:
+    """A message; the last one is new, and the log has told nothing yet of any."""
+    fresh, name = int(uid == 5000), f"b{uid}" if uid == 5000 else f"b{uid}:2,S"
+    return Row(1, uid, f"b{uid}", fresh, name, uid, None, uid, "", "", 1, 1, 1, 1, None, 1)
 
 
 async def test_an_index_that_was_taken_away_is_not_made_again(place: Place) -> None:
