@@ -481,6 +481,8 @@ async def test_more_than_so_many_files_are_waited_for(
     await box.flags("INBOX", [4], ["\\Seen"], actor="x")
     assert not any(":2," in name for name in place.files())
     await box.flags("INBOX", [4], ["\\Flagged"], actor="x")
+    assert sorted(name.partition(":2,")[2] for name in place.files()) == ["", "S", "S", "S"]
+    await box.sync()
     assert sorted(name.partition(":2,")[2] for name in place.files()) == ["FS", "S", "S", "S"]
 
 
@@ -560,4 +562,38 @@ async def test_a_full_journal_is_a_sentence_and_loses_nothing(place: Place) -> N
     assert await box.sync() == 1
     assert {m.uid for m in box.owner.messages()} >= {1}
     assert len(box.owner.messages()) == 2
+    box.close()
+
+
+async def test_only_so_many_files_are_left_for_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who selects waits for none of them, further acts for those above the limit."""
+    place.deliver(120)
+    box = place.box()
+    await box.sync()
+    for module, name, value in (
+        (owner, "LATER", 1),
+        (following, "REST_SECONDS", 60),
+        (following, "WAIT_SECONDS", 60),
+        (holding, "MOST_LAGGING", 50),
+        (holding, "SLICE", 10),
+        (holding, "SLICE_SECONDS", 0),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+    def done() -> int:
+        return sum(":2," in name for name in place.files())
+
+    await box.flags("INBOX", range(1, 121), ["\\Seen"], actor="x")
+    assert done() == 0
+    view = await box.select("INBOX")
+    assert {view.flags(uid)[0] for uid in view.uids} == {"S"}
+    assert done() == 70
+    await box.flags("INBOX", [1], ["\\Flagged"], actor="x")
+    assert done() == 70
+    place.deliver()
+    assert await box.sync() == 1
+    assert done() == 120
+    box.release(view)
     box.close()

@@ -57,6 +57,8 @@ __all__ = [
 T = TypeVar("T")
 THREADS = 4
 """Threads in which boxes list, rename and index; most of their time is waiting for disks."""
+FOLLOW_SECONDS = 60
+"""How long others go first while files follow; after that all that is left is done at once."""
 _pool = ThreadPoolExecutor(THREADS, "box")
 _drafts = count(1)
 
@@ -99,8 +101,13 @@ class Box(Reading):
     async def sync(self, *, rung: bool = False) -> int:
         """Take in what happened to the files; returns how many messages got a UID.
 
-        ``rung`` says that mail came, however old the folders seem.
+        ``rung`` says that mail came, however old the folders seem. Files that follow are waited
+        for, with acts of others between.
         """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + FOLLOW_SECONDS
+        while self.owner.lags and loop.time() < end:
+            await self._run(self.owner.follow)
         return await self._run(partial(self.owner.sync, rung=rung))
 
     def draft(self) -> Path:
@@ -391,8 +398,9 @@ class Box(Reading):
     def _load(self, mailbox: str, reader: str) -> View:
         """In a thread: a view that is there, or one that hears of all that comes after it."""
         assert self._loop is not None
-        with self.owner.working():
-            self.owner.look(doubt=True)
+        with self.owner.working(lagging=True):
+            if not self.owner.lags:  # what others did to files is seen once those follow
+                self.owner.look(doubt=True)
             row = self.owner.mailbox(mailbox)
             view = self._watching.view(row.id, reader)
             if view is None:

@@ -209,8 +209,10 @@ class Holding:
         with self._turn:
             if self._closed:
                 raise MtadError(f"the box {self.address} is closed")
-            if not (lagging and self.lags and self._lagging <= MOST_LAGGING):
+            if not (lagging and self.lags):
                 self._finish()
+            while self.lags and self._lagging > MOST_LAGGING:
+                self._follow_slice()
             yield
 
     @property
@@ -231,6 +233,14 @@ class Holding:
             assert isinstance(what, Flags)
             self._told -= 1
             self._lagging -= len(what.copies)
+
+    def _follow_slice(self) -> None:
+        """Do an act, or of one whose files follow so many of them."""
+        what = self._unfinished[0][0]
+        if self.lags and isinstance(what, Flags) and len(what.copies) > SLICE:
+            self._finish_some()
+        else:
+            self._finish_one()
 
     def _finish_some(self) -> None:
         """The same for some files of a change of flags that is told; the frame is not done."""
@@ -323,11 +333,7 @@ class Holding:
             end = time.monotonic() + SLICE_SECONDS
             try:
                 while self.has_more:
-                    what = self._unfinished[0][0]
-                    if self.lags and isinstance(what, Flags) and len(what.copies) > SLICE:
-                        self._finish_some()
-                    else:
-                        self._finish_one()
+                    self._follow_slice()
                     if time.monotonic() >= end:
                         break
             except BaseException:
