@@ -86,13 +86,13 @@ class Databases:
         vfs = _Vfs.from_address(library.sqlite3_vfs_find(None))
         self._real_open = _OPEN(vfs.open)
         self._real_delete = _DELETE(vfs.delete)
-        patch.setattr(vfs, "open", self._address(_OPEN(self._open)))
-        patch.setattr(vfs, "delete", self._address(_DELETE(self._delete)))
+        patch.setattr(vfs, "open", self._address(_OPEN(tape.locked(self._open))))
+        patch.setattr(vfs, "delete", self._address(_DELETE(tape.locked(self._delete))))
         self._ours = {
-            "close": self._address(_CLOSE(self._close)),
-            "write": self._address(_WRITE(self._write)),
-            "truncate": self._address(_TRUNCATE(self._truncate)),
-            "sync": self._address(_SYNC(self._sync)),
+            "close": self._address(_CLOSE(tape.locked(self._close))),
+            "write": self._address(_WRITE(tape.locked(self._write))),
+            "truncate": self._address(_TRUNCATE(tape.locked(self._truncate))),
+            "sync": self._address(_SYNC(tape.locked(self._sync))),
         }
 
     def _address(self, function: Any) -> int:

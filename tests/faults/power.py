@@ -11,6 +11,7 @@ none but that of one name.
 import os
 import random
 import stat
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,7 @@ class Tape:
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.root = str(root)
+        self._turn = threading.RLock()
         self.operations: list[Operation] = []
         self._numbers = {root.stat().st_ino: ROOT}
         self._count = ROOT
@@ -76,11 +78,15 @@ class Tape:
             "rmdir": self._rmdir,
         }
         for name, function in wrapped.items():
-            patch.setattr(disk, name, function)
+            patch.setattr(disk, name, self.locked(function))
         there = {name: value for name, value in vars(os).items() if name.startswith("O_")}
         there |= {"open": self._open_beside, "close": os.close}
         patch.setattr(
-            creation, "os", SimpleNamespace(**there, rename=self._rename, fsync=self._sync)
+            creation,
+            "os",
+            SimpleNamespace(
+                **there, rename=self.locked(self._rename), fsync=self.locked(self._sync)
+            ),
         )
         Databases(self, patch)
 
@@ -105,6 +111,15 @@ class Tape:
                     self.put("given file", file=self._numbers[inode], target=self._name(path))
 
     # --------------------------------------------------------- for the recorders
+
+    def locked(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What does an operation and records it, with no other thread's between the two."""
+
+        def alone(*arguments: Any, **options: Any) -> Any:
+            with self._turn:
+                return function(*arguments, **options)
+
+        return alone
 
     def put(self, what: str, **fields: Any) -> None:
         """Record an operation."""
