@@ -44,6 +44,23 @@ class Refused:
     says: str = ""
 
 
+REPORTED = "report"
+"""The stage of what another server wrote in a report, which does not say where it happened."""
+_CODE = re.compile(r"(?<![\w.#])([45]\d\d)(?=[ \-;:'.]|$)")
+_STATUS = re.compile(r"(?<![\w.])([45]\.\d{1,3}\.\d{1,3})(?![\w.]*\d)")
+
+
+def reported(code: int, enh: str, says: str) -> Refused:
+    """A refusal that a report tells of: its words often know better than its fields."""
+    if enh.endswith(".0.0") or not enh:
+        found = next((one for one in _STATUS.findall(says) if not one.endswith(".0.0")), "")
+        enh = found or enh
+    if not code:
+        words = _CODE.search(says)
+        code = int(words[1]) if words else {"4": 450, "5": 550}.get(enh[:1], 0)
+    return Refused("remote", REPORTED, "", code, enh, says)
+
+
 def read(table: Words) -> Cause:
     """A table of the file. Raises KeyError, re.error for a bad one."""
 

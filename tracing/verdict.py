@@ -298,16 +298,12 @@ class _Case:
                 (fields.get("reply", one["reply"]), fields.get("why"), fields.get("diagnostic")),
             )
         )
-        return self.words.cause(
-            Refused(
-                who,
-                fields.get("stage", ""),
-                fields.get("check", ""),
-                fields.get("code", one["code"]) or 0,
-                fields.get("enh", one["enhanced"]) or "",
-                says,
-            )
-        )
+        code = fields.get("code", one["code"]) or 0
+        enh = fields.get("enh", one["enhanced"]) or ""
+        if name == "REMOTE_LOST":
+            return self.words.cause(causes.reported(code, enh, says))
+        stage, check = fields.get("stage", ""), fields.get("check", "")
+        return self.words.cause(Refused(who, stage, check, code, enh, says))
 
     # ---------------------------------------------------------------- its events
 
