@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from backup import access, keys, locks, repository, sftp
+from backup import access, ages, keys, locks, repository, sftp
 from backup.access import Access
 from backup.bucket import Bucket
 from backup.locks import Lock
 from backup.places import Away, Folder, Storage, pack_path
 from backup.sftp import Sftp
+from mtad import config
+from mtad.config import Loaded
 from mtad.errors import ConfigError, Exit, Locked, NotPermitted
+from mtad.store.client import Boxes
 from tests import mails
-from tests.backup_yard import ANNA, Yard
+from tests.backup_yard import ANNA, Yard, command
 from tests.remote_places import BUCKET, S3, Sshd
 
 Make = Callable[[], Storage]
@@ -227,6 +230,58 @@ def test_a_copy_that_is_damaged_is_healed_anywhere(make: Make, tmp_path: Path) -
         assert len(store.notes) == 2
     with repository.Repository(make(), key, tmp_path / "cache") as store:
         assert store.notes == []
+
+
+@pytest.fixture(params=["sftp", "s3"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Loaded:
+    """Settings whose repository is on another machine, with its secrets beside them."""
+    if request.param == "sftp":
+        server: Sshd = request.getfixturevalue("sshd")
+        address, known = server.address(tmp_path / "far"), server.access
+    else:
+        service: S3 = request.getfixturevalue("s3")
+        address, known = f"s3://{BUCKET}/{tmp_path.name}", service.access
+    file = tmp_path / "repository.access"
+    said = {name: value for name, value in known.model_dump().items() if value}
+    file.write_text("".join(f'{name} = "{value}"\n' for name, value in said.items()))
+    file.chmod(0o600)
+    (tmp_path / "mtad.toml").write_text(
+        f'hostname = "mail.alpha.example"\n[backup]\nrepository = "{address}"\n'
+    )
+    return config.load(tmp_path / "mtad.toml")
+
+
+def test_as_a_person_uses_it(elsewhere: Loaded, tmp_path: Path) -> None:
+    yard = Yard(elsewhere.places.data, Folder(tmp_path / "unused"))
+    for number in range(3):
+        yard.deliver(ANNA, mails.plain(f"order-{number}"))
+    run = command(elsewhere)
+    assert ages.newest(elsewhere) == 0.0
+    taken = run("snapshot", "create")
+    assert (taken["messages"], taken["added"]) == (3, 3)
+    assert not elsewhere.repository.exists()
+    assert abs(ages.newest(elsewhere) - time.time()) < 600
+    assert abs(ages.made(elsewhere) - time.time()) < 600
+    assert run("snapshot", "create")["added"] == 0
+    names = [each["snapshot"] for each in run("snapshot", "list")["snapshots"]]
+    assert names[0] == taken["snapshot"]
+    assert len(names) == 2
+    assert len(run("snapshot", "ls", "latest", ANNA, "INBOX")["messages"]) == 3
+    assert run("snapshot", "verify", "--read-data")["findings"] == []
+    with Boxes(elsewhere) as boxes:
+        boxes.sync(ANNA)
+        uids = [each.uid for each in boxes.list(ANNA).messages]
+        boxes.expunge(ANNA, "INBOX", uids, actor="admin:test")
+    assert run("restore", f"box:{ANNA}", "--yes")["restored"] == 3
+    assert run("snapshot", "key", "list")["keys"][0]["in_use"]
+    run("snapshot", "hold", names[0])
+    run("snapshot", "forget", "--keep", "last 1")
+    run("snapshot", "prune")
+    assert run("snapshot", "copy", str(tmp_path / "home"))["snapshots"] == 2
+    report = run("snapshot", "verify", "--read-data")
+    assert report["findings"] == []
+    (elsewhere.path.parent / "repository.access").chmod(0o644)
+    run("snapshot", "list", code=Exit.NOT_PERMITTED)
 
 
 # --------------------------------------------------------------------- trouble
