@@ -6,6 +6,7 @@ nothing needs the right to delete but prune.
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -61,7 +62,11 @@ class Bucket(Storage):
         return Spooled(self, self._send)
 
     def _send(self, name: str, file: IO[bytes]) -> None:
+        size = file.seek(0, os.SEEK_END)
         file.seek(0)
+        if size <= PART:
+            self._put(name, file.read())
+            return
         with self._plain():
             obstore.put(self._store, self._below + name, self._paced(file), chunk_size=PART)
 
@@ -71,8 +76,12 @@ class Bucket(Storage):
             yield chunk
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a small object in one request."""
+        """Write a small object."""
         self.step("send")
+        self._put(name, data)
+
+    def _put(self, name: str, data: bytes) -> None:
+        """Write an object in one request."""
         self.pace(len(data))
         with self._plain():
             obstore.put(self._store, self._below + name, data, use_multipart=False)

@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
 
 from backup import access, ages, keys, locks, repository, sftp
@@ -309,6 +311,75 @@ def test_a_server_that_comes_back_is_gone_on_with(
     finally:
         place.close()
         server.stop()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.95])
+def test_a_server_lost_in_a_snapshot_costs_that_snapshot_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr(sftp, "PAUSES", (0.0,))
+    server = Sshd(tmp_path / "sshd")
+    steps: list[str] = []
+    stop_at = -1
+
+    def place() -> Storage:
+        found = server.place(tmp_path / "repository")
+
+        def step(what: str) -> None:
+            steps.append(what)
+            if len(steps) == stop_at:
+                server.stop()
+
+        monkeypatch.setattr(found, "step", step)
+        return found
+
+    try:
+        yard = Yard(tmp_path / "yard", place=place)
+        yard.deliver(ANNA, mails.with_attachment(1))
+        steps.clear()
+        yard.take()
+        yard.deliver(ANNA, mails.with_attachment(2))
+        stop_at = max(1, round(len(steps) * share))
+        steps.clear()
+        with pytest.raises(Away, match="cannot reach"):
+            yard.take()
+        stop_at = -1
+        server.start()
+        assert yard.verify().is_whole
+        yard.take()
+        report = yard.verify()
+        assert report.is_clean, report
+        assert len(yard.entries(ANNA)) == 2
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 5, 6])
+def test_a_bucket_that_fails_in_a_snapshot_costs_that_snapshot_only(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    yard = Yard(tmp_path / "yard", place=lambda: s3.place(tmp_path.name))
+    yard.deliver(ANNA, mails.with_attachment(1))
+    yard.take()
+    yard.deliver(ANNA, mails.with_attachment(2))
+    put, count = obstore.put, 0
+
+    def failing(*given: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise obstore.exceptions.GenericError("503 SlowDown, after all repetitions")
+        return put(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(obstore, "put", failing)
+        with pytest.raises(Away, match="SlowDown"):
+            yard.take()
+    assert yard.verify().is_whole
+    yard.take()
+    report = yard.verify()
+    assert report.is_clean, report
+    assert len(yard.entries(ANNA)) == 2
 
 
 def test_an_unknown_server_and_an_unknown_login_are_told(sshd: Sshd, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def permissions(loaded: Loaded) -> Iterable[Check]:
     """Who may enter the data and read the secrets."""
     config, beside = loaded.config, loaded.beside
     secrets = [beside(config.tls.key), beside(config.backup.key_file), loaded.places.auth_key]
+    secrets.append(beside(config.backup.access_file))
     secrets += sorted(beside("dkim").glob("*.pem"))
     if config.database.password_file:
         secrets.append(beside(config.database.password_file))
