@@ -13,7 +13,9 @@ from pydantic import BaseModel
 from mtad import cli
 from mtad.config import Config
 from mtad.setup.annotated import literal
+from tests.tui_keys import STORIES, TYPED
 from tracing import eventdoc, fields, views
+from tui import actions
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MADE = "<!-- Made by `make docs`; change the code instead. -->"
@@ -90,6 +92,51 @@ def _commands(words: str, command: click.Command) -> Iterator[tuple[str, click.C
             yield from _commands(f"{words} {name}", command.commands[name])
 
 
+def tui_page() -> str:
+    """docs/tui.md."""
+    lines = [
+        "# The dashboard",
+        MADE,
+        "",
+        "`mtad tui` shows the server in a terminal of 60 by 15 cells or more. A digit goes to a",
+        "screen, `?` shows its keys, `:` takes an action by its name, `ctrl+p` finds one. Letters",
+        "have twins on the Russian layout. `--read-only` changes nothing, and shows no text of a",
+        "message, since that is written down. `--lang ru` speaks Russian.",
+        "",
+        "| key | screen | what it shows |",
+        "|---|---|---|",
+        *(
+            f"| `{action.keys[0]}` | {action.label} | {_cell(action.description)} |"
+            for action in actions.of(actions.Scope.APP)
+            if action.id.startswith("go.")
+        ),
+        "",
+        "What is asked of any message works on every screen that shows one. The text of a message",
+        "in a box, a snapshot or the queue is shown to who says why; that is an event",
+        "(`admin.read`) before it is shown. Putting mail back shows its plan first, and can be",
+        "taken back. Measured values, causes and fixes of Health, and answers of other servers,",
+        "stay as they are in every language.",
+        "",
+        "## How many keys it takes",
+        "",
+        "| to do | begin at | keys | how many |",
+        "|---|---|---|---|",
+        *(
+            f"| {story.title} | {story.begin} | "
+            f"{' '.join(f'`{story.typed if key == TYPED else key}`' for key in story.keys)} | "
+            f"{story.count}{' and what is typed' if story.typed else ''} |"
+            for story in STORIES
+        ),
+    ]
+    for scope in actions.Scope:
+        name = f"{scope.value[0].upper()}{scope.value[1:]}"
+        lines += ["", f"## {name}", "", "| keys | name | what it does |", "|---|---|---|"]
+        for action in actions.of(scope):
+            keys = " ".join(f"`{_cell(key)}`" for key in action.keys)
+            lines.append(f"| {keys} | `{action.id}` | {_cell(action.description)} |")
+    return "\n".join(lines) + "\n"
+
+
 def filter_page() -> str:
     """docs/filter.md."""
     lines = [
@@ -140,6 +187,7 @@ PAGES = {
     "events.md": eventdoc.document,
     "commands.md": commands_page,
     "filter.md": filter_page,
+    "tui.md": tui_page,
 }
 """Every made page and what makes it."""
 

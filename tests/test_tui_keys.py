@@ -5,7 +5,7 @@ import pytest
 from tests.tui_server import MadeUp, world
 from tui import actions
 from tui.actions import Scope
-from tui.app import MtadApp
+from tui.app import SCREENS, MtadApp
 from tui.run import settle
 from tui.screens.dialogs import Confirm, Form, Page
 from tui.screens.health import HealthScreen
@@ -71,3 +71,21 @@ async def test_q_goes_back_from_a_timeline(key: str) -> None:
         await pilot.pause()
         assert isinstance(pilot.app.screen, TraceScreen)
         assert not app._exit
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+async def test_help_has_every_action_of_its_screen(screen: str) -> None:
+    app = MtadApp(world(MadeUp.filled()), start=screen)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        here = app.screen
+        scopes = [here.SCOPE, *([Scope.MESSAGE] if isinstance(here, OnMessage) else [])]  # type: ignore[attr-defined]
+        await pilot.press("?")
+        await settle(pilot)
+        assert isinstance(app.screen, HelpScreen)
+        told = ["".join(text for text, _ in line) for line in app.screen._lines]
+        for action in actions.of(*scopes, Scope.APP):
+            assert any(
+                line.startswith(f"  {action.key_text}") and action.description in line
+                for line in told
+            ), action.id

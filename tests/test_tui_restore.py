@@ -1,6 +1,7 @@
 """Putting mail back from the screens: on real boxes, and key by key."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,26 @@ async def test_one_key_restores_from_a_trace(
         wanted = (restore.message(row.recipients[0], row.id),)
         assert asked == [("plan", wanted), ("do", wanted)]
         assert "1 put back" in str(app.screen.query_one("#banner", Static).content)
+
+
+async def test_that_it_is_being_planned_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = asyncio.Event()
+
+    class Slow(MadeUpActing):
+        async def run(self, do: Callable[[Any], Any]) -> Any:
+            await gate.wait()
+            return Planned((), 1, ("ann: 1 message put back",))
+
+    app = MtadApp(world(MadeUp.filled(), Slow()), start="trace")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("r")
+        await said(pilot, "looking what can be put back")
+        gate.set()
+        await until(pilot, Confirm)
+        await pilot.press("n")
+        await until(pilot, Frame)
+        assert "looking" not in text(pilot)
 
 
 async def test_no_puts_nothing_back(asked: list[tuple[str, Sequence[Wanted]]]) -> None:

@@ -149,7 +149,8 @@ class MtadApp(App[None]):
         """The keys of the present screen."""
         screen = self.screen
         if isinstance(screen, Frame):
-            self.push_screen(HelpScreen(self.world, screen.SCOPE, screen.tab))
+            asked = isinstance(screen, OnMessage)
+            self.push_screen(HelpScreen(self.world, screen.SCOPE, screen.tab, on_message=asked))
 
     def action_command_palette(self) -> None:
         """Find an action by its name."""

@@ -25,10 +25,11 @@ FILTER = (
 """The filter language in short."""
 
 
-def help_lines(scope: Scope) -> list[Cells]:
+def help_lines(scope: Scope, *, on_message: bool) -> list[Cells]:
     """Keys by scope: the screen's own first; the last columns name the Russian twins."""
     lines: list[Cells] = []
-    for part in dict.fromkeys((scope, Scope.LIST, Scope.APP)):
+    of_message = (Scope.MESSAGE,) if on_message else ()
+    for part in dict.fromkeys((scope, *of_message, Scope.LIST, Scope.APP)):
         title = _(part.value)
         lines.append([(f"{title[0].upper()}{title[1:]}", "strong")])
         for action in actions.of(part):
@@ -63,9 +64,9 @@ class HelpScreen(Frame):
     }
     """
 
-    def __init__(self, world: World, scope: Scope, tab: str) -> None:
+    def __init__(self, world: World, scope: Scope, tab: str, *, on_message: bool) -> None:
         super().__init__(world, tab)
-        self._lines: Sequence[Cells] = help_lines(scope)
+        self._lines: Sequence[Cells] = help_lines(scope, on_message=on_message)
 
     def body(self) -> ComposeResult:
         """The page."""
