@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup.format import MANIFEST, PackEntry
+import msgspec
+
+from backup import format
+from backup.format import MANIFEST, Commit, PackEntry
 from mtad import clock
 
 SCHEMA = """
@@ -27,7 +30,17 @@ CREATE TABLE damaged (id BLOB NOT NULL, pack TEXT NOT NULL, PRIMARY KEY (id, pac
 CREATE TABLE uses (id BLOB PRIMARY KEY, bodies BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE scanned (pack TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE proven (pack TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE snapshot (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE snapshot (name TEXT PRIMARY KEY, at INTEGER NOT NULL, brief BLOB NOT NULL,
+    body BLOB NOT NULL);
+CREATE TABLE told (name TEXT PRIMARY KEY, at INTEGER NOT NULL, members INTEGER NOT NULL);
+CREATE TABLE members (no INTEGER PRIMARY KEY, boxes TEXT NOT NULL UNIQUE);
+CREATE TABLE track (box TEXT PRIMARY KEY, root BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE life (no INTEGER PRIMARY KEY, box TEXT NOT NULL, base TEXT NOT NULL,
+    mailbox TEXT NOT NULL, uid INTEGER NOT NULL, st INTEGER NOT NULL, m INTEGER NOT NULL,
+    flags TEXT NOT NULL, keywords TEXT NOT NULL, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL,
+    id BLOB NOT NULL, words TEXT NOT NULL, appeared INTEGER NOT NULL,
+    vanished INTEGER NOT NULL, UNIQUE (box, base));
+CREATE INDEX life_mtime ON life (mtime_ns);
 CREATE TABLE head (id BLOB PRIMARY KEY, subject TEXT NOT NULL, sender TEXT NOT NULL,
     at INTEGER NOT NULL, message_id TEXT NOT NULL, recipients TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -44,7 +57,7 @@ _STORED_WELL = (
     "(SELECT 1 FROM damaged d WHERE d.id=o.id AND d.pack=p.name)"
 )
 _HEADS = "SELECT id, subject, sender, at, message_id, recipients FROM head WHERE id IN ({})"
-VERSION = "7"
+VERSION = "8"
 _AT_ONCE = 500
 """Ids in one statement."""
 
@@ -63,6 +76,40 @@ class Place:
     count: int
     kind: bytes
     salt: bytes
+
+
+class Brief(msgspec.Struct, frozen=True, array_like=True):
+    """What lists show of a commit: it has a line for each box, and there may be thousands."""
+
+    at: int
+    scope: str
+    boxes: int
+    messages: int
+    size: int
+    added: int
+    stored: int
+    seconds: float
+    unread: int
+    tags: tuple[str, ...]
+    was: tuple[str, ...]
+
+    @classmethod
+    def of(cls, commit: Commit) -> "Brief":
+        """That of a commit."""
+        boxes = commit.mail
+        size = sum(line.size for line in boxes)
+        counts = (len(boxes), sum(line.messages for line in boxes), size)
+        return cls(
+            commit.at,
+            commit.scope,
+            *counts,
+            added=commit.added,
+            stored=commit.stored,
+            seconds=commit.seconds,
+            unread=len(commit.unread),
+            tags=commit.tags,
+            was=commit.was,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +171,7 @@ class Cache:
         The header fields stay: they belong to contents, wherever those lie. So does what was
         found damaged, until that is read again.
         """
-        with self._writing() as db:
+        with self.changing() as db:
             for name in ("segment", "pack", "frame", "object", "snapshot"):
                 db.execute(f"DELETE FROM {name}")  # noqa: S608 - names of our own
 
@@ -148,7 +195,7 @@ class Cache:
 
     def add(self, segment: str | None, packs: Sequence[PackEntry]) -> None:
         """Take in packs and the segment that lists them, if any does, in one transaction."""
-        with self._writing() as db:
+        with self.changing() as db:
             for pack in packs:
                 if segment:
                     db.execute("UPDATE pack SET listed=1 WHERE name=?", (pack.name.hex(),))
@@ -178,7 +225,7 @@ class Cache:
                 db.execute("INSERT OR IGNORE INTO segment VALUES (?)", (segment,))
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def changing(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -243,7 +290,7 @@ class Cache:
         wanted = set(names)
         if wanted & self.packs() == self.retired():
             return
-        with self._writing() as db:
+        with self.changing() as db:
             db.execute("UPDATE pack SET retired=0")
             marks = [(name,) for name in wanted]
             db.executemany("UPDATE pack SET retired=1 WHERE name=?", marks)
@@ -253,7 +300,7 @@ class Cache:
         """Forget packs that are gone, and segments."""
         gone = [(name,) for name in packs]
         of_gone = "(SELECT no FROM frame WHERE pack IN (SELECT no FROM pack WHERE retired=2))"
-        with self._writing() as db:
+        with self.changing() as db:
             db.executemany("UPDATE pack SET retired=2 WHERE name=?", gone)
             db.execute(f"DELETE FROM object WHERE frame IN {of_gone}")  # noqa: S608
             db.execute(f"DELETE FROM frame WHERE no IN {of_gone}")  # noqa: S608
@@ -266,7 +313,7 @@ class Cache:
 
     def note_damage(self, pack: str, bad: Iterable[bytes]) -> None:
         """Remember which objects of a pack cannot be read; none where all can."""
-        with self._writing() as db:
+        with self.changing() as db:
             db.execute("DELETE FROM damaged WHERE pack=?", (pack,))
             rows = [(each, pack) for each in bad]
             db.executemany("INSERT OR IGNORE INTO damaged VALUES (?, ?)", rows)
@@ -278,7 +325,7 @@ class Cache:
 
     def prove(self, pack: str) -> None:
         """Remember that a pack was read just now."""
-        with self._writing() as db:
+        with self.changing() as db:
             db.execute("INSERT OR REPLACE INTO proven VALUES (?, ?)", (pack, clock.now_us()))
 
     def proven(self) -> dict[str, int]:
@@ -287,7 +334,7 @@ class Cache:
 
     def keep_uses(self, uses: Sequence[tuple[bytes, bytes]], pack: str | None) -> None:
         """Remember which bodies messages use; ``pack`` is one of which all are known now."""
-        with self._writing() as db:
+        with self.changing() as db:
             db.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", uses)
             if pack:
                 db.execute("INSERT OR IGNORE INTO scanned VALUES (?)", (pack,))
@@ -298,10 +345,27 @@ class Cache:
         """The commits seen, encoded, by name."""
         return dict(self._db.execute("SELECT name, body FROM snapshot"))
 
+    def snapshot(self, name: str) -> bytes:
+        """A commit that was seen, encoded. Raises KeyError."""
+        row = self._db.execute("SELECT body FROM snapshot WHERE name=?", (name,)).fetchone()
+        if row is None:
+            raise KeyError(name)
+        found: bytes = row[0]
+        return found
+
+    def briefs(self) -> dict[str, Brief]:
+        """The commits seen, without their boxes, by name, oldest first."""
+        rows = self._db.execute("SELECT name, brief FROM snapshot ORDER BY at, name")
+        return {name: format.decode(brief, Brief) for name, brief in rows}
+
     def keep_snapshots(self, add: dict[str, bytes], remove: Iterable[str]) -> None:
-        """Remember commits and forget those that are gone."""
-        with self._writing() as db:
-            db.executemany("INSERT OR REPLACE INTO snapshot VALUES (?, ?)", add.items())
+        """Remember commits and forget those that are gone. Raises Damaged for what is none."""
+        rows = []
+        for name, body in add.items():
+            commit = format.decode(body, Commit)
+            rows.append((name, commit.at, format.encode(Brief.of(commit)), body))
+        with self.changing() as db:
+            db.executemany("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", rows)
             db.executemany("DELETE FROM snapshot WHERE name=?", [(name,) for name in remove])
 
     # ---------------------------------------------------------------- heads
@@ -320,7 +384,7 @@ class Cache:
         rows = [
             (i, h.subject, h.sender, h.at, h.message_id, h.recipients) for i, h in heads.items()
         ]
-        with self._writing() as db:
+        with self.changing() as db:
             db.executemany("INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 

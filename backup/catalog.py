@@ -7,19 +7,22 @@ through ``tracing.render.safe`` before a terminal sees them.
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backup import access, choosing, holds
+from backup import access, choosing, holds, lives
+from backup.cache import Brief
 from backup.contents import Contents
-from backup.format import BoxRoot, Commit, Damaged, Entry
+from backup.format import BoxRoot, Damaged, Entry
+from backup.lives import Change, Life
 from backup.past import Past, box_root
 from backup.planning import Wish, select
 from backup.repository import Repository
 from mtad import clock
-from mtad.errors import Corrupt, NothingFound
+from mtad.errors import Corrupt, NothingFound, UsageError
+from tracing import ids
 
 if TYPE_CHECKING:
     from mtad.config import Loaded
@@ -110,9 +113,9 @@ class Catalog:
         """Every snapshot, newest first."""
         with self._lock:
             self._repository.refresh()
-            found = self._repository.snapshots()
+            found = self._repository.briefs()
             held = holds.held(self._repository)
-        return [summary(name, commit, name in held) for name, commit in reversed(found.items())]
+        return [summary(name, brief, name in held) for name, brief in reversed(found.items())]
 
     def resolve(self, given: str) -> str:
         """The snapshot that ``latest``, a name or an unambiguous part of one means."""
@@ -160,6 +163,57 @@ class Catalog:
             chosen = select(Contents(self._repository), Past(box, snapshot, everything), wish)
             return self._dressed([everything[number] for number in chosen])
 
+    def over_all(
+        self, text: str, *, limit: int, progress: Callable[[int, int], None]
+    ) -> list[Life]:
+        """Messages that any snapshot has, the latest arrival first; all for a limit of 0.
+
+        Snapshots that are new are looked through first. Raises SearchError, Corrupt.
+        """
+        with self._lock:
+            try:
+                lives.follow(self._repository, progress)
+                return list(lives.find(self._repository, text, clock.now_us(), limit=limit))
+            except Damaged as error:
+                raise Corrupt(f"{error}; 'mtad snapshot verify' says more") from error
+
+    def difference(self, before: str, after: str, box: str | None = None) -> list[Change]:
+        """What differs between two snapshots. Raises NothingFound, Corrupt."""
+        with self._lock:
+            former, latter = (self._repository.resolve(each)[1] for each in (before, after))
+            if box and not any(line.address == box for line in (*former.mail, *latter.mail)):
+                raise NothingFound(f"neither snapshot has a box {box}")
+            try:
+                return list(lives.difference(self._repository, former, latter, box))
+            except Damaged as error:
+                raise Corrupt(f"{error}; 'mtad snapshot verify' says more") from error
+
+    def message(self, snapshot: str, wanted: str, box: str | None = None) -> bytes:
+        """A message of a snapshot by its id, stored copy's id or base name.
+
+        Raises NothingFound, UsageError where several fit, Corrupt.
+        """
+        number = ids.parse(wanted)
+        with self._lock:
+            name, commit = self._repository.resolve(snapshot)
+            try:
+                found = {
+                    entry.id
+                    for line in commit.mail
+                    if box in (None, line.address)
+                    for entry in self._repository.iter_entries(
+                        self._repository.manifest(line.root, BoxRoot), None
+                    )
+                    if wanted == entry.base or (number and number in (entry.m, entry.st))
+                }
+                if not found:
+                    raise NothingFound(f"snapshot {name} has no message {wanted}")
+                if len(found) > 1:
+                    raise UsageError(f"several messages are meant by {wanted}; say --box ADDRESS")
+                return self._repository.message(found.pop())[0]
+            except Damaged as error:
+                raise Corrupt(str(error)) from error
+
     def content(self, entry: Entry) -> bytes:
         """A message as it was. Raises Corrupt."""
         with self._lock:
@@ -199,19 +253,9 @@ def key_file_of(loaded: "Loaded") -> Path:
     return Path(given) if given else loaded.beside(loaded.config.backup.key_file)
 
 
-def summary(name: str, commit: Commit, held: bool = False) -> Snapshot:
+def summary(name: str, brief: Brief, held: bool = False) -> Snapshot:
     """A commit as lists show it."""
+    counts = (brief.boxes, brief.messages, brief.size, brief.added, brief.stored)
     return Snapshot(
-        name,
-        commit.at,
-        commit.scope,
-        len(commit.mail),
-        sum(line.messages for line in commit.mail),
-        sum(line.size for line in commit.mail),
-        commit.added,
-        commit.stored,
-        commit.seconds,
-        len(commit.unread),
-        commit.tags,
-        held,
+        name, brief.at, brief.scope, *counts, brief.seconds, brief.unread, brief.tags, held
     )

@@ -8,6 +8,7 @@ from backup import (
     catalog,
     cli_bootstrap,
     cli_copy,
+    cli_find,
     cli_forget,
     cli_hold,
     cli_key,
@@ -297,6 +298,9 @@ def verify(context: click.Context, read_data: str | None, as_json: bool) -> int:
 
 
 snapshot.add_command(cli_bootstrap.bootstrap)
+snapshot.add_command(cli_find.cat)
+snapshot.add_command(cli_find.diff)
+snapshot.add_command(cli_find.find)
 snapshot.add_command(cli_forget.forget)
 snapshot.add_command(cli_hold.hold)
 snapshot.add_command(cli_hold.release)

@@ -18,7 +18,7 @@ import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backup import format, keys, retired, scan, split
-from backup.cache import Cache, Place
+from backup.cache import Brief, Cache, Place
 from backup.format import COMMIT, INDEX, MANIFEST, TEXT, Commit, Damaged, PackEntry
 from backup.places import Away, Storage, pack_path
 from mtad.clock import from_us
@@ -290,27 +290,31 @@ class Repository:
 
     def snapshots(self) -> dict[str, Commit]:
         """Every readable snapshot by name, oldest first. Damaged ones become notes."""
+        self.briefs()
+        bodies = self.cache.snapshots()
+        commits = {name: format.decode(body, Commit) for name, body in bodies.items()}
+        return dict(sorted(commits.items(), key=lambda pair: (pair[1].at, pair[0])))
+
+    def briefs(self) -> dict[str, Brief]:
+        """The same, without their boxes, and that much faster where there are many."""
         names = {n.removesuffix(keys.COPY) for n in self.folder.names("snapshots")}
-        cached = self.cache.snapshots()
+        cached = self.cache.briefs()
         found: dict[str, bytes] = {}
         for name in names - cached.keys():
             try:
-                found[name], notes = self.commit_body(name, heal=self._heal)
-                format.decode(found[name], Commit)
-                self.notes += notes
+                body, notes = self.commit_body(name, heal=self._heal)
+                format.decode(body, Commit)
             except Corrupt as error:
                 self.notes.append(str(error))
             except Damaged as error:
-                del found[name]
                 self.notes.append(f"snapshots/{name} cannot be read: {error}")
-        if found or cached.keys() - names:
-            self.cache.keep_snapshots(found, cached.keys() - names)
-        commits = {
-            name: format.decode(body, Commit)
-            for name, body in {**cached, **found}.items()
-            if name in names
-        }
-        return dict(sorted(commits.items(), key=lambda pair: (pair[1].at, pair[0])))
+            else:
+                found[name] = body
+                self.notes += notes
+        if not found and names >= cached.keys():
+            return cached
+        self.cache.keep_snapshots(found, cached.keys() - names)
+        return self.cache.briefs()
 
     def commit_body(self, name: str, *, heal: bool = False) -> tuple[bytes, list[str]]:
         """A commit file's content, from either copy. Raises Corrupt when both are bad."""
@@ -325,19 +329,23 @@ class Repository:
 
     def resolve(self, given: str) -> tuple[str, Commit]:
         """The snapshot that ``latest``, a name, or an unambiguous part of one means."""
-        found = self.snapshots()
+        found = self.briefs()
         if not found:
             raise NothingFound("there is no snapshot yet; 'mtad snapshot create' takes one")
         if given in ("", "latest"):
             name = next(reversed(found))
         else:
             fits = [n for n in found if n.startswith(given) or n.rpartition("-")[2] == given]
-            fits = fits or [n for n, commit in found.items() if given in commit.was]
+            fits = fits or [n for n, brief in found.items() if given in brief.was]
             if len(fits) != 1:
                 what = "is no snapshot" if not fits else f"may be any of {', '.join(fits[:5])}"
                 raise NothingFound(f"{given!r} {what}; 'mtad snapshot list' shows them")
             name = fits[0]
-        return name, found[name]
+        return name, self.commit_of(name)
+
+    def commit_of(self, name: str) -> Commit:
+        """A snapshot that ``briefs`` knows. Raises KeyError."""
+        return format.decode(self.cache.snapshot(name), Commit)
 
     def commit(self, commit: Commit) -> str:
         """Write the commit file and its copy: the snapshot exists from the first rename on.
