@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,7 +13,7 @@ import pytest
 
 from mtad.journal import disk
 from mtad.journal.writer import Journal
-from mtad.store import holding, index, maildir, owner
+from mtad.store import holding, index, maildir, owner, telling
 from mtad.store.box import Box, Message
 from mtad.store.index import BLOCK, Index
 from tests.test_store_box import MAIL, Place
@@ -183,14 +184,25 @@ def test_every_act_is_whole_or_not_begun(
     assert cuts >= 4
 
 
+def start_and_die(place: Place, step: int) -> None:
+    """A start that ends at a step itself."""
+    journal = place.open_journal()
+    with cut_at(step), suppress(Cut):
+        die(Box.hold(place.folder, "ann@example.org", journal, "mx"))
+    journal.close_now()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "two-in-a-frame"])
 @pytest.mark.parametrize("lost", [False, True], ids=["killed", "power-cut"])
 def test_flags_that_overtake_files_are_whole_or_not_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool, together: bool
 ) -> None:
     """Each change whose frame is durable counts, wherever the files are by then."""
     after = [["", "", ""], ["S", "S", ""], ["S", "F", ""], ["S", "FR", "R"]]
     monkeypatch.setattr(holding, "SLICE", 1)
     monkeypatch.setattr(holding, "SLICE_SECONDS", 0)
+    if together:
+        monkeypatch.setattr(owner, "chunks", partial(telling.chunks, size=1))
 
     def acts(box: Box) -> None:
         with mock.patch.object(owner, "LATER", 1):
@@ -214,6 +226,8 @@ def test_flags_that_overtake_files_are_whole_or_not_begun(
         place.journal.close_now()
         if lost:
             put_back(place, before)
+        for further in (1, 2, 3) if together else ():
+            start_and_die(place, further)
         flags = {base: one[1] for base, one in sorted(state(place).items()) if one[0] == "INBOX"}
         assert [*flags.values()] == after[promised], steps
         lettered = [path.name for path in place.maildir.glob("cur/*:2,*")]

@@ -377,8 +377,9 @@ def row_of(
 
 def _nothing(index: Index, journal: str, seq: int) -> None:
     """The mailbox is gone with all that was in it: the act is done."""
-    with index.transaction():
-        index.set_applied(journal, seq)
+    if journal:
+        with index.transaction():
+            index.set_applied(journal, seq)
 
 
 def _free_uid(index: Index, mailbox: MailboxRow, uid: int) -> int:

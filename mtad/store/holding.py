@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -31,10 +31,13 @@ from mtad.store.noticing import Notice
 from mtad.store.quota import Limits, OverQuota, is_over
 from mtad.store.replay import Promised, Replay
 from mtad.store.rows import Row
+from mtad.store.telling import chunks
 from mtad.where import Kept, Places
 from tracing.events import BoxAcl, BoxForeign, BoxMailbox, Event
 
 MAILDIR = "Maildir"
+TOGETHER = 20
+"""Changes of flags, of a thousand messages each, in one frame."""
 LATER = 20
 """Messages of a change of flags above which their files may follow later."""
 MOST_LAGGING = 250_000
@@ -68,6 +71,7 @@ class Holding:
         self.by: object = None
         """The session for which work is done, None where it is nobody's."""
         self._unfinished: deque[tuple[Promised, int]] = deque()
+        """With the frame that each ends, 0 where others of the same frame follow."""
         self._told = 0
         """How many of these the index tells already: their files are to follow."""
         self._lagging = 0
@@ -124,7 +128,7 @@ class Holding:
             mend(self.ground, lambda: self._replay.todo(self.address, {}))
         count = 0
         for due in self._replay.todo(self.address, dict(self.index.applied)):
-            self._perform(due.what, due.journal, due.seq)
+            self._perform(due.what, due.journal if due.is_last else "", due.seq)
             count += 1
         if count or not self.index.was_clean:
             self.ground.files.unsynced = True
@@ -227,7 +231,7 @@ class Holding:
 
     def _finish_one(self) -> None:
         what, seq = self._unfinished[0]
-        self._perform(what, self.desk.name, seq)
+        self._perform(what, self.desk.name if seq else "", seq)
         self._unfinished.popleft()
         if self._told:
             assert isinstance(what, Flags)
@@ -307,17 +311,22 @@ class Holding:
         self._perform(act, self.desk.name, seq, planned)
         self._unfinished.pop()
 
-    def do_later(self, act: Flags, event: Event, planned: Sequence[Row]) -> None:
-        """Promise a change of flags and tell it; its files follow by ``follow``.
+    def do_later(self, changes: Iterable[tuple[Flags, Event, Sequence[Row]]]) -> None:
+        """Promise changes of flags and tell them; their files follow by ``follow``.
 
-        It has the standing of an act that failed after its promise: nothing but further changes
-        of flags is done before it, and no end, orderly or not, forgets it.
+        ``TOGETHER`` are one frame. They have the standing of acts that failed after their
+        promise: nothing but further changes of flags is done before them, and no end, orderly or
+        not, forgets them.
         """
-        seq = self.promise(Meta(events=(raw(event),), acts=(act,)))
-        self._unfinished.append((act, seq))
-        acts.announce(self.ground, act, planned)
-        self._told += 1
-        self._lagging += len(act.copies)
+        for part in chunks(changes, TOGETHER):
+            events = tuple(raw(event) for _, event, _ in part)
+            seq = self.promise(Meta(events=events, acts=tuple(act for act, _, _ in part)))
+            self._unfinished.extend((act, 0) for act, _, _ in part[:-1])
+            self._unfinished.append((part[-1][0], seq))
+            for act, _, planned in part:
+                acts.announce(self.ground, act, planned)
+                self._told += 1
+                self._lagging += len(act.copies)
 
     @property
     def has_more(self) -> bool:

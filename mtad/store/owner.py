@@ -189,7 +189,7 @@ class Owner(Shaping):
                     after[row.flags, row.keywords] = known
                 if known[2]:
                     changed.append((row, known[0], known[1]))
-            do = self.do_later if lags or (later and len(changed) > LATER) else self.do
+            done: list[tuple[Flags, BoxFlags, list[Row]]] = []
             for part in chunks(changed):
                 rows = [row for row, _, _ in part]
                 act = Flags(
@@ -206,22 +206,24 @@ class Owner(Shaping):
                     removed = tuple(sorted(had - {*_marks(plus, plus_words)}))
                 else:
                     removed = _marks(minus, minus_words)
-                do(
-                    act,
-                    BoxFlags(
-                        at=clock.now_us(),
-                        trace=trace,
-                        also=also,
-                        addr=self.address,
-                        mailbox=box.name,
-                        items=items,
-                        client=client,
-                        actor=actor,
-                        added=_marks(plus, plus_words),
-                        removed=removed,
-                    ),
-                    rows,
+                event = BoxFlags(
+                    at=clock.now_us(),
+                    trace=trace,
+                    also=also,
+                    addr=self.address,
+                    mailbox=box.name,
+                    items=items,
+                    client=client,
+                    actor=actor,
+                    added=_marks(plus, plus_words),
+                    removed=removed,
                 )
+                done.append((act, event, rows))
+            if lags or (later and len(changed) > LATER):
+                self.do_later(done)
+            else:
+                for act, event, rows in done:
+                    self.do(act, event, rows)
             return FlagsDone(
                 tuple(row.uid for row, _, _ in changed), tuple(failed), box.highestmodseq
             )

@@ -33,6 +33,8 @@ class Todo(NamedTuple):
     what: Promised
     body: bytes
     """The message of a file that is inline."""
+    is_last: bool
+    """Whether the frame is done with it."""
 
 
 class Replay:
@@ -95,9 +97,9 @@ class Replay:
             reader = Reader(self._root / journal)
             try:
                 for frame in reader.frames(done):
-                    for box, what in _said(frame):
-                        if box == address:
-                            yield Todo(journal, frame.seq, what, frame.body)
+                    ours = [what for box, what in _said(frame) if box == address]
+                    for left, what in enumerate(ours, 1 - len(ours)):
+                        yield Todo(journal, frame.seq, what, frame.body, not left)
             finally:
                 reader.close()
 
