@@ -71,7 +71,7 @@ def told(mail: Mail) -> list[events.Event]:
         events.SmtpAccept(**accepted, code=250),  # type: ignore[arg-type]
     ]
     if mail.direction == "made":
-        begin = [events.MailMade(**accepted, rel="report")]  # type: ignore[arg-type]
+        begin = [events.MailMade(**accepted, rel="report", parent=mail.m - 1)]  # type: ignore[arg-type]
     own = {"trace": mail.m, "n": 1, "addr": to, "at": AT + mail.wait}
     if mail.box:
         stored = events.StoreDelivered(**own, st=mail.m + 1, mailbox="INBOX", base="b", size=2)  # type: ignore[arg-type]
@@ -181,6 +181,11 @@ QUESTIONS: dict[str, tuple[Callable[[Mail], bool], str]] = {
     "actor:anna@example.org": (named("boxed"), "ev_actor"),
     "actor:admin:root": (named("flagged"), "ev_actor"),
     "actor:nobody": (lambda k: False, ""),
+    "has:login": (lambda k: bool(k.login), "msg_login"),
+    "has:copy": (lambda k: bool(k.box), "st_msg"),
+    "has:parent": (named("full"), "msg_root"),
+    "has:msgid": (lambda k: True, "PRIMARY KEY"),
+    "!has:copy has:login": (lambda k: not k.box and bool(k.login), "msg_login"),
     "state:deferred|relayed": (lambda k: bool(k.code), "rcpt_status"),
     "plain | dir:made": (named("plain", "full"), "msg_dir"),
     "(user:anna size:<5k) | (code:4xx reply:full)": (named("sent", "full"), "msg_login"),
@@ -318,6 +323,11 @@ def test_the_queue_takes_of_each_alternative_what_it_means(tmp_path: Path) -> No
         ("x@example.net", "b@far.test"),
         ("y@example.net", "b@far.test"),
     }
+
+
+def test_what_nothing_has_is_named() -> None:
+    with pytest.raises(search.SearchError, match="there is no thing to have copies - did you mean"):
+        search.parse("has:copies", NOW)
 
 
 def test_too_many_alternatives_are_refused(tmp_path: Path) -> None:

@@ -282,6 +282,18 @@ def _handshakes(link: Link, text: str) -> list[int]:
     ]
 
 
+def _has(text: str, _: Link, __: Value) -> Condition:
+    """A login that sent it, a copy where it was delivered, a message it came of, a Message-ID."""
+    kin = Hits("id", "msg WHERE root>0", rare=True)
+    known = {
+        "login": Condition("m.login IS NOT NULL", (Hits("id", "msg WHERE login>=''", rare=True),)),
+        "copy": Condition("EXISTS (SELECT 1 FROM st WHERE st.msg=m.id AND st.gone IS NULL)"),
+        "parent": Condition("m.root IS NOT NULL", (kin,)),
+        "msgid": Condition("m.message_id IS NOT NULL"),
+    }
+    return known[text]
+
+
 def _duration(span: Span, value: Value) -> Condition:
     """How long it took to take the message in, from the end of its octets to our reply."""
     bounds = [(">=", span.low), ("<=", span.high)]
@@ -309,4 +321,5 @@ _TEXTS: dict[str, Callable[[str, Link, Value], Condition]] = {
     "rule": _rule,
     "snap": _snap,
     "tls": _tls,
+    "has": _has,
 }

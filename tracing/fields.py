@@ -265,6 +265,16 @@ def _verdict(value: str) -> Matcher:
     return _VERDICTS[folded]
 
 
+_HAVING = ("login", "copy", "parent", "msgid")
+"""What ``has:`` takes; ``tracing.details`` knows what they mean in the tables."""
+
+
+def _has(value: str) -> Matcher:
+    if value.lower() not in _HAVING:
+        raise ValueError(_no_such("thing to have", value.lower(), _HAVING))
+    return Text("has", value.lower())
+
+
 FIELDS: dict[str, Field] = {
     "from": Field(_address("from"), "the sender", "from:@example.org"),
     "to": Field(_address("to"), "a recipient, as given or as rewritten", "to:alice"),
@@ -292,6 +302,7 @@ FIELDS: dict[str, Field] = {
     "dur": Field(_span("dur", _wait), "how long taking it in took", "dur:>2s"),
     "ev": Field(_text("ev"), "the kind of an event it has", "ev:box.expunge"),
     "actor": Field(_text("actor"), "who did something to it", "actor:anna@example.org"),
+    "has": Field(_has, "a login, a copy where it was delivered, a parent, a msgid", "has:copy"),
     "size": Field(_span("size", _octets), "its octets", "size:>5M"),
     "tries": Field(_span("tries", _number), "attempts at a remote server", "tries:>3"),
     "wait": Field(_span("wait", _wait), "from acceptance to the last change", "wait:>1h"),
