@@ -36,13 +36,12 @@ def read_maildir(root: Path, address: str) -> BoxState:
     words = {sub: keywords.letters(root / sub) for sub in folders}
     lists = {sub: uidlist.read(root / sub) for sub in folders}
     messages: list[Found] = []
-    for base, places in reading.list_files(root, list(folders)).items():
-        for sub, entry in places:
-            found = reading.unnumbered(root, folders[sub], sub, base, entry, words)
-            if found is not None:
-                listed = lists[sub]
-                uid = listed.uids.get(base, 0) if listed else 0
-                messages.append(msgspec.structs.replace(found, uid=uid))
+    files = reading.list_files(root, list(folders))
+    for base, sub, entry, at in reading.stats(root, files):
+        found = reading.unnumbered(root, folders[sub], sub, base, entry, at, words)
+        listed = lists[sub]
+        uid = listed.uids.get(base, 0) if listed else 0
+        messages.append(msgspec.structs.replace(found, uid=uid))
     infos = []
     for sub, name in folders.items():
         listed = lists[sub]

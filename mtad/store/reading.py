@@ -8,7 +8,7 @@ stale as others rename: ``open_message`` finds a file again by its base name.
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,11 +58,10 @@ def read_box(folder: Path, address: str) -> BoxState:
         found = _take(files, row.base, mailbox.folder)
         if found is not None:
             messages.append(_known(root, mailbox, row, *found))
-    for base, places in files.items():
-        for where, entry in places:
-            message = unnumbered(root, folders[where], where, base, entry, words)
-            if message is not None:
-                messages.append(message)
+    messages += [
+        unnumbered(root, folders[where], where, base, entry, at, words)
+        for base, where, entry, at in stats(root, files)
+    ]
     counts: dict[str, int] = {}
     for one in messages:
         counts[one.mailbox] = counts.get(one.mailbox, 0) + 1
@@ -219,25 +218,48 @@ def _known(root: Path, mailbox: MailboxRow, row: Row, folder: str, entry: Entry)
     return Found(**msgspec.structs.asdict(known), path=entry.below(root / folder))
 
 
+def stats(
+    root: Path, files: Mapping[str, Iterable[tuple[str, Entry]]]
+) -> Iterator[tuple[str, str, Entry, os.stat_result]]:
+    """Base name, folder, entry and status of each file that is there.
+
+    Those that were renamed since they were listed are looked for together, so that it takes as
+    many listings as there are rounds, however many they are.
+    """
+    waiting = [(base, folder, one) for base, places in files.items() for folder, one in places]
+    for _ in range(maildir.MAX_PASSES):
+        missed: list[tuple[str, str]] = []
+        for base, folder, entry in waiting:
+            try:
+                at = entry.below(root / folder).lstat()
+            except FileNotFoundError:
+                missed.append((base, folder))
+            else:
+                yield base, folder, entry, at
+        if not missed:
+            break
+        now = {
+            folder: maildir.listing(root / folder, calm=2).entries
+            for folder in {folder for _, folder in missed}
+        }
+        waiting = [
+            (base, folder, now[folder][base]) for base, folder in missed if base in now[folder]
+        ]
+
+
 def unnumbered(
-    root: Path, mailbox: str, folder: str, base: str, entry: Entry, words: dict[str, dict[str, str]]
-) -> Found | None:
-    """A message without a number, as its file tells of it; None when it is gone.
+    root: Path,
+    mailbox: str,
+    folder: str,
+    base: str,
+    entry: Entry,
+    at: os.stat_result,
+    words: Mapping[str, Mapping[str, str]],
+) -> Found:
+    """A message without a number, as its file tells of it.
 
     ``words`` are what letters of keywords mean, by folder.
     """
-    for _ in range(maildir.MAX_PASSES):
-        path = entry.below(root / folder)
-        try:
-            at = path.lstat()
-            break
-        except FileNotFoundError:
-            again = maildir.locate(root / folder, base)
-            if again is None:
-                return None
-            entry = again
-    else:
-        return None
     letters = names.split(entry.name)[1]
     known = words.get(folder, {})
     named = (known.get(letter, f"unknown-{letter}") for letter in letters if letter.islower())
@@ -255,7 +277,7 @@ def unnumbered(
         None,
         entry.file,
         folder,
-        path,
+        entry.below(root / folder),
     )
 
 
