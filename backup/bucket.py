@@ -87,18 +87,26 @@ class Bucket(Storage):
             obstore.put(self._store, self._below + name, data, use_multipart=False)
 
     def get(self, name: str) -> bytes:
-        """A whole object."""
+        """A whole object; a large one in parts."""
         with self._plain():
-            return bytes(obstore.get(self._store, self._below + name).bytes())
+            found = obstore.get(self._store, self._below + name)
+            size = found.meta["size"]
+            if size <= PART:
+                return bytes(found.bytes())
+        return self._parts(name, 0, size)
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Part of an object."""
-        length = min(length, self.size(name) - offset)
-        if length <= 0:
-            return b""
-        with self._plain():
-            path = self._below + name
-            return bytes(obstore.get_range(self._store, path, start=offset, length=length))
+        return self._parts(name, offset, min(offset + length, self.size(name)))
+
+    def _parts(self, name: str, start: int, end: int) -> bytes:
+        """What lies between two places, a request for each PART."""
+        path, data = self._below + name, bytearray()
+        for at in range(start, end, PART):
+            length = min(PART, end - at)
+            with self._plain():
+                data += obstore.get_range(self._store, path, start=at, length=length)
+        return bytes(data)
 
     def size(self, name: str) -> int:
         """Octets in an object."""

@@ -289,6 +289,9 @@ def verify(context: click.Context, read_data: str | None, as_json: bool) -> int:
             f"{counted(report.objects, 'object')} {how}; "
             f"{counted(len(report.findings), 'problem')}"
         )
+        if report.sealed:
+            packs = counted(report.sealed, "pack")
+            click.echo(f"of {packs} only the file was proven: this key cannot read what is in them")
         if report.relisted:
             packs = counted(report.relisted, "pack")
             click.echo(f"listed again, because the index did not: {packs}")

@@ -150,9 +150,9 @@ class _Run:
             elif not use.live:
                 self.done.dropped.append(use)
             elif use.dead >= self._how.waste or use.name in small or use.name in broken:
-                if use.has_bad or not self._can_read(use.kind):
+                if use.has_bad:
                     self.done.spared.append(use.name)
-                else:
+                elif self._can_read(use.kind):
                     self.done.rewritten.append(use)
 
     def _can_read(self, kind: bytes) -> bool:

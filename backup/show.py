@@ -147,6 +147,7 @@ def report_fields(report: Report) -> dict[str, Any]:
         "objects": report.objects,
         "bytes_read": report.octets,
         "relisted_packs": report.relisted,
+        "sealed_packs": report.sealed,
         "findings": [
             {
                 "file": finding.file,

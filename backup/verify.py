@@ -56,6 +56,8 @@ class Report:
     packs_read: int = 0
     objects: int = 0
     octets: int = 0
+    sealed: int = 0
+    """Packs whose files were read, but not what is in them: the key may only put."""
     relisted: int = 0
     """Packs that no index segment listed and one lists now."""
     findings: list[Finding] = field(default_factory=list)
@@ -278,6 +280,7 @@ class _Check:
         if len(data) != pack.size:
             self._size(pack, path, len(data))
         if pack.kind in subkeys.CONTENTS and not self._repository.keys.can_read:
+            self._report.sealed += 1
             if not whole and len(data) == pack.size:
                 what = "is damaged; which of its messages are lost a key with all rights tells"
                 self._lose(pack, self._found(Finding(path, what)))

@@ -89,7 +89,9 @@ def test_a_server_that_may_only_put_cannot_read(yard: Yard) -> None:
         for entry in entries:
             with pytest.raises(Sealed, match="MTAD_SNAPSHOT_KEY"):
                 store.message(entry.id)
-        assert verify(store, read_data=True).is_clean
+        report = verify(store, read_data=True)
+        assert report.is_clean
+        assert report.sealed == 3
     held = unlock(yard).held
     with open_with(yard, owner) as store:
         secret = subkeys.derive(unlock(yard, owner).held, bytes.fromhex(store.id))
