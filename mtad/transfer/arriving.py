@@ -36,7 +36,7 @@ class Incoming(NamedTuple):
     ``place`` says where in it, for people. ``at_ns`` is when it arrived as its place says, 0 if
     that says nothing; ``sure`` that it is to be believed more than the header. ``base`` is its
     base name in a Maildir, ``tag`` what tells it apart in a source that names it, "" for none;
-    ``asks_header`` that flags stand in the header.
+    ``asks_header`` that flags stand in the header; ``key`` is the source's own.
     """
 
     mailbox: str
@@ -51,6 +51,7 @@ class Incoming(NamedTuple):
     number: Numbered | None = None
     asks_header: bool = False
     tag: str = ""
+    key: str = ""
 
 
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)

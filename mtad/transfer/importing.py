@@ -1,14 +1,19 @@
 """Imports as operations: which box, how much room, and events when they begin and end."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from backup.belongings import directory_of
 from backup.operations import folder_of
 from backup.runs import Tell
 from mtad import address, clock
 from mtad.config import Loaded
-from mtad.errors import MtadError, NothingFound, UsageError
+from mtad.errors import Locked, MtadError, NothingFound, UsageError
+from mtad.journal import disk
 from mtad.store.client import Boxes
 from mtad.store.quota import Limits
 from mtad.transfer.arriving import Incoming
@@ -51,6 +56,17 @@ def carry_out(
 
     A dry run leaves no trace. Raises MtadError, OSError; what came in by then stays, and is told.
     """
+    with alone(folder_of(job.loaded, box), box):
+        return _carry_out(job, box, source, progress, handed_over)
+
+
+def _carry_out(
+    job: Import,
+    box: str,
+    source: Source,
+    progress: Callable[[Source, Result], None],
+    handed_over: Callable[[Sequence[Incoming]], None],
+) -> tuple[int, Result]:
     loaded, wish = job.loaded, job.wish
     run = job.tell.new_id()
     directory = directory_of(loaded)
@@ -92,3 +108,20 @@ def carry_out(
                 )
             )
     return run, loading.result
+
+
+@contextlib.contextmanager
+def alone(folder: Path, box: str) -> Iterator[None]:
+    """One import into a box at a time: another could not see what this one is about to put.
+
+    Raises Locked.
+    """
+    disk.make_folder(folder, 0o700)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Locked(f"another import into {box} is running; wait for its end") from None
+    finally:
+        os.close(descriptor)

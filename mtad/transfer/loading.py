@@ -30,6 +30,10 @@ BATCH = 256
 """Messages in one act of the owner."""
 WAITING_OCTETS = 64 * 2**20
 """Octets of messages that lie in ``tmp/`` before they are handed over."""
+SPARE_UIDS = 2**20
+"""UIDs passed by in a mailbox that goes on with its numbers: the former server may have given
+them since, and no client may take one message for another."""
+MAX_UIDNEXT = 2**32 - 2
 DATES = ("auto", "file", "header")
 FLAGS = ("as-were", "unread", "seen")
 
@@ -172,6 +176,10 @@ class Loading:
         if present.has_base(one) or (one.tag and present.has_tag(one.tag)):
             self._skip(one)
             return
+        if self._wish.dry_run and one.tag:  # nothing is fetched to say what would come
+            self._take_room(one.size)
+            self._count(layout.below(self._wish.folder, one.mailbox), [one.size])
+            return
         draft = Draft(self._new_path)
         try:
             draft.fill(one.chunks())
@@ -197,8 +205,7 @@ class Loading:
             self._skip(one)
             return
         content = draft.content
-        if self._room is not None:
-            self._room.take(self._box, content.size)
+        self._take_room(content.size)
         if self._wish.dry_run:
             self._count(mailbox, [content.size])
             return
@@ -229,6 +236,10 @@ class Loading:
         elif len(self._waiting[mailbox]) == BATCH:
             self._flush(mailbox)
 
+    def _take_room(self, octets: int) -> None:
+        if self._room is not None:
+            self._room.take(self._box, octets)
+
     def _skip(self, one: Incoming) -> None:
         self.result.skipped += 1
         self._handed_over([one])
@@ -257,7 +268,7 @@ class Loading:
                 self._box,
                 mailbox,
                 number.uidvalidity,
-                number.uidnext,
+                min(number.uidnext + SPARE_UIDS, MAX_UIDNEXT),
                 actor=self._actor,
                 client=client_of(self._operation),
             )
