@@ -36,11 +36,8 @@ def _cached(uri: str) -> float:
         (name,) = db.execute("SELECT max(name) FROM snapshot").fetchone()
     if not name:
         return 0.0
-    return (
-        datetime.strptime(f"{name.partition('-')[0]}", "%Y%m%dT%H%M%SZ")
-        .replace(tzinfo=UTC)
-        .timestamp()
-    )
+    written = datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007 - next
+    return written.replace(tzinfo=UTC).timestamp()
 
 
 def made(loaded: "Loaded") -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from backup import keys, subkeys
 from backup.format import Damaged
 from backup.keys import COPY, Unlocked, Way
-from backup.places import Storage
+from backup.places import Storage, sync_folder
 from mtad.errors import MtadError, NothingFound, UsageError
 
 
@@ -95,7 +95,7 @@ def rotate(
         put = opened.way.rights == subkeys.PUT
         add(folder, opened, key, put=put, label=opened.way.label)
     os.rename(fresh, key_file)
-    keys.sync_folder(key_file.parent)
+    sync_folder(key_file.parent)
     try:
         _drop(folder, opened.way.id)
     except OSError as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 from backup import format, paper, subkeys
 from backup.format import Damaged
-from backup.places import Away, Storage
+from backup.places import Away, Storage, sync_folder
 from backup.subkeys import Keys
 from mtad import clock
 from mtad.errors import Corrupt, MtadError, NothingFound, NotPermitted
@@ -101,15 +101,6 @@ def keep_key(key: bytes, path: Path) -> None:
         os.close(handle)
         draft.unlink()
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_secret(path: Path) -> bytes | str:

@@ -175,9 +175,9 @@ class Upload:
         self._folder.step("rename")
         os.rename(self.path, target)
         self._folder.step("sync folder")
-        _sync(target.parent)
+        sync_folder(target.parent)
         if made:
-            _sync(target.parent.parent)
+            sync_folder(target.parent.parent)
 
     def abandon(self) -> None:
         """Remove what was written; quiet when there is nothing."""
@@ -197,7 +197,7 @@ class Folder(Storage):
         """Create the folders of an empty repository."""
         for name in ("", "keys", "packs", "index", "snapshots", "locks", "tmp"):
             (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(self.root)
+        sync_folder(self.root)
 
     def begin(self) -> Upload:
         """Begin a file under ``tmp/``."""
@@ -237,8 +237,8 @@ class Folder(Storage):
         """Make the name of a pack durable that another run gave it. Raises OSError."""
         self.step("sync folder")
         target = (self.root / pack_path(name)).parent
-        _sync(target)
-        _sync(target.parent)
+        sync_folder(target)
+        sync_folder(target.parent)
 
     def remove(self, name: str) -> None:
         """Remove a file; quiet when it is gone."""
@@ -270,7 +270,8 @@ def pack_path(name: str) -> str:
     return f"packs/{name[:2]}/{name}"
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

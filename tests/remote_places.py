@@ -16,9 +16,8 @@ from moto.server import ThreadedMotoServer
 from backup.access import Access
 from backup.bucket import Bucket
 from backup.sftp import Sftp
-from tests.peers import free_port
+from tests.peers import free_port, program
 
-SSHD = "/usr/sbin/sshd"
 BUCKET = "snapshots"
 KEY_ID, SECRET = "AKIDEXAMPLE", "a-secret-for-tests"
 
@@ -31,7 +30,16 @@ class Sshd:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port("127.0.0.1")
         for name in ("host", "login"):
-            words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+            words = [
+                program("ssh-keygen"),
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-f",
+                str(folder / name),
+            ]
             subprocess.run(words, check=True, timeout=30)
         shutil.copy(folder / "login.pub", folder / "authorized")
         host = (folder / "host.pub").read_text()
@@ -58,7 +66,14 @@ class Sshd:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        words = [SSHD, "-D", "-E", str(self.folder / "log"), "-f", str(self.folder / "sshd_config")]
+        words = [
+            program("sshd"),
+            "-D",
+            "-E",
+            str(self.folder / "log"),
+            "-f",
+            str(self.folder / "sshd_config"),
+        ]
         self._server = subprocess.Popen(words, stdin=subprocess.DEVNULL)
         end = time.monotonic() + 30
         while True:
