@@ -121,6 +121,8 @@ def restore(
             found, wish = pasts(loaded, history, asked)
             if to:
                 return _write(history, found, wish, Path(to), kind or "", dry_run, as_json)
+            if not dry_run:
+                operations.settle(loaded, {wish.to_box or past.box for past in found})
             todo = plans(loaded, history, found, wish)
         if dry_run:
             show_restore.show_plans(todo, as_json)

@@ -23,7 +23,7 @@ from mtad import clock
 from mtad.address import box_folder
 from mtad.config import Loaded
 from mtad.directory.rule_changes import RuleChanges
-from mtad.errors import Corrupt
+from mtad.errors import Corrupt, NothingFound
 from mtad.journal.command import command_journal
 from mtad.journal.reader import Reader
 from mtad.store import quota
@@ -70,6 +70,18 @@ def check_room(loaded: Loaded, todo: Plan) -> None:
             f"{todo.box} has no room for {len(puts)} messages of {added} octets; restore fewer, "
             "raise its quota ('mtad box quota'), or give --over-quota"
         )
+
+
+def settle(loaded: Loaded, boxes: Iterable[str]) -> None:
+    """Have acts done that journals promise, so that no plan counts on what they remove.
+
+    After a process that was killed they are done when its box is opened, which is now.
+    Raises Locked, MtadError.
+    """
+    with Boxes(loaded) as owner:
+        for box in sorted(boxes):
+            with contextlib.suppress(NothingFound):
+                owner.sync(box)
 
 
 def carry_out(
