@@ -9,9 +9,18 @@ from backup import prune as pruning
 from backup.locks import Lock
 from backup.runs import Tell
 from mtad import clock
-from mtad.config import Loaded
+from mtad.config import Backup, Loaded
+from mtad.config_keep import EVERYTHING
 from mtad.errors import MtadError
 from tracing import events
+
+SCRUB_PERCENT = 4
+"""How much of the repository is read each day: all of it in a month."""
+
+
+def forgets(settings: Backup) -> bool:
+    """Whether there is any rule by which snapshots go."""
+    return settings.keep.strip().lower() != EVERYTHING or bool(settings.keep_for)
 
 
 def forget(

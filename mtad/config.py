@@ -126,11 +126,11 @@ class Backup(Section):
         "the five fields of cron, 'beta.example: */20 8-18 * * mon-fri'.",
     )
     keep: str = Field(
-        "last 7, daily 14, weekly 8, monthly 12, yearly 3",
-        description="Which snapshots stay when older ones are forgotten: the last of each of so "
-        "many hours (hourly), days, weeks, months, years, the last of all, and with 'within 30 "
-        "days' every one of that time. 'all' keeps everything. A box's newest snapshot stays in "
-        "any case.",
+        "all",
+        description="Which snapshots stay; the others are forgotten each night. 'all' keeps "
+        "everything; 'last 7, daily 14, weekly 8, monthly 12, yearly 3' the last seven and the "
+        "last of each of so many days, weeks, months and years (hourly too), 'within 30 days' "
+        "every one of that time. A box's newest snapshot stays in any case.",
     )
     keep_for: tuple[str, ...] = Field(
         (),

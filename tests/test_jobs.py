@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from backup.catalog import Catalog
 from mtad import clock, config, control
 from mtad.config import Loaded
 from mtad.errors import Unreachable
@@ -23,7 +25,7 @@ from mtad.journal.writer import Journal
 from mtad.signals import Signals
 from tests import mails
 from tests.backup_yard import ANNA, Yard
-from tracing import ids, sending
+from tracing import events, ids, sending
 from tracing.log import Applied, Recorder
 
 
@@ -274,3 +276,37 @@ async def test_a_fresh_file_is_never_removed(loaded: Loaded) -> None:
     async with role_of(loaded) as role:
         assert await role.purge() == 0
     assert alone.exists()
+
+
+async def test_upkeep_forgets_prunes_and_reads_a_part(loaded: Loaded) -> None:
+    async with role_of(loaded) as role:
+        for _ in range(2):
+            await role.snapshots.take()
+        assert await role.upkeep()
+        assert len(await asyncio.to_thread(names_of, loaded)) == 2  # nothing goes without a rule
+        rules = loaded.path.read_text().replace("[backup]\n", '[backup]\nkeep = "last 1"\n')
+        loaded.path.write_text(rules)
+        role._loaded = config.load(loaded.path)
+        before = await asyncio.to_thread(names_of, loaded)
+        assert await role.upkeep()
+        assert await asyncio.to_thread(names_of, loaded) == before[:1]
+    told = [
+        event
+        for folder in loaded.places.journal.glob("cli-*")
+        for frame in Reader(folder).frames(0)
+        for event in frame.events
+    ]
+    assert "backup.forgot" in {event.kind for event in told}
+    reads = [event for event in told if isinstance(event, events.BackupVerified)]
+    assert [event.read_data and event.packs_read > 0 for event in reads] == [True, True]
+
+
+async def test_upkeep_without_a_repository_does_nothing(loaded: Loaded) -> None:
+    shutil.rmtree(loaded.places.data / "repository")
+    async with role_of(loaded) as role:
+        assert await role.upkeep()
+
+
+def names_of(loaded: Loaded) -> list[str]:
+    with Catalog.open(loaded) as view:
+        return [one.name for one in view.snapshots()]

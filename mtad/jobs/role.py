@@ -2,10 +2,11 @@
 
 Snapshots and a summary of the day before at the settings' hours, the TLS reports about the day
 before, what the event log need not keep any longer, once a week whether its sealed months are
-whole, hourly an audit of the books and the removal of deleted messages whose keep time is over,
-on the disk and in boxes (POP3). A snapshot that was missed because the machine was off is taken
-once it is on again. On ``run/jobs.sock``: ``snapshot`` takes one now and streams its progress,
-``status`` says what runs, what ran last and what comes next.
+whole, each night the upkeep of the snapshot repository, hourly an audit of the books and the
+removal of deleted messages whose keep time is over, on the disk and in boxes (POP3). A snapshot
+that was missed because the machine was off is taken once it is on again. On ``run/jobs.sock``:
+``snapshot`` takes one now and streams its progress, ``status`` says what runs, what ran last and
+what comes next.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from backup import upkeep
 from mtad import clock, control, ledger, metrics
 from mtad.config import Loaded
 from mtad.errors import Exit, MtadError
@@ -127,6 +129,13 @@ class Jobs:
             misfire_grace_time=int(GRACE.total_seconds()),
             **once,
         )
+        self.scheduler.add_job(
+            self.upkeep,
+            CronTrigger(hour=5, minute=10, jitter=1200),
+            id="upkeep of the repository",
+            misfire_grace_time=int(GRACE.total_seconds()),
+            **once,
+        )
         self.scheduler.add_job(self.catch_up, DateTrigger(clock.now() + CATCH_UP_AFTER), id=MISSED)
         self.scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
         self.scheduler.start()
@@ -209,6 +218,20 @@ class Jobs:
         if self._loaded.places.server:
             return True
         return await self._command(["log", "verify", "--tell"], Exit.OK, Exit.PROBLEMS) == Exit.OK
+
+    async def upkeep(self) -> bool:
+        """Forget by the rules, give back room, read a part; whether nothing was found damaged.
+
+        What others use meanwhile is left for the next day. Raises MtadError.
+        """
+        later = (Exit.OK, Exit.LOCKED, Exit.NOTHING_FOUND)
+        if upkeep.forgets(self._loaded.config.backup):
+            await self._command(["snapshot", "forget"], *later)
+        if await self._command(["snapshot", "prune"], *later, Exit.PROBLEMS) == Exit.NOTHING_FOUND:
+            return True
+        read = ["snapshot", "verify", "--read-data", str(upkeep.SCRUB_PERCENT)]
+        found = await self._command(read, *later, Exit.PROBLEMS, Exit.CORRUPT)
+        return found not in (Exit.PROBLEMS, Exit.CORRUPT)
 
     async def _command(self, words: list[str], *good: Exit) -> int:
         """Run a command of ours at low priority; its status. Raises MtadError for no good one."""
