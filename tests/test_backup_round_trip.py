@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from backup import snapshot
+from backup import format, snapshot
 from backup.aside import Aside
-from backup.format import Entry
+from backup.format import BoxLine, Commit, Entry
 from backup.plan import Present, plan, unread
 from backup.planning import Wish, make_plan
+from backup.repository import compress
 from mtad.errors import Locked, MtadError, NothingFound
 from mtad.store import names
 from tests import mails
@@ -207,6 +208,18 @@ def test_what_is_expunged_after_the_look_is_still_kept(
 
     monkeypatch.setattr(Aside, "read", expunge_then_read)
     assert yard.take().commit.boxes[0].messages == 5
+
+
+def test_a_box_costs_little_in_a_commit() -> None:
+    """What an unchanged box adds to a snapshot of 300: its line, of which 32 octets are a hash."""
+    lines = tuple(
+        BoxLine(f"user{number:03}@alpha.example", os.urandom(32), 1_000 + number, 10**7 + number)
+        for number in range(300)
+    )
+    sizes = [
+        len(compress(format.encode(Commit(1, "all boxes", few)))) for few in (lines[:1], lines)
+    ]
+    assert (sizes[1] - sizes[0]) / (len(lines) - 1) <= 64
 
 
 def test_snapshots_exclude_each_other(yard: Yard) -> None:
