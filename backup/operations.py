@@ -23,7 +23,7 @@ from mtad import clock
 from mtad.address import box_folder
 from mtad.config import Loaded
 from mtad.directory.rule_changes import RuleChanges
-from mtad.errors import Corrupt, NothingFound
+from mtad.errors import Corrupt, Exit, MtadError
 from mtad.journal.command import command_journal
 from mtad.journal.reader import Reader
 from mtad.store import quota
@@ -80,8 +80,11 @@ def settle(loaded: Loaded, boxes: Iterable[str]) -> None:
     """
     with Boxes(loaded) as owner:
         for box in sorted(boxes):
-            with contextlib.suppress(NothingFound):
+            try:
                 owner.sync(box)
+            except MtadError as error:
+                if error.exit_code is not Exit.NOTHING_FOUND:  # of a box that is all gone
+                    raise
 
 
 def carry_out(
