@@ -135,7 +135,8 @@ def diff(context: click.Context, before: str, after: str, box: str | None, as_js
         )
     counts = {what: sum(each.what == what for each in changes) for what in _WORDS}
     said = ", ".join(f"{count:,} {_WORDS[what]}" for what, count in counts.items())
-    click.echo(f"{counted(len(changes), 'message')} differ: {said}")
+    verb = "differs" if len(changes) == 1 else "differ"
+    click.echo(f"{counted(len(changes), 'message')} {verb}: {said}")
 
 
 _WORDS = {"new": "new", "gone": "gone", "moved": "moved", "flags": "with other flags"}
