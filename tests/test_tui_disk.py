@@ -175,6 +175,11 @@ async def test_figures_are_those_of_the_log(server: Server) -> None:
     glance = await disk.glance(now)
     assert glance.outcomes == {State.STORED: 9, State.REFUSED: 3}
     assert glance.flow is not None
+    earlier = await disk.glance(now - 2 * 24 * 3600 * 1_000_000)
+    assert sum(earlier.outcomes.values()) == 0
+    assert list(earlier.failures) == []
+    assert earlier.flow is not None
+    assert sum(earlier.flow.accepted) == 0
     assert sum(glance.flow.accepted) == 9
     assert sum(glance.flow.refused) == 3
     assert len(glance.flow.accepted) == 60

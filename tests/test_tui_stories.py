@@ -444,3 +444,30 @@ async def test_books_that_do_not_balance_are_told_on_every_screen() -> None:
             await press(pilot, screen)
             await until(pilot, "the books do not balance: 2 violations")
             assert app.screen.query_one("#banner").has_class("-bad")
+
+
+@pytest.mark.parametrize(("earlier", "later"), [("[", "]"), ("х", "ъ")])
+async def test_the_overview_walks_through_history(earlier: str, later: str) -> None:
+    asked: list[int] = []
+
+    class Asked(MadeUp):
+        async def glance(self, now_us: int) -> Glance:
+            asked.append((NOW - now_us) // 3_600_000_000)
+            return await super().glance(now_us)
+
+    app = MtadApp(world(Asked.filled()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        assert "] Later" not in lines(app)[-1]
+        await pilot.press(later)
+        await settle(pilot)
+        assert set(asked) == {0}
+        await press(pilot, earlier, earlier)
+        await until(pilot, "until 2026-11-24 12:22:07 UTC")
+        assert asked[-1] == 2
+        assert "] Later" in lines(app)[-1]
+        assert "in 24 h" not in text(app).replace("last 24 h", "")
+        await press(pilot, later, later)
+        await pilot.pause(0.05)
+        assert asked[-1] == 0
+        assert "until 2026" not in text(app)

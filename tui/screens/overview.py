@@ -1,11 +1,12 @@
 """The whole server at a glance; every figure is read, none is made up."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from tui import actions
+from tui import actions, formats
 from tui.data import Around, Failure, Glance
 from tui.lang import N_, _
 from tui.screens import panels
@@ -17,6 +18,8 @@ from tui.vtable import VTable
 from tui.widgets.cells import Cells, Pane
 from tui.work import REFRESH_SECONDS, Turn, start
 from tui.world import World
+
+HOUR = 3_600_000_000
 
 
 class OverviewScreen(OnMessage):
@@ -52,6 +55,8 @@ class OverviewScreen(OnMessage):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._glance, self._around = Glance(), Around()
+        self._back = 0
+        """How many hours before now the log is looked at."""
         self._failures: VTable[Failure] = VTable(FailureLook(world), id="failures")
         self._failures.border_title = _("Last failures")
         self._failures.add_class("box")
@@ -100,9 +105,34 @@ class OverviewScreen(OnMessage):
         await self.reading(name, self._turns[name].take)
         self.settled = all(turn.is_known for turn in self._turns.values())
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is later than now."""
+        if action == "walk" and parameters == (-1,):
+            return self._back > 0
+        return super().check_action(action, parameters)
+
+    def action_walk(self, hours: int) -> None:
+        """Look at the log as of so many hours earlier."""
+        self._back = max(0, self._back + hours)
+        told = ""
+        if self._back:
+            at = formats.full_time(self._at(), self.world.zone)
+            told = _("flow, outcomes and failures until {}; all else is of now; ] goes on").format(
+                at
+            )
+        self.say("history", told)
+        self.refresh_bindings()
+        start(self, "overview", self._take, "overview")
+
+    def _at(self) -> int:
+        return self.world.now_us() - self._back * HOUR
+
     async def _read_log(self) -> None:
+        back = self._back
         try:
-            self._show(await self.world.reading.glance(self.world.now_us()))
+            glance = await self.world.reading.glance(self._at())
+            # what came in a day goes with the flow's time, and stands among figures of now
+            self._show(replace(glance, day_octets=None) if back else glance)
         except Trouble as trouble:
             self._failures.fail(trouble)
             raise
