@@ -471,3 +471,12 @@ async def test_the_overview_walks_through_history(earlier: str, later: str) -> N
         await pilot.pause(0.05)
         assert asked[-1] == 0
         assert "until 2026" not in text(app)
+
+
+@pytest.mark.parametrize("width", [100, 105, 110, 120, 160])
+async def test_whose_server_it_is_is_said_from_100_columns_on(width: int) -> None:
+    app = MtadApp(world(MadeUp.filled()))
+    async with app.run_test(size=(width, 30)) as pilot:
+        await settle(pilot)
+        assert "mail.example.org" in lines(app)[0]
+        assert all(f" {digit} " in lines(app)[0] for digit, _, _ in TABS)

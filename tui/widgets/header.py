@@ -61,10 +61,15 @@ class Header(Pane):
     def _left(self, width: int) -> list[tuple[str, str, str]]:
         """Text, role, and the screen a click on it goes to."""
         tabs = self._tabs(width)
-        room = width - _cells(tabs) - CLOCK
-        if room < len(PROGRAM) + 3:
+        room = width - _cells(tabs)
+        whole = formats.fit(formats.clean(self.world.host), 30).rstrip()
+        length = formats.cell_len(whole)
+        if length and length + 4 <= room < length + len(PROGRAM) + 4 + CLOCK:
+            # whose server it is matters more than the time
+            return [(f" {whole}", "strong", ""), (" │ ", "dim", ""), *tabs]
+        if room < len(PROGRAM) + 3 + CLOCK:
             return tabs
-        host = formats.fit(self.world.host, min(30, room - len(PROGRAM) - 4)).rstrip()
+        host = formats.fit(whole, min(30, room - CLOCK - len(PROGRAM) - 4)).rstrip()
         program = [(PROGRAM, "strong", "")]
         if len(host) >= SHORTEST_HOST:
             program.append((f" {host}", "", ""))
