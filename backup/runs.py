@@ -156,7 +156,10 @@ def _take(
     """Take a snapshot of boxes into the repository the settings name."""
     everything = what == scope(None, None)
     if everything:
-        server_part.level(loaded)
+        try:
+            server_part.level(loaded)
+        except MtadError as error:
+            say(f"the event log is snapshotted as it stands: {error}")
     with open_or_create(loaded, say) as store, Lock(store.folder, say=say):
         store.folder.sweep()
         for note in store.notes:
