@@ -8,6 +8,7 @@ from backup import (
     catalog,
     cli_bootstrap,
     cli_copy,
+    cli_drill,
     cli_find,
     cli_forget,
     cli_hold,
@@ -301,6 +302,7 @@ def verify(context: click.Context, read_data: str | None, as_json: bool) -> int:
 
 
 snapshot.add_command(cli_bootstrap.bootstrap)
+snapshot.add_command(cli_drill.drill)
 snapshot.add_command(cli_find.cat)
 snapshot.add_command(cli_find.diff)
 snapshot.add_command(cli_find.find)

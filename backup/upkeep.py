@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from backup import catalog, holds, retention
+from backup import drill as drilling
 from backup import forget as forgetting
 from backup import prune as pruning
 from backup.locks import Lock
@@ -96,4 +97,31 @@ def prune(
                 compacted=how.compact or how.everything,
             )
         )
+    return done
+
+
+def drill(
+    loaded: Loaded,
+    tell: Tell,
+    *,
+    snapshot: str = "latest",
+    count: int = drilling.MESSAGES,
+    actor: str = "backup",
+) -> drilling.Drilled:
+    """Put messages drawn by lot back aside and compare them, with the event. Raises MtadError."""
+    with catalog.open_repository(loaded) as store, Lock(store.folder):
+        done = drilling.drill(
+            store, loaded.places.boxes, loaded.places.cache, snapshot=snapshot, count=count
+        )
+    tell(
+        events.BackupDrilled(
+            at=clock.now_us(),
+            trace=tell.new_id(),
+            actor=actor,
+            snapshot=done.snapshot,
+            messages=done.messages,
+            compared=done.compared,
+            failed=len(done.failed),
+        )
+    )
     return done

@@ -301,6 +301,15 @@ async def test_upkeep_forgets_prunes_and_reads_a_part(loaded: Loaded) -> None:
     assert [event.read_data and event.packs_read > 0 for event in reads] == [True, True]
 
 
+async def test_a_drill_says_whether_messages_come_back(loaded: Loaded) -> None:
+    async with role_of(loaded) as role:
+        await role.snapshots.take()
+        assert await role.drill()
+        for path in loaded.places.boxes.rglob("new/*"):
+            path.write_bytes(b"other octets")
+        assert not await role.drill()
+
+
 async def test_upkeep_without_a_repository_does_nothing(loaded: Loaded) -> None:
     shutil.rmtree(loaded.places.data / "repository")
     async with role_of(loaded) as role:

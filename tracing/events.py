@@ -27,6 +27,7 @@ from tracing.event import declare as declare
 from tracing.event import kind_of as kind_of
 from tracing.snapshots import BackupCopied as BackupCopied
 from tracing.snapshots import BackupDone as BackupDone
+from tracing.snapshots import BackupDrilled as BackupDrilled
 from tracing.snapshots import BackupFail as BackupFail
 from tracing.snapshots import BackupForgot as BackupForgot
 from tracing.snapshots import BackupHeld as BackupHeld

@@ -114,6 +114,19 @@ class BackupVerified(Event, frozen=True, kw_only=True, tag="backup.verified"):
     packs_read: int = 0
 
 
+@declare("restoring was tried on {messages:message} of {snapshot}: {failed} failed")
+class BackupDrilled(Event, frozen=True, kw_only=True, tag="backup.drilled"):
+    """Messages drawn by lot were put back aside and compared octet by octet.
+
+    ``compared`` of them with the file that the box still has, too.
+    """
+
+    snapshot: str
+    messages: int
+    compared: int = 0
+    failed: int = 0
+
+
 @declare("restore into {addr} began from snapshot {snapshot} by {actor}")
 class RestoreStart(Event, frozen=True, kw_only=True, tag="restore.start"):
     """A restore into one box began; ``trace`` is the operation's own id.

@@ -2,7 +2,8 @@
 
 Snapshots and a summary of the day before at the settings' hours, the TLS reports about the day
 before, what the event log need not keep any longer, once a week whether its sealed months are
-whole, each night the upkeep of the snapshot repository, hourly an audit of the books and the
+whole, each night the upkeep of the snapshot repository, once a month whether messages come back
+out of it, hourly an audit of the books and the
 removal of deleted messages whose keep time is over, on the disk and in boxes (POP3). A snapshot
 that was missed because the machine was off is taken once it is on again. On ``run/jobs.sock``:
 ``snapshot`` takes one now and streams its progress, ``status`` says what runs, what ran last and
@@ -136,6 +137,13 @@ class Jobs:
             misfire_grace_time=int(GRACE.total_seconds()),
             **once,
         )
+        self.scheduler.add_job(
+            self.drill,
+            CronTrigger(day=2, hour=5, minute=50, jitter=1200),
+            id="restore drill",
+            misfire_grace_time=int(GRACE.total_seconds()),
+            **once,
+        )
         self.scheduler.add_job(self.catch_up, DateTrigger(clock.now() + CATCH_UP_AFTER), id=MISSED)
         self.scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
         self.scheduler.start()
@@ -232,6 +240,13 @@ class Jobs:
         read = ["snapshot", "verify", "--read-data", str(upkeep.SCRUB_PERCENT)]
         found = await self._command(read, *later, Exit.PROBLEMS, Exit.CORRUPT)
         return found not in (Exit.PROBLEMS, Exit.CORRUPT)
+
+    async def drill(self) -> bool:
+        """Whether messages drawn by lot come back as they were. Raises MtadError."""
+        found = await self._command(
+            ["snapshot", "drill"], Exit.OK, Exit.LOCKED, Exit.NOTHING_FOUND, Exit.PROBLEMS
+        )
+        return found != Exit.PROBLEMS
 
     async def _command(self, words: list[str], *good: Exit) -> int:
         """Run a command of ours at low priority; its status. Raises MtadError for no good one."""
