@@ -157,6 +157,7 @@ def test_the_whole_path(server: Server, messages: Sequence[tuple[str, bytes]]) -
             if number % 2:
                 boxes.create(box, "Архив/2026", actor=f"user:{box}")
                 boxes.move(box, "INBOX", uids[::5], "Архив/2026", actor=f"user:{box}")
+            boxes.sync(box)  # files have followed the flags
         before = state(server.places.boxes)
         server.mtad("snapshot", "create")
         for box in BOXES:
