@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64decode
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from typing import Any
 
@@ -22,6 +22,12 @@ DAY = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecon
 AT = int(DAY.timestamp() * 1_000_000) - 20 * 3600 * 1_000_000
 """A time of yesterday."""
 YESTERDAY = AT - 12 * 3600 * 1_000_000, int(DAY.timestamp() * 1_000_000)
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noon of ``DAY``, also where midnight comes before a test does."""
+    monkeypatch.setattr(clock, "now", lambda: (DAY + timedelta(hours=12)).astimezone(UTC))
 
 
 def told() -> list[events.Event]:
