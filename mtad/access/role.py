@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from mtad import clock, control
-from mtad.access.allocator import keep_memory
 from mtad.access.keeping import kept_verbs
 from mtad.access.reading import Reading
 from mtad.config import Loaded
@@ -17,6 +16,7 @@ from mtad.journal.writer import Journal
 from mtad.reload import InForce
 from mtad.signals import Signals
 from mtad.sockets import places as places_of
+from mtad.store.allocator import keep_memory
 from mtad.store.numbering import Numbering
 from mtad.store.recovery import recover
 from mtad.store.replay import Replay

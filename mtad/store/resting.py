@@ -4,13 +4,10 @@ One that has been asked costs some 100 KiB and more, mostly pages and statements
 boxes that are open wait for mail. Opening one again takes less than a millisecond.
 """
 
-import ctypes
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-_libc = ctypes.CDLL(None)
 
 
 class Resting:
@@ -66,13 +63,3 @@ def opened(path: Path, *, make: bool = False) -> sqlite3.Connection:
     """
     name = f"{path.absolute().as_uri()}?mode={'rwc' if make else 'rw'}"
     return sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def give_back() -> None:
-    """Return to the system what the process has freed (malloc_trim(3)).
-
-    What SQLite frees lies between what others still have, where the allocator keeps it. A C
-    library without the call keeps it as well.
-    """
-    if hasattr(_libc, "malloc_trim"):
-        _libc.malloc_trim(0)

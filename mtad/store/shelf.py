@@ -16,11 +16,11 @@ from functools import partial
 from mtad import address
 from mtad.errors import MtadError, NothingFound
 from mtad.journal.writer import Journal
+from mtad.store.allocator import give_back
 from mtad.store.box import Box
 from mtad.store.holding import MAILDIR
 from mtad.store.quota import Limits
 from mtad.store.replay import Replay
-from mtad.store.resting import give_back
 from mtad.store.shares import Shares
 from mtad.where import Places
 

@@ -7,11 +7,11 @@ from unittest import mock
 
 import pytest
 
-from mtad.access import allocator
+from mtad.store import allocator
 
 FAULTS = """
 import resource, sys
-from mtad.access.allocator import keep_memory
+from mtad.store.allocator import keep_memory
 if sys.argv[1] == "kept":
     keep_memory()
 
@@ -40,3 +40,4 @@ def test_pages_are_not_taken_anew_for_each_answer() -> None:
 def test_a_c_library_without_mallopt_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: mock.Mock(spec=[]))
     allocator.keep_memory()
+    allocator.give_back()
